@@ -1,0 +1,56 @@
+"""Everything a user can mend is a `BenchError`: one clear sentence, an exit code, no traceback.
+
+    BenchError           exit 1   something failed that the message says how to mend
+    +- UsageError        exit 2   the command line or a call was wrong: value, what was expected, the mend
+    +- DataError         exit 1   a data set is missing, damaged or of the wrong shape
+    +- StoreError        exit 1   a results folder cannot be read, written or understood
+    +- DeviceError       exit 1   a device was asked for and is absent
+    +- ModelError        exit 1   a network cannot be built, loaded or attacked
+    +- TrainingError     exit 1   a loss became NaN or infinite; carries where
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """Base of every error with a mend. `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """A value given by the user is not one of those that are possible."""
+
+    exit_code = 2
+
+
+class DataError(BenchError):
+    """Images or labels are missing, damaged, or not of the declared shape, type or range."""
+
+
+class StoreError(BenchError):
+    """A results folder is unreadable, unwritable, locked, or written by a newer schema."""
+
+
+class DeviceError(BenchError):
+    """The device asked for does not exist here."""
+
+
+class ModelError(BenchError):
+    """A network cannot be built, loaded, or does not map N x channels x H x W to N x classes."""
+
+
+class TrainingError(BenchError):
+    """Training cannot go on (a loss that is NaN or infinite)."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?` when one known name is close, else a list of all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{close[0]}'? Known: {', '.join(names)}."
+    return f"Known: {', '.join(names)}." if names else "None is known."
