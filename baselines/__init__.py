@@ -1,0 +1,1 @@
+"""Published defences and plain training, one a file."""

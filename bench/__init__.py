@@ -1,0 +1,1 @@
+"""A benchmark harness for adversarial training on long-tailed data."""

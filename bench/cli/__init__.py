@@ -1,0 +1,77 @@
+"""The command line: one verb a file, imported only when it is called.
+
+Every error a user can mend ends as one sentence on stderr and its exit code (2 usage, 1 failure). Only `--verbose`
+shows a traceback. Nothing outside this package prints.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from typing import Any
+
+import click
+
+from bench.errors import BenchError, did_you_mean
+
+
+class Verbs(click.Group):
+    """A group whose commands are the modules of this package; `bench/cli/run.py` holds `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, sorted."""
+        return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of one verb, imported now."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"bench.cli.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with a suggestion for a mistyped verb."""
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            raise click.UsageError(f"no command '{args[0]}'. {did_you_mean(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--verbose", is_flag=True, help="Log what happens, and show tracebacks.")
+@click.version_option(package_name="robust-longtail-bench", prog_name="bench")
+@click.pass_context
+def group(ctx: click.Context, verbose: bool) -> None:
+    """Adversarial training on long-tailed data, measured under one protocol.
+
+    `bench run` trains and attacks a grid of cells, `bench report` renders the tables, `bench check` compares a
+    results folder with a stored one.
+    """
+    import logging
+
+    ctx.obj = {"verbose": verbose}
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr,
+                        format="%(asctime)s %(name)s: %(message)s")
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point of the console script. Exits with 0, 1 (failure) or 2 (usage)."""
+    words = sys.argv[1:] if args is None else args
+    try:
+        status = group.main(args=words, prog_name="bench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("bench: interrupted; what was finished is stored, and the same command goes on from there.", err=True)
+        sys.exit(130)
+    except BenchError as error:
+        if "--verbose" in words:
+            raise
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

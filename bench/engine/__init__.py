@@ -1,0 +1,1 @@
+"""How numbers are made: grid, cell, training loop, attack suite, executors."""

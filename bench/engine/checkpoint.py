@@ -1,0 +1,30 @@
+"""Checkpoints: tensors and plain values only, written atomically, read with `weights_only`."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import StoreError
+from bench.store.folders import atomic_write
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values. Raises StoreError when the folder cannot be written."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    atomic_write(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote. Raises StoreError when the file is damaged or holds code."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(f"checkpoint {path} cannot be read ({first}); it is damaged or not ours.") from error
+    return state

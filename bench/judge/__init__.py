@@ -1,0 +1,1 @@
+"""What numbers mean: metrics, statistics, validity, regression check."""

@@ -1,0 +1,131 @@
+"""Run folders: atomic writes, one writer at a time, nothing silently replaced.
+
+A file is written beside its name and renamed, so a reader sees the old or the new one, never half of it. A folder is
+locked while a process works in it (the lock goes with the process). A file that cannot be read is renamed to
+`*.damaged` and named in the message; nothing computed is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.config import SCHEMA_VERSION
+from bench.errors import StoreError
+from bench.store.schema import CELL, STATUSES
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write `content` to `path` through a temporary file in the same folder. Raises StoreError."""
+    body = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~_UMASK)  # noqa: PTH101 - mkstemp makes private files; results are to be shared
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}; choose a writable folder.") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to the first free `NAME.damaged`, `NAME.damaged.2`, ... and return that path."""
+    target, count = path.with_name(path.name + ".damaged"), 1
+    while target.exists():
+        count += 1
+        target = path.with_name(f"{path.name}.damaged.{count}")
+    path.rename(target)
+    return target
+
+
+def open_root(root: Path, *, write: bool = False) -> Path:
+    """The results folder, checked. Raises StoreError when it is absent (read) or cannot be written (write)."""
+    if write:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"results folder {root} cannot be made: {error.strerror}; give another.") from error
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise StoreError(f"results folder {root} is not writable; give another with --results.")
+    if not root.is_dir():
+        raise StoreError(f"results folder {root} does not exist; run `bench run` first or give another with --results.")
+    return root
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """The cell.json of a folder. Raises StoreError when it is damaged or of a newer schema."""
+    try:
+        cell = json.loads((path / CELL).read_text(encoding="utf-8"))
+        schema = int(cell["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path / CELL} cannot be read ({error}); set it aside or restore it.") from error
+    if schema > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path / CELL} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
+        )
+    return dict(cell)
+
+
+class CellFolder:
+    """The folder of one cell and the only way anything is written to it."""
+
+    def __init__(self, root: Path, cell_id: str) -> None:
+        self.id, self.path = cell_id, root / cell_id
+
+    @contextmanager
+    def locked(self) -> Iterator[CellFolder]:
+        """Hold the folder. Raises StoreError at once when another process holds it."""
+        from filelock import FileLock, Timeout
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreError(f"{self.path} is being worked on by another process; wait for it or stop it.") from error
+        try:
+            for part in self.path.glob(".*.part"):  # what a killed writer left
+                part.unlink(missing_ok=True)
+            yield self
+        finally:
+            lock.release()
+
+    def read(self) -> dict[str, Any] | None:
+        """cell.json, or None when there is none. A damaged one is set aside first (and named in the log)."""
+        if not (self.path / CELL).exists():
+            return None
+        return read_cell(self.path)
+
+    def write(self, cell: Mapping[str, Any]) -> None:
+        """Replace cell.json."""
+        atomic_write(self.path / CELL, json.dumps(cell, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def moved(cell: dict[str, Any], status: str, stage: str = "") -> dict[str, Any]:
+    """The cell with a new status appended to its history (UTC times)."""
+    if status not in STATUSES:
+        raise StoreError(f"'{status}' is not a status; known: {', '.join(STATUSES)}.")
+    entry = {"status": status, "at": datetime.now(UTC).isoformat(timespec="seconds"), "stage": stage}
+    return {**cell, "status": status, "history": [*cell.get("history", []), entry]}

@@ -1,0 +1,47 @@
+"""Columns of the stored tables. Counts are the only truth; every percentage is a query.
+
+`per_class.csv` holds one row an attack, test split and class of a cell. Nothing in it depends on when, where or how
+fast it was computed, so the same cell gives the same bytes.
+"""
+
+from __future__ import annotations
+
+#: name -> pandas dtype of `per_class.csv`, in file order
+PER_CLASS: dict[str, str] = {
+    "benchmark": "string",  # BENCHMARK_VERSION
+    "cell": "string",  # CellSpec.id
+    "method": "string",
+    "variant": "string",  # settings that differ from the recipe's: `beta=3,steps=20`, empty for none
+    "recipe": "string",  # paper | official
+    "reduced": "string",  # how the run falls short of its recipe: `epochs=3 of 100, limit=50`, empty for none
+    "dataset": "string",
+    "source": "string",  # where the pixels come from
+    "data_hash": "string",  # SHA-256 (16 hex digits) of the train and test images and labels used
+    "ir": "Float64",  # imbalance ratio n_max / n_min of the training set
+    "selection": "string",
+    "class_order": "string",
+    "model": "string",
+    "seed": "Int64",
+    "precision": "string",
+    "test_split": "string",  # long-tailed | balanced
+    "attack": "string",  # label of the attack: `pgd-20`, `pgd-20[step=2/255]`, `worst` for the worst case
+    "engine": "string",  # which implementation ran: `bench`, `pyautoattack 0.2.0`, `torch` ...
+    "eps": "Float64",  # radius of the threat model on the [0,1] scale
+    "flags": "string",  # validity flags of this attack, sorted, separated by a space; empty for none
+    "class_index": "Int64",
+    "class_name": "string",
+    "train_count": "Int64",
+    "n": "Int64",  # test images of the class
+    "correct": "Int64",  # of those, classified correctly (under attack: still correctly)
+}
+
+#: Columns that say whether two numbers may be compared at all
+COMPARABLE = ("benchmark", "source", "recipe", "test_split", "reduced", "precision", "eps")
+
+#: Columns of `epochs.csv`: one row an epoch; per-class counts of tracked attacks follow as `<attack>:<class>`
+EPOCHS = ("epoch", "phase", "lr", "loss", "train_accuracy", "seconds", "images", "peak_memory_mib")
+
+STATUSES = ("planned", "running", "done", "failed", "skipped")
+
+#: Files of a cell's folder
+CELL, ROWS, CURVES, SAMPLES, CHECKPOINT = "cell.json", "per_class.csv", "epochs.csv", "per_sample.npz", "checkpoint.pt"

@@ -1,0 +1,1 @@
+"""HARL, TAET, and yours: one a file."""

@@ -1,0 +1,1 @@
+"""Stored numbers: the paper's, the small golden grid, what we measured."""
