@@ -38,8 +38,9 @@ PER_CLASS: dict[str, str] = {
 #: Columns that say whether two numbers may be compared at all
 COMPARABLE = ("benchmark", "source", "recipe", "test_split", "reduced", "precision", "eps")
 
-#: Columns of `epochs.csv`: one row an epoch; per-class counts of tracked attacks follow as `<attack>:<class>`
-EPOCHS = ("epoch", "phase", "lr", "loss", "train_accuracy", "seconds", "images", "peak_memory_mib")
+#: First columns of `epochs.csv`, one row an epoch; the scalars a method logs follow as `log:<name>`, then per-class
+#: correct counts on the long-tailed test split of tracked attacks as `<attack>:<class index>`
+EPOCHS = ("epoch", "phase", "lr", "loss", "seconds", "images", "peak_memory_mib")
 
 STATUSES = ("planned", "running", "done", "failed", "skipped")
 

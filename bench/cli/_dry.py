@@ -1,0 +1,30 @@
+"""What a run would do, printed: cells, what is done, and the cost of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bench.cli._format import count, duration, size
+from bench.config import Task
+from bench.engine.cost import Cost
+
+
+def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:
+    """Print every cell with its state, then the totals."""
+    open_ids = {task.spec.id for task in todo}
+    for task in tasks:
+        state = "to do" if task.spec.id in open_ids else "done"
+        spec = task.spec
+        variant = f" [{spec.variant}]" if spec.variant else ""
+        mark = f" (reduced: {spec.reduced})" if spec.reduced else ""
+        click.echo(f"{state:5}  {spec.id}  {spec.model} {spec.recipe.name}{variant}{mark}")
+    click.echo(
+        f"{len(tasks)} cells, {len(tasks) - len(todo)} done, {len(todo)} to do: "
+        f"{count(cost.forward)} forward and {count(cost.backward)} backward passes of one image, "
+        f"time on one process {duration(cost.seconds)}, memory a process {size(cost.memory_mib)}, "
+        f"disk {size(cost.disk_mib)}."
+    )
+    if cost.seconds is None:
+        click.echo("The time is unknown until this device is measured: run `bench doctor --calibrate` once.")

@@ -1,0 +1,138 @@
+"""`bench run`: train and attack a grid of cells; what is done already is not done again."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli._options import comma_list, data_root_option, device_option, results_option
+from bench.config import PRECISIONS
+from bench.errors import BenchError, UsageError
+
+log = logging.getLogger("bench")
+
+
+@click.command("run")
+@click.option("--preset", metavar="NAME", help="A named grid, see `bench ls presets`. Default: quick.")
+@click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`.")
+@click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ...")
+@click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own.")
+@click.option("--models", metavar="A,B", help="Networks. Default: the data set's own.")
+@click.option("--seeds", metavar="0,1,2", help="Root seeds, integers.")
+@click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper.")
+@click.option("--recipe", "recipes", metavar="paper|official", help="Training settings (both: `paper,official`).")
+@click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: separated by a comma).")
+@click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced.")
+@click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced.")
+@click.option("--selection", metavar="seeded|official-builder|file:PATH", help="Which images are chosen.")
+@click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail.")
+@click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32.")
+@click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded.")
+@click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded.")
+@click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves.")
+@click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE.")
+@click.option("--aa-engine", type=click.Choice(["lean", "reference"]), help="Implementation behind `aa`.")
+@data_root_option
+@results_option
+@device_option
+@click.option("--jobs", default="auto", metavar="N|auto", help="Processes; 0 runs in this process. Default auto.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process.")
+@click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
+@click.pass_context
+def command(ctx: click.Context, preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
+            threads: int, dry_run: bool, yes: bool, aa_engine: str | None, **axes: Any) -> int:  # fmt: skip
+    """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
+
+    Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
+    others. The exit code is 1 when a cell failed.
+    """
+    from bench.engine.cost import estimate
+    from bench.engine.plan import plan
+    from bench.store.folders import open_root
+
+    tasks = _tasks(preset, axes, data_root, aa_engine)
+    skipped = [t for t in tasks if t.skip]
+    for task in skipped:
+        click.echo(f"skipped {task.spec.id}: {task.skip}", err=True)
+    tasks = [t for t in tasks if not t.skip]
+    if not tasks:
+        raise UsageError("every cell of the grid is skipped; see the reasons above.")
+    todo = plan(tasks, results)
+    cost = estimate(todo, results, data_root, device)
+    if dry_run:
+        from bench.cli._dry import show
+
+        show(tasks, todo, cost)
+        return 0
+    done = len(tasks) - len(todo)
+    if not todo:
+        click.echo(f"all {done} cells are done; results are in {results}.")
+        return 0
+    open_root(results, write=True)
+    if cost.seconds is not None and cost.seconds > 3600 and not yes and ctx.find_root().params.get("ask", True):
+        _confirm(cost)
+    return _run(todo, done, results, data_root, device, jobs, threads)
+
+
+def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None, aa_engine: str | None) -> list[Any]:
+    from bench import presets
+    from bench.engine.grid import Axes, expand, merge
+
+    lists = ("methods", "datasets", "irs", "models", "attacks", "recipes", "test_splits", "track")
+    given: dict[str, Any] = {k: comma_list(axes[k], k) for k in lists if axes.get(k) is not None}
+    if axes.get("seeds") is not None:
+        given["seeds"] = tuple(_seed(text) for text in comma_list(axes["seeds"], "seeds"))
+    for name in ("epochs", "limit", "precision", "compile", "deterministic", "selection", "class_order", "features"):
+        if axes.get(name) is not None:
+            given[name] = axes[name]
+    if preset is None and "methods" in given and "datasets" in given:
+        grids = [Axes(**given)]
+    else:
+        grids = [dataclasses.replace(grid, **given) for grid in presets.grids(preset or "quick")]
+    if aa_engine is not None:
+        grids = [dataclasses.replace(g, attacks=tuple(_with_engine(a, aa_engine) for a in g.attacks)) for g in grids]
+    return merge([task for grid in grids for task in expand(grid, data_root)])
+
+
+def _with_engine(attack: str, engine: str) -> str:
+    return f"aa[engine={engine}]" if attack == "aa" else attack
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"seed '{text}' is not an integer; write for instance --seeds 0,1,2.") from None
+
+
+def _confirm(cost: Any) -> None:
+    import sys
+
+    from bench.cli._format import duration
+
+    if sys.stdin.isatty():
+        click.confirm(f"this takes about {duration(cost.seconds)}; go on?", abort=True)
+
+
+def _run(todo: list[Any], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int) -> int:
+    from bench.cli._progress import Progress
+    from bench.engine.device import resolve_device, resolve_jobs
+    from bench.engine.executors.inline import Inline
+    from bench.engine.executors.local import Local
+    from bench.engine.settings import Settings
+
+    chosen = resolve_device(device)
+    count = resolve_jobs(jobs, chosen, threads)
+    settings = Settings(results=results, data_root=data_root, device=chosen, threads=threads)
+    executor = Local(count) if count else Inline()
+    with Progress(todo, done) as progress:
+        executor.run(todo, settings, progress.on_event)
+    progress.summary(results)
+    if progress.failed and len(progress.failed) == len(todo) == 1:
+        raise BenchError(next(iter(progress.failed.values())))
+    return 1 if progress.failed else 0

@@ -1,0 +1,186 @@
+"""Axes -> ordered list of tasks, with everything resolved; pure, and the same for every executor.
+
+A setting in brackets behind a method's name (`taet[beta=0.05,steps=20]`) is one of the method's own hyper-parameters
+or a field of the recipe; both enter the cell id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.api import Dataset, DatasetFacts, Method
+from bench.config import (
+    PRECISIONS, TEST_SPLITS, AttackSpec, CellSpec, Recipe, Request, Task, ThreatModel, check_setting, make,
+    parse_variant, variant_label,
+)  # fmt: skip
+from bench.errors import UsageError, did_you_mean
+from bench.registry import registry
+
+ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a grid as the user writes them. `irs`: ratios, or `natural` for a set's own imbalance."""
+
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    irs: tuple[str, ...] = ("10",)
+    models: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    attacks: tuple[str, ...] = ALL_ATTACKS
+    recipes: tuple[str, ...] = ("paper",)
+    test_splits: tuple[str, ...] = ("long-tailed",)
+    epochs: int | None = None
+    limit: int | None = None
+    precision: str = "fp32"
+    compile: bool = False
+    deterministic: bool = False
+    selection: str = "seeded"
+    class_order: str = "natural"
+    track: tuple[str, ...] = ()
+    features: bool = False
+
+
+def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
+    """Every cell of the axes, each once, ordered by data set, ratio, model, recipe, method, seed.
+
+    Cells that cannot exist (a ratio for a set with its own imbalance) come with the reason in `skip`.
+    Raises UsageError for anything unknown or out of range, and for an empty grid.
+    """
+    want = _request(axes)
+    tasks: dict[str, Task] = {}
+    methods = [(text, *parse_variant(text)) for text in axes.methods]
+    for _, name, _ in methods:
+        registry("methods").get(name)
+    irs = [parse_ratio(ir) for ir in axes.irs]
+    for dataset, recipe in itertools.product(axes.datasets, axes.recipes):
+        facts = dataset_facts(dataset, data_root)
+        for ir, model in itertools.product(irs, axes.models or (facts.default_model,)):
+            registry("models").origin(model)
+            for (_, name, settings), seed in itertools.product(methods, axes.seeds):
+                skip = ""
+                if facts.native_ir is not None and ir is not None:
+                    skip = f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
+                spec = resolve(
+                    name, settings, dataset=dataset, ir=ir, model=model, seed=seed, recipe=recipe, facts=facts, axes=axes
+                )
+                tasks.setdefault(spec.id, Task(spec, want, skip))
+    if not tasks:
+        raise UsageError("the grid is empty; give at least one method, data set, ratio and seed.")
+    return list(tasks.values())
+
+
+def merge(tasks: Sequence[Task]) -> list[Task]:
+    """Tasks of several grids with each cell once and everything wanted of it together."""
+    merged: dict[str, Task] = {}
+    for task in tasks:
+        old = merged.get(task.spec.id)
+        if old is None:
+            merged[task.spec.id] = task
+            continue
+        union = Request(
+            attacks=tuple(dict.fromkeys(old.want.attacks + task.want.attacks)),
+            test_splits=tuple(s for s in TEST_SPLITS if s in old.want.test_splits + task.want.test_splits),
+            track=tuple(dict.fromkeys(old.want.track + task.want.track)),
+            features=old.want.features or task.want.features,
+        )
+        merged[task.spec.id] = dataclasses.replace(old, want=union)
+    return list(merged.values())
+
+
+def dataset_facts(name: str, data_root: Path | None) -> DatasetFacts:
+    """Facts of a data set by its full name (`archive:PATH`)."""
+    return make_dataset(name, data_root).facts()
+
+
+def make_dataset(name: str, data_root: Path | None) -> Dataset:
+    """The data set object of a full name. Raises UsageError when unknown."""
+    dataset: Dataset = registry("datasets").get(name)(name.partition(":")[2], data_root)
+    return dataset
+
+
+def parse_ratio(text: str) -> float | None:
+    """An imbalance ratio above 1, or None for `natural`. Raises UsageError."""
+    if text == "natural":
+        return None
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = float("nan")
+    if not 1 < ratio < float("inf"):
+        raise UsageError(f"imbalance ratio '{text}' is not a number above 1; write for instance --irs 10,50 or natural.")
+    return ratio
+
+
+def resolve(
+    method: str, settings: Mapping[str, Any], *, dataset: str, ir: float | None, model: str, seed: int,
+    recipe: str, facts: DatasetFacts, axes: Axes,
+) -> CellSpec:  # fmt: skip
+    """One cell with its recipe and hyper-parameters filled in. Raises UsageError."""
+    cls: type[Method] = registry("methods").get(method)
+    full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs)
+    if axes.limit is not None and axes.limit < 1:
+        raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
+    if axes.precision not in PRECISIONS:
+        raise UsageError(f"unknown precision '{axes.precision}'. {did_you_mean(axes.precision, PRECISIONS)}")
+    return CellSpec(
+        method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe,
+        hparams=hparams, variant=variant, threat=ThreatModel(facts.eps), selection=axes.selection,
+        class_order=axes.class_order, limit=axes.limit, precision=axes.precision, compile=axes.compile,
+        deterministic=axes.deterministic,
+    )  # fmt: skip
+
+
+def settle(
+    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None
+) -> tuple[Recipe, tuple[tuple[str, Any], ...], str]:
+    """(recipe, hyper-parameters sorted by name, label of what the user changed) of a method.
+
+    `recipe`: paper | official. `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
+    """
+    if recipe not in ("paper", "official"):
+        raise UsageError(f"unknown recipe '{recipe}'. {did_you_mean(recipe, ('paper', 'official'))}")
+    own = {f.name: f for f in dataclasses.fields(cls.Hparams)}
+    shared = {f.name: f for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")}
+    for name in settings:
+        if name not in own and name not in shared:
+            raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, [*own, *shared])}")
+    base = dict(cls.official) if recipe == "official" else {}
+    base.setdefault("full_epochs", base.pop("epochs", 100))
+    checked = {k: check_setting(own.get(k) or shared[k], v, cls.name) for k, v in settings.items()}
+    chosen = base | checked
+    full = int(chosen["full_epochs"])
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"--epochs {epochs} is not a positive number.")
+    parts = {k: v for k, v in chosen.items() if k in shared}
+    resolved = make(Recipe, parts | {"name": recipe, "full_epochs": full, "epochs": epochs or full}, cls.name)
+    hparams = make(cls.Hparams, {k: v for k, v in chosen.items() if k in own}, cls.name)
+    pairs = tuple(sorted((f, getattr(hparams, f)) for f in own))
+    defaults = make(Recipe, {k: v for k, v in base.items() if k in shared}, cls.name)
+    standard = make(cls.Hparams, {k: v for k, v in base.items() if k in own}, cls.name)
+    changed = {k: v for k, v in checked.items() if v != getattr(standard if k in own else defaults, k)}
+    return resolved, pairs, variant_label("", changed).strip("[]")
+
+
+def make_method(spec: CellSpec) -> Method:
+    """The method object of a cell."""
+    cls: type[Method] = registry("methods").get(spec.method)
+    method: Method = cls(make(cls.Hparams, dict(spec.hparams), spec.method))
+    return method
+
+
+def _request(axes: Axes) -> Request:
+    attacks = tuple(AttackSpec.parse(text) for text in axes.attacks)
+    for attack in (*attacks, *(AttackSpec.parse(text) for text in axes.track)):
+        cls = registry("attacks").get(attack.name)
+        make(cls.Params, dict(attack.params), attack.name)
+    for split in axes.test_splits:
+        if split not in TEST_SPLITS:
+            raise UsageError(f"unknown test split '{split}'. {did_you_mean(split, TEST_SPLITS)}")
+    return Request(attacks, tuple(s for s in TEST_SPLITS if s in axes.test_splits), axes.track, axes.features)

@@ -1,0 +1,28 @@
+"""How a grid is run, as opposed to what is computed: folders, device, threads. Nothing here may change a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`threads`: CPU threads a process (a fixed number, because sums depend on it in the last bit)."""
+
+    results: Path = Path("results/runs")
+    data_root: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    checkpoint_seconds: float = 60.0
+    batch_size: int | None = None
+
+    def to_plain(self) -> dict[str, object]:
+        """JSON form, for a worker's first line."""
+        return {**vars(self), "results": str(self.results), "data_root": str(self.data_root) if self.data_root else None}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, object]) -> Settings:
+        """What `to_plain` wrote."""
+        root = plain["data_root"]
+        return cls(**{**plain, "results": Path(str(plain["results"])), "data_root": Path(str(root)) if root else None})  # type: ignore[arg-type]

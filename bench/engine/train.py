@@ -1,0 +1,210 @@
+"""THE training loop. Every method runs through it and differs only by its hooks.
+
+Data stay on the device as uint8; order, augmentation and inner-attack noise come from streams named by epoch, so a
+resumed run needs no generator state and repeats the same numbers. Nothing inside an epoch waits for the device: losses
+are kept there and looked at when the epoch ends (on a CPU, where looking is free, after every step).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Context, Method
+from bench.config import CellSpec
+from bench.engine.augment import make_augment
+from bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from bench.engine.data import CellData
+from bench.engine.fast import make_ascend
+from bench.engine.prefix import Prefix
+from bench.errors import TrainingError
+from bench.seeding import StreamNoise, torch_stream
+
+#: seconds between checkpoints; one is always written after the last epoch
+CHECKPOINT_SECONDS = 60.0
+
+#: called after each epoch with the epoch's row of epochs.csv
+OnEpoch = Callable[[dict[str, Any]], None]
+#: called after each epoch: columns of a tracked evaluation
+Track = Callable[[nn.Module], dict[str, Any]]
+
+
+@dataclass
+class Progress:
+    """Where training is: everything besides the weights that a resumed run needs."""
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    images: int = 0
+    curves: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    spec: CellSpec,
+    data: CellData,
+    network: nn.Module,
+    method: Method,
+    device: torch.device,
+    *,
+    checkpoint: Path | None = None,
+    prefix: Prefix | None = None,
+    track: Track | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Progress:
+    """Train `network` in place from its checkpoint (or from the start) to the recipe's last epoch.
+
+    `data`: uint8 images (N x H x W x channels) and labels of the cell. Returns what happened. Raises TrainingError when
+    a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
+    """
+    recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
+    network.to(device=device, dtype=dtype)
+    images, labels = data.train_images.to(device), data.train_labels.to(device)
+    augment = make_augment(recipe.augment)
+    counts = torch.tensor(data.train_counts, device=device)
+    context = Context(
+        class_counts=counts, recipe=recipe, threat=spec.threat, noise=StreamNoise(torch_stream(0, device=device), dtype),
+        ascend=make_ascend(spec, device),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+    )  # fmt: skip
+    network.train()
+    method.setup(network, context)
+    at = Progress()
+    if checkpoint is not None and checkpoint.exists():
+        at = _restore(load_checkpoint(checkpoint, device), network, optimizer, method)
+    elif prefix is not None and (stored := prefix.load(device)) is not None:
+        at = _restore(stored, network, optimizer, method)
+    saved = time.monotonic()
+    with precision(spec, device) as autocast:
+        for epoch in range(at.epoch, recipe.epochs):
+            row = _epoch(spec, epoch, at, network, method, optimizer, context, (images, labels), augment, autocast)
+            if track is not None:
+                row |= track(network)
+                network.train()
+            at.curves.append(row)
+            if prefix is not None and at.epoch == prefix.epochs:
+                prefix.save(_state(at, network, optimizer, method))
+            if checkpoint is not None and (
+                at.epoch == recipe.epochs or time.monotonic() - saved >= checkpoint_seconds
+            ):
+                save_checkpoint(checkpoint, _state(at, network, optimizer, method))
+                saved = time.monotonic()
+            if on_epoch is not None:
+                on_epoch(row)
+    return at
+
+
+def _epoch(
+    spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, optimizer: torch.optim.Optimizer,
+    context: Context, data: tuple[Tensor, Tensor], augment: Callable[[Tensor, torch.Generator], Tensor], autocast: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """One pass over the data; moves `at` forward and returns the epoch's row."""
+    started, recipe, device = time.perf_counter(), spec.recipe, context.device
+    images, labels = data
+    dtype = next(network.parameters()).dtype
+    context.epoch, context.lr = epoch, recipe.lr_at(epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = context.lr
+    phase = method.phase(context)
+    order = torch.randperm(len(labels), generator=torch_stream(spec.seed, "order", epoch)).to(device)
+    shake = torch_stream(spec.seed, "augment", epoch, device=device)
+    context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
+    size, count = recipe.batch_size, len(labels)
+    steps = count // size if recipe.drop_last and count >= size else math.ceil(count / size)
+    losses = torch.zeros(steps, device=device, dtype=torch.float64)
+    logs: dict[str, Tensor] = {}
+    for step in range(steps):
+        chosen = order[step * size : (step + 1) * size]
+        x, y = augment(images[chosen], shake).to(dtype), labels[chosen]
+        context.step = at.step
+        with autocast():
+            x_adv = x if phase == "natural" else method.perturb(network, x, y, context)
+            loss, values = method.loss(network, x, x_adv, y, context)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        losses[step] = loss.detach()
+        for name, value in values.items():
+            logs[name] = logs.get(name, torch.zeros((), device=device)) + value.detach()
+        at.step += 1
+        if device.type == "cpu":
+            _check(losses[: step + 1], spec, epoch)
+    _check(losses, spec, epoch)
+    method.on_epoch_end(context)
+    at.epoch, at.images = epoch + 1, at.images + min(count, steps * size)
+    seconds = time.perf_counter() - started
+    at.seconds += seconds
+    return {
+        "epoch": epoch, "phase": phase, "lr": context.lr, "loss": float(losses.mean()), "seconds": round(seconds, 4),
+        "images": min(count, steps * size), "peak_memory_mib": peak_memory(device),
+        **{f"log:{name}": float(value) / steps for name, value in sorted(logs.items())},
+    }  # fmt: skip
+
+
+def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
+    """Stop at the first loss that is not finite."""
+    if bool(torch.isfinite(losses[-1])) and bool(torch.isfinite(losses).all()):
+        return
+    bad = int((~torch.isfinite(losses)).nonzero()[0])
+    last = f"{float(losses[bad - 1]):.6g}" if bad else "none in this epoch"
+    raise TrainingError(
+        f"the loss of {spec.method} became {float(losses[bad])} at epoch {epoch}, step {bad} (last good loss: {last}); "
+        "the last checkpoint is kept; lower the learning rate or use --precision fp32."
+    )
+
+
+def _state(at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method) -> dict[str, Any]:
+    return {
+        "epoch": at.epoch, "step": at.step, "seconds": at.seconds, "images": at.images, "curves": at.curves,
+        "network": network.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state(),
+    }  # fmt: skip
+
+
+def _restore(
+    state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, method: Method
+) -> Progress:
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    if state["method"]:
+        method.load_state(state["method"])
+    return Progress(state["epoch"], state["step"], state["seconds"], state["images"], list(state["curves"]))
+
+
+@contextmanager
+def precision(spec: CellSpec, device: torch.device) -> Iterator[Callable[[], Any]]:
+    """The arithmetic of a cell: inside it TF32 is as declared; yields the factory of the autocast block."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    old = matmul.allow_tf32, cudnn.allow_tf32, torch.are_deterministic_algorithms_enabled()
+    matmul.allow_tf32 = cudnn.allow_tf32 = spec.precision in ("tf32", "bf16")
+    torch.use_deterministic_algorithms(spec.deterministic)
+    try:
+        if spec.precision == "bf16":
+            yield lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+        else:
+            yield nullcontext
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = old[:2]
+        torch.use_deterministic_algorithms(old[2])
+
+
+def peak_memory(device: torch.device) -> float:
+    """Peak memory in MiB: of the device on a GPU, resident of this process on a CPU."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    import resource
+    import sys
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
