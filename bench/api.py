@@ -167,14 +167,14 @@ class Method:
         """The method's own settings; fields made with `setting` carry their range."""
 
     def __init__(self, hparams: Any = None) -> None:
-        self.hp = hparams if hparams is not None else self.Hparams()
+        self.hp: Any = hparams if hparams is not None else self.Hparams()
 
     def build_head(self, features: int, classes: int) -> nn.Module | None:
         """The module from features (N x D) to logits (N x C), or None for a linear layer with bias."""
         return None
 
     def setup(self, model: nn.Module, context: Context) -> None:
-        """Called once, before the first step and before a resumed state is loaded."""
+        """Called once, before the first step and before a resumed state is loaded. It must not draw from the noise."""
 
     def phase(self, context: Context) -> str:
         """`natural` (no perturbation: x_adv is x) or `adversarial`, for the current epoch."""
@@ -198,6 +198,12 @@ class Method:
 
     def on_epoch_end(self, context: Context) -> None:
         """Called after the last step of every epoch."""
+
+    def deploy(self, model: nn.Module, on: bool) -> None:
+        """Switch the network to its form at inference (`on`) or back to that of training, where a head has two.
+
+        Called around every evaluation, of a network in training and of one loaded from a checkpoint alike.
+        """
 
     def shared_prefix(self, recipe: Recipe) -> int:
         """How many first epochs are plain cross-entropy on clean images, equal for all methods that say so."""

@@ -1,0 +1,81 @@
+"""The one inner attack of training: sign-gradient ascent inside the l_inf ball and [0,1].
+
+Every method that attacks by PGD goes through `ascend` (see `Context.pgd`). What differs between methods is data: the
+objective, the start, the network's mode, radius, step and count. How a gradient is computed is pluggable, so a faster
+way that gives the same numbers can take its place; nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Noise, Objective
+from bench.errors import UsageError, did_you_mean
+
+#: (model, x, objective) -> (gradient of the summed objective with respect to x, logits), both without a graph
+Gradient = Callable[[nn.Module, Tensor, Objective], tuple[Tensor, Tensor]]
+
+
+def plain_gradient(model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+    """One forward and one backward pass; parameters get no gradient."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        logits = model(x)
+        (gradient,) = torch.autograd.grad(objective(logits).sum(), x)
+    return gradient, logits.detach()
+
+
+def first_iterate(start: str, x: Tensor, noise: Noise, eps: float | Tensor, noise_scale: float) -> Tensor:
+    """Where the ascent begins; draws from `noise` only if that start is random. Raises UsageError on unknown names."""
+    starts: dict[str, Callable[[], Tensor]] = {
+        "gaussian": lambda: x + noise_scale * noise.gaussian(x.shape),
+        "uniform": lambda: x + noise.uniform(x.shape, -1.0, 1.0) * eps,
+        "uniform-clamped": lambda: (x + noise.uniform(x.shape, -1.0, 1.0) * eps).clamp(0.0, 1.0),
+        "one-sided": lambda: x + noise.rand(x.shape) * eps,
+        "none": lambda: x,
+    }
+    if start not in starts:
+        raise UsageError(f"unknown start of the inner attack '{start}'. {did_you_mean(start, starts)}")
+    return starts[start]()
+
+
+def ascend(
+    model: nn.Module,
+    x: Tensor,
+    objective: Objective,
+    *,
+    noise: Noise,
+    start: str = "gaussian",
+    mode: str = "eval",
+    observe: Callable[[Tensor], None] | None = None,
+    noise_scale: float = 0.001,
+    eps: float | Tensor,
+    step: float | Tensor,
+    steps: int,
+    gradient: Gradient = plain_gradient,
+) -> Tensor:
+    """`steps` times: x' + step sign(gradient), clamped to [x - eps, x + eps], then to [0,1]. Returns a constant.
+
+    x: N x channels x H x W in [0,1]; `eps`, `step` on the same scale, one number or one an image (N x 1 x 1 x 1).
+    `start`, `mode`, `observe` as in `Context.pgd`. The network is in train mode afterwards. Raises UsageError on an
+    unknown start or mode.
+    """
+    if mode not in ("eval", "train"):
+        raise UsageError(f"unknown mode of the inner attack '{mode}'. {did_you_mean(mode, ('eval', 'train'))}")
+    x = x.detach()
+    # x lies in [0,1], so clamping to the ball and then to [0,1] is one clamp to their intersection
+    low, high = (x - eps).clamp(min=0.0), (x + eps).clamp(max=1.0)
+    adversarial = first_iterate(start, x, noise, eps, noise_scale)
+    model.train(mode == "train")
+    try:
+        for _ in range(steps):
+            slope, logits = gradient(model, adversarial, objective)
+            if observe is not None:
+                observe(logits)
+            adversarial = torch.clamp(adversarial + step * slope.sign(), low, high)
+    finally:
+        model.train()
+    return torch.clamp(adversarial, low, high).detach()
