@@ -1,0 +1,66 @@
+"""CIFAR-10 and CIFAR-100 as published: torchvision's classes, addresses and checksums."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.api import Arrays, Dataset
+
+from ._download import download
+from ._files import damaged, data_root, md5, missing
+
+
+class Cifar(Dataset):
+    """A CIFAR set. `published` names torchvision's class, `source` goes into every row."""
+
+    published: ClassVar[str]
+    source: ClassVar[str]
+
+    @property
+    def torchvision(self) -> Any:
+        """The class of torchvision, which knows files, checksums and address."""
+        import torchvision.datasets
+
+        return getattr(torchvision.datasets, self.published)
+
+    @property
+    def folder(self) -> Path:
+        """The unpacked folder."""
+        return data_root(self.root) / str(self.torchvision.base_folder)
+
+    def load(self) -> Arrays:
+        """Both splits, every file's MD5 verified. A damaged file is set aside."""
+        known, folder = self.torchvision, self.folder
+        for name, checksum in [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]:
+            path = folder / name
+            if not path.is_file():
+                raise missing(self.name, path)
+            if md5(path) != checksum:
+                raise damaged(path, "wrong MD5", f"run `bench fetch {self.name}` again")
+        train, test = (known(root=folder.parent, train=part, download=False) for part in (True, False))
+        labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
+        return Arrays(train.data, labels[0], test.data, labels[1], tuple(train.classes), self.source)
+
+    def fetch(self, progress: Callable[[int, int], None] | None = None) -> Path:
+        """Download and unpack; a folder that is complete is left as it is."""
+        known, folder = self.torchvision, self.folder
+        if folder.is_dir() and all(
+            (folder / name).is_file() and md5(folder / name) == checksum
+            for name, checksum in [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
+        ):
+            return folder
+        packed = download(known.url, folder.parent / known.filename, known.tgz_md5, progress)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            with tarfile.open(packed) as tar:
+                tar.extractall(scratch, filter="data")
+            if folder.exists():
+                shutil.rmtree(folder)
+            (Path(scratch) / folder.name).rename(folder)
+        return folder

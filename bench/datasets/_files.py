@@ -1,0 +1,54 @@
+"""Where data lie on disk, and what happens to files that are damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from bench.api import DataError
+
+_CHUNK = 1 << 20
+
+
+def data_root(given: Path | None) -> Path:
+    """The data folder: the one given, else the environment variable BENCH_DATA, else ~/.cache/bench."""
+    return Path(given or os.environ.get("BENCH_DATA") or Path.home() / ".cache" / "bench").expanduser()
+
+
+def offline() -> bool:
+    """Whether BENCH_OFFLINE forbids downloads."""
+    return os.environ.get("BENCH_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def md5(path: Path) -> str:
+    """Hex MD5 of a file, read in pieces."""
+    total = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            total.update(piece)
+    return total.hexdigest()
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to `<name>.damaged` (`.damaged2`, ...) so that it is neither used nor lost."""
+    target, number = path.with_name(path.name + ".damaged"), 2
+    while target.exists():
+        target, number = path.with_name(f"{path.name}.damaged{number}"), number + 1
+    path.rename(target)
+    return target
+
+
+def damaged(path: Path, why: str, mend: str) -> DataError:
+    """Set `path` aside and return the error that says so."""
+    try:
+        where = f"it was set aside as {set_aside(path).name}"
+    except OSError:
+        where = "it could not be renamed"
+    return DataError(f"{path} is damaged ({why}); {where}; {mend}.")
+
+
+def missing(name: str, path: Path, fetchable: bool = True) -> DataError:
+    """The error for a data set whose file is not there."""
+    how = f"run `bench fetch {name}` or place it there by hand" if fetchable else "place it there"
+    return DataError(f"data set '{name}' is not here: {path} does not exist; {how} (--data-root names another folder).")

@@ -1,0 +1,149 @@
+"""Reading `.npz` array archives in MedMNIST's key convention, checked and with little memory.
+
+Keys: train_images, train_labels, test_images, test_labels; optional val_images and val_labels (not used), class_names
+and source. Members stored without compression are mapped from the file, so that only the images used are ever read.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Arrays, DataError
+
+from ._files import damaged
+
+REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+def read_labels(path: Path, mend: str) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """(train labels, test labels, shape of the training images) without reading the images."""
+    with _open(path, mend) as archive:
+        _check_keys(archive, path)
+        train, test = (_labels(_read(archive, path, key, mend), path, key) for key in ("train_labels", "test_labels"))
+        with archive.open("train_images.npy") as member:
+            shape = _header(member)[0]
+    return train, test, shape
+
+
+def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend: str) -> Arrays:
+    """All arrays of an archive. `source` and `class_names` are used where the archive says nothing of its own.
+
+    Images become uint8 N x H x W x channels; grey images may lack their channel axis, and floats in [0, 1] that are
+    multiples of 1/255 are taken as such. Raises DataError; a damaged file is set aside.
+    """
+    with _open(path, mend) as archive:
+        _check_keys(archive, path)
+        found = {key: _read(archive, path, key, mend) for key in REQUIRED}
+        names = set(archive.namelist())
+        if "source.npy" in names:
+            source = str(_read(archive, path, "source", mend))
+        if "class_names.npy" in names:
+            class_names = [str(name) for name in _read(archive, path, "class_names", mend).ravel()]
+    labels = {split: _labels(found[f"{split}_labels"], path, f"{split}_labels") for split in ("train", "test")}
+    images = {split: _images(found[f"{split}_images"], path, f"{split}_images") for split in ("train", "test")}
+    if class_names is None:
+        highest = max((int(part.max()) for part in labels.values() if part.size), default=-1)
+        class_names = [str(c) for c in range(highest + 1)]
+    return Arrays(images["train"], labels["train"], images["test"], labels["test"], tuple(class_names), source)
+
+
+def _open(path: Path, mend: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise damaged(path, str(error).rstrip("."), mend) from None
+
+
+def _check_keys(archive: zipfile.ZipFile, path: Path) -> None:
+    keys = {name.removesuffix(".npy") for name in archive.namelist()}
+    lacking = [key for key in REQUIRED if key not in keys]
+    if lacking:
+        raise DataError(f"{path} has no {', '.join(lacking)} (it has {', '.join(sorted(keys))}); add what is missing.")
+
+
+def _header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, Fortran order, type) of the .npy stream, which is left at its first value."""
+    version = np.lib.format.read_magic(member)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, fortran, kind = read[version](member)
+    return shape, fortran, kind
+
+
+def _read(archive: zipfile.ZipFile, path: Path, key: str, mend: str) -> np.ndarray:
+    """One member, its CRC verified: mapped from the file when it is stored plainly, else read."""
+    info = archive.getinfo(f"{key}.npy")
+    try:
+        mapped = _map(path, info) if info.compress_type == zipfile.ZIP_STORED else None
+        if mapped is not None:
+            return mapped
+        with archive.open(info) as member:
+            values: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+            member.read()  # to the end, where the CRC is verified
+            return values
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, struct.error, OSError) as error:
+        raise damaged(path, f"{key}: {str(error).rstrip('.')}", mend) from None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: {key} is not a plain array ({str(error).rstrip('.')}); store numbers or text."
+        ) from None
+
+
+def _map(path: Path, info: zipfile.ZipInfo) -> np.ndarray | None:
+    """The stored member as a read-only view of the file, or None when it has no plain values to map."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        name, extra = struct.unpack("<HH", file.read(4))
+        start = info.header_offset + 30 + name + extra
+        file.seek(start)
+        shape, fortran, kind = _header(file)
+        offset = file.tell()
+    if kind.hasobject or 0 in shape or not shape:
+        return None
+    whole = np.memmap(path, np.uint8, "r", start, (info.file_size,))
+    crc = 0
+    for first in range(0, info.file_size, 1 << 24):
+        crc = zlib.crc32(memoryview(whole[first : first + (1 << 24)]), crc)  # type: ignore[arg-type]
+    if crc != info.CRC:
+        raise zipfile.BadZipFile("wrong checksum")
+    return np.memmap(path, kind, "r", offset, shape, "F" if fortran else "C")
+
+
+def _labels(values: np.ndarray, path: Path, key: str) -> np.ndarray:
+    flat = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
+    if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.integer):
+        raise DataError(f"{path}: {key} is {values.dtype} of shape {values.shape}; one integer an image is needed.")
+    return flat.astype(np.int64)
+
+
+def _images(values: np.ndarray, path: Path, key: str) -> np.ndarray:
+    if values.ndim == 3:
+        values = values[..., None]
+    if np.issubdtype(values.dtype, np.floating):
+        values = _from_float(values, path, key)
+    if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] not in (1, 3):
+        raise DataError(
+            f"{path}: {key} is {values.dtype} of shape {values.shape}; uint8 of shape N x height x width (x 1 or 3) "
+            "is needed."
+        )
+    return values
+
+
+def _from_float(values: np.ndarray, path: Path, key: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: {key} has NaN or infinite pixels; replace them.")
+    if values.size and (values.min() < 0 or values.max() > 1):
+        raise DataError(
+            f"{path}: {key} has float pixels from {values.min():g} to {values.max():g}; use uint8 or [0, 1]."
+        )
+    scaled = np.rint(values * 255)
+    if values.size and np.abs(values * 255 - scaled).max() > 1e-3:
+        raise DataError(f"{path}: {key} has float pixels that are not multiples of 1/255; store them as uint8.")
+    pixels: np.ndarray = scaled.astype(np.uint8)
+    return pixels

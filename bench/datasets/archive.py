@@ -1,0 +1,55 @@
+"""Any array archive: `archive:NAME` (DATA_ROOT/NAME.npz) or `archive:PATH`, in MedMNIST's key convention.
+
+Made long-tailed by the law when an imbalance ratio is given, else used with its own counts. The pixels' origin is the
+archive's own `source` text, or its file name where it has none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.api import Arrays, Dataset, DatasetFacts, UsageError, register
+
+from ._files import data_root, missing
+from ._npz import read_arrays, read_labels
+
+_MEND = "write it again"
+
+
+@register("datasets")
+class Archive(Dataset):
+    """A `.npz` file with train_images, train_labels, test_images, test_labels."""
+
+    name = "archive"
+
+    @property
+    def path(self) -> Path:
+        """The file: the argument as a path when there is one, else NAME.npz in the data folder."""
+        if not self.argument:
+            raise UsageError("data set 'archive' needs a file: write archive:NAME or archive:PATH.")
+        direct = Path(self.argument).expanduser()
+        in_root = data_root(self.root) / f"{self.argument.removesuffix('.npz')}.npz"
+        for candidate in (direct, in_root):
+            if candidate.is_file():
+                return candidate
+        raise missing(f"archive:{self.argument}", in_root, fetchable=False)
+
+    def facts(self) -> DatasetFacts:
+        """From the archive's labels and the shape of its images."""
+        train, test, shape = read_labels(self.path, _MEND)
+        sizes = np.bincount(train)
+        height, width, channels = (*shape[1:], 1)[:3]
+        return DatasetFacts(
+            classes=len(sizes),
+            image=(channels, height, width),
+            train_max=int(sizes.min()),
+            test_max=int(np.bincount(test, minlength=len(sizes)).min()),
+            native_ir=float(sizes.max() / max(1, sizes.min())),
+            default_model="small-cnn" if max(height, width) < 16 else "resnet18",
+        )
+
+    def load(self) -> Arrays:
+        """Both splits of the file. Raises DataError naming what is wrong with it."""
+        return read_arrays(self.path, f"archive {self.path.name}", None, _MEND)

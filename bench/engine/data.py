@@ -1,0 +1,193 @@
+"""From a CellSpec to its images: the long-tailed training set, the two test splits, and hashes of both.
+
+Class indices are ranks: 0 is the head. A set made long-tailed by the law takes its ranks from `class_order`; a set used
+with its own imbalance (`ir=None`) is ranked by its training counts. Names and source labels go along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench import longtail
+from bench.api import Arrays, Dataset
+from bench.config import CellSpec
+from bench.errors import DataError, UsageError
+from bench.registry import registry
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class CellData:
+    """Everything a cell trains and is tested on, on the CPU.
+
+    `train_images` uint8 N x H x W x channels, `train_labels` int64 N, `train_index` int64 N: indices into the source's
+    training split. `test_images`, `test_labels`: the source's whole test split; `splits`: "long-tailed" and "balanced",
+    int64 indices into it. `native_labels`: the source's label of each class index. `data_hash`: of the training images
+    used, the test split and the labels of both. `subset_hash`: of the chosen indices.
+    """
+
+    train_images: torch.Tensor
+    train_labels: torch.Tensor
+    train_index: torch.Tensor
+    test_images: torch.Tensor
+    test_labels: torch.Tensor
+    splits: dict[str, torch.Tensor]
+    class_names: tuple[str, ...]
+    native_labels: tuple[int, ...]
+    train_counts: tuple[int, ...]
+    test_counts: dict[str, tuple[int, ...]]
+    source: str
+    data_hash: str
+    subset_hash: str
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, height, width, channels = self.train_images.shape
+        return channels, height, width
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which images a cell uses: source indices of each split in ascending class index, and the classes' order."""
+
+    native_labels: tuple[int, ...]
+    train: list[longtail.Indices]
+    splits: dict[str, list[longtail.Indices]]
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits; equal for equal choices whatever their order inside a class."""
+        parts = [self.train, *(self.splits[name] for name in sorted(self.splits))]
+        return longtail.digest(*(np.sort(chosen) for part in parts for chosen in part))
+
+
+def dataset(name: str, data_root: Path | None) -> Dataset:
+    """The data set called `name` or `name:argument`. Raises UsageError when unknown."""
+    made: Dataset = registry("datasets").get(name)(name.partition(":")[2], data_root)
+    return made
+
+
+def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
+    """Images, labels and splits of a cell. Raises DataError or UsageError in one sentence."""
+    import torch
+
+    arrays = dataset(spec.dataset, data_root).load()
+    check(arrays, spec.dataset)
+    subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
+    train_index = np.concatenate(subset.train)
+    train_labels = np.repeat(np.arange(len(subset.train)), [len(part) for part in subset.train])
+    rank = np.argsort(subset.native_labels)  # source label -> class index
+    test_labels = rank[np.asarray(arrays.test_labels, dtype=np.int64)]
+    train_images = np.ascontiguousarray(arrays.train_images[train_index])
+    # a copy: the array may be a read-only view of a file, and torch wants to own writable memory
+    test_images = np.array(arrays.test_images)
+    return CellData(
+        train_images=torch.from_numpy(train_images),
+        train_labels=torch.from_numpy(train_labels.astype(np.int64)),
+        train_index=torch.from_numpy(train_index),
+        test_images=torch.from_numpy(test_images),
+        test_labels=torch.from_numpy(test_labels.astype(np.int64)),
+        splits={name: torch.from_numpy(np.sort(np.concatenate(part))) for name, part in subset.splits.items()},
+        class_names=tuple(arrays.class_names[label] for label in subset.native_labels),
+        native_labels=subset.native_labels,
+        train_counts=tuple(len(part) for part in subset.train),
+        test_counts={name: tuple(len(c) for c in part) for name, part in subset.splits.items()},
+        source=arrays.source,
+        data_hash=longtail.digest(train_images, train_labels, test_images, test_labels),
+        subset_hash=subset.hash,
+    )
+
+
+def choose(spec: CellSpec, train_labels: np.ndarray, test_labels: np.ndarray, classes: int) -> Subset:
+    """Which images a cell uses. Labels are the source's, integers in [0, classes).
+
+    With an imbalance ratio, both splits follow the law from the size of their smallest class; a test class keeps at
+    least one image. Without one, the set's own counts are kept. The balanced test split holds as many images of every
+    class as its smallest class has: the whole test set where that is balanced. `limit` scales all counts down together.
+    """
+    train = longtail.ordered_members(train_labels, classes, spec.selection, "train")
+    test = longtail.ordered_members(test_labels, classes, spec.selection, "test")
+    whole_test = longtail.ordered_members(test_labels, classes, "seeded", "test")
+    train_max, test_max = (int(np.bincount(labels, minlength=classes).min()) for labels in (train_labels, test_labels))
+    order = _ranks(spec, [len(members) for members in train])
+    train_counts, test_counts = [len(train[c]) for c in order], [len(test[c]) for c in order]
+    if spec.ir is not None:
+        law = longtail.counts(train_max, spec.ir, classes)
+        if spec.selection.startswith("file:") and train_counts != law:
+            raise DataError(
+                f"{spec.selection[5:]} chooses {train_counts} images a class but imbalance ratio {spec.ir:g} means "
+                f"{law}; use --irs natural to take the file's own counts."
+            )
+        train_counts = law
+        test_law = longtail.counts(test_max, spec.ir, classes, at_least=1)
+        test_counts = [min(n, given) for n, given in zip(test_law, test_counts, strict=True)]
+    for split, per_class in (("training", train_counts), ("test", test_counts)):
+        if 0 in per_class:
+            empty = order[per_class.index(0)]
+            raise DataError(f"{spec.selection} leaves class {empty} of '{spec.dataset}' without a {split} image.")
+    take = {"long-tailed": (test, test_counts), "balanced": (whole_test, [test_max] * classes)}
+    return Subset(
+        native_labels=tuple(order),
+        train=_first(train, order, train_counts, spec.limit),
+        splits={name: _first(members, order, n, spec.limit) for name, (members, n) in take.items()},
+    )
+
+
+def _ranks(spec: CellSpec, sizes: list[int]) -> list[int]:
+    """Source label of each class index: by `class_order` under the law, by size (largest first) without it."""
+    if spec.ir is not None:
+        return longtail.class_ranks(spec.class_order, len(sizes))
+    if spec.class_order != "natural":
+        raise UsageError(
+            f"class order '{spec.class_order}' needs an imbalance ratio: without one the classes of '{spec.dataset}' "
+            "are ranked by their own sizes."
+        )
+    return [int(c) for c in np.argsort(-np.array(sizes), kind="stable")]
+
+
+def _first(
+    members: list[longtail.Indices], order: list[int], per_class: list[int], limit: int | None
+) -> list[longtail.Indices]:
+    return [members[c][:n] for c, n in zip(order, longtail.limited(per_class, limit), strict=True)]
+
+
+def check(arrays: Arrays, name: str) -> None:
+    """Refuse images and labels that are not what `Arrays` declares. Raises DataError naming what is wrong."""
+    classes = len(arrays.class_names)
+    shapes = []
+    for split in ("train", "test"):
+        images, labels = getattr(arrays, f"{split}_images"), getattr(arrays, f"{split}_labels")
+        where = f"data set '{name}', {split} split"
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+            raise DataError(
+                f"{where}: images are {images.dtype} of shape {images.shape}; uint8 of shape N x height x width x "
+                "1 or 3 is needed."
+            )
+        if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
+            raise DataError(
+                f"{where}: labels are {labels.dtype} of shape {labels.shape}; {len(images)} integers are needed."
+            )
+        if not len(labels) or labels.min() < 0 or labels.max() >= classes:
+            span = f"{labels.min()} to {labels.max()}" if len(labels) else "none"
+            raise DataError(f"{where}: labels are {span}; {classes} classes need labels from 0 to {classes - 1}.")
+        present = np.bincount(labels, minlength=classes)
+        if not present.all():
+            empty = int(np.argmin(present))
+            raise DataError(f"{where}: class {empty} ('{arrays.class_names[empty]}') has no images; remove or fill it.")
+        shapes.append(images.shape[1:])
+    if shapes[0] != shapes[1]:
+        raise DataError(
+            f"data set '{name}': training images are {shapes[0]}, test images {shapes[1]}; make them equal."
+        )

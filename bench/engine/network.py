@@ -1,0 +1,142 @@
+"""One classifier: an architecture's backbone, a method's head, and between image and backbone only what is stated.
+
+The network takes images in [0,1]. Where its architecture declares another input size it enlarges them itself
+(bilinear), and where it declares constants it normalises them itself: so an attack's radius is always in pixels of the
+image given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.api import Model
+from bench.errors import ModelError
+from bench.registry import registry
+from bench.seeding import isolated
+
+#: a method's `build_head`: (features, classes) -> module from N x features to N x classes, or None for a linear layer
+HeadBuilder = Callable[[int, int], nn.Module | None]
+
+
+class Network(nn.Module):
+    """images N x channels x H x W in [0,1] -> logits N x C. `size`: (H, W) the backbone wants, or None."""
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        *,
+        size: tuple[int, int] | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.head, self.size = backbone, head, size
+        # not persistent: they belong to the architecture, and published state dicts do not hold them
+        for name, values in (("mean", mean), ("std", std)):
+            constant = None if values is None else torch.tensor(values).view(1, -1, 1, 1)
+            self.register_buffer(name, constant, persistent=False)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features N x D of images in [0,1]."""
+        if self.size is not None and tuple(x.shape[-2:]) != self.size:
+            x = F.interpolate(x, self.size, mode="bilinear", align_corners=False)
+        if self.mean is not None and self.std is not None:
+            x = (x - self.mean) / self.std
+        out: Tensor = self.backbone(x)
+        return out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits N x C of images in [0,1]."""
+        out: Tensor = self.head(self.features(x))
+        return out
+
+
+def build_network(
+    model_name: str,
+    image: tuple[int, int, int],
+    num_classes: int,
+    build_head: HeadBuilder | None,
+    root_seed: int,
+) -> Network:
+    """The network of a cell, on the CPU, initialised from the stream `init` of `root_seed` (no global generator moves).
+
+    image: (channels, height, width) of what it will be given. Raises UsageError for an unknown model, ModelError when
+    it cannot be built for such images or does not give N x D features and N x C logits.
+    """
+    model: Model = registry("models").get(model_name)(model_name.partition(":")[2])
+    declared = model.input_size(image)
+    with isolated(root_seed, "init"):
+        backbone, width = model.build(declared)
+        head = build_head(width, num_classes) if build_head else None
+        head = head if head is not None else nn.Linear(width, num_classes)
+    size = declared[1:] if declared[1:] != image[1:] else None
+    net = Network(backbone, head, size=size, mean=model.mean, std=model.std)
+    _probe(net, model_name, image, width, num_classes)
+    return net
+
+
+def _probe(net: Network, name: str, image: tuple[int, int, int], width: int, classes: int) -> None:
+    """One image through the network, shapes compared with what was declared."""
+    was = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            features = net.features(torch.zeros(1, *image))
+            logits = net.head(features)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"model '{name}' cannot take images of {_shape(image)}: {first}.") from error
+    finally:
+        net.train(was)
+    for what, got, wanted in (("features", features, width), ("logits", logits, classes)):
+        if tuple(got.shape) != (1, wanted):
+            raise ModelError(
+                f"model '{name}' gives {what} of shape {tuple(got.shape)} an image; (1, {wanted}) is needed."
+            )
+
+
+def load_weights(net: Network, state: Mapping[str, Tensor], origin: str) -> None:
+    """Strictly load a state dict: ours, or a published one whose keys follow the common CIFAR ResNet layout.
+
+    Published keys are the backbone's own (`conv1.weight`, `layer1.0...`), with `linear` or `fc` as the head, `shortcut`
+    or `downsample`, and an optional `module.` in front. Raises ModelError naming the first key that does not fit.
+    """
+    wanted = net.state_dict()
+    given = {_our_key(key): value for key, value in state.items()}
+    lacking, foreign = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if lacking or foreign:
+        parts = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in
+                 (("keys missing", lacking), ("unknown keys", foreign)) if keys]  # fmt: skip
+        raise ModelError(
+            f"{origin} does not fit the network: {', '.join(parts)}; choose the model it was trained with."
+        )
+    for key, value in given.items():
+        if value.shape != wanted[key].shape:
+            raise ModelError(
+                f"{origin} does not fit the network: {key} has shape {tuple(value.shape)}, "
+                f"{tuple(wanted[key].shape)} is needed; choose the model and the classes it was trained with."
+            )
+    net.load_state_dict(given)
+
+
+def _our_key(key: str) -> str:
+    """`module.layer2.0.shortcut.0.weight` -> `backbone.layer2.0.downsample.0.weight`; ours stay as they are."""
+    key = key.removeprefix("module.")
+    if key.startswith(("backbone.", "head.")):
+        return key
+    first, _, rest = key.partition(".")
+    if first in ("linear", "fc", "classifier"):
+        return f"head.{rest}"
+    return "backbone." + key.replace(".shortcut.", ".downsample.")
+
+
+def _shape(image: tuple[int, int, int]) -> str:
+    return f"{image[1]}x{image[2]} with {image[0]} channel{'s' if image[0] > 1 else ''}"

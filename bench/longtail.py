@@ -1,0 +1,176 @@
+"""The long-tail law and the choice of images: how many of each class, and which ones. NumPy only.
+
+The law (methods.md 1.1): class of rank c (0 = head) keeps n_c = int(n_max * (1/IR) ** (c / (C - 1))) images, truncated.
+Which images: every selection orders the members of each class once, and a count takes the first of them. So the
+subset of a higher imbalance ratio lies inside that of a lower one.
+
+    seeded             a private stream a class; root seed 0 for every cell, so all seeds of a grid train on the same
+                       images; `seeded:K` is another fixed subset
+    official-builder   the AT-BSL/RoBal/REAT builder: RandomState(0), classes ascending, in-place shuffle (train split;
+                       their test split is the full one, so test images are chosen as `seeded`)
+    file:PATH          source indices from a file (`bench data export` writes one)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import DataError, UsageError, did_you_mean
+from bench.seeding import numpy_stream
+
+Indices = NDArray[np.int64]
+
+
+def check_ir(ir: float) -> float:
+    """`ir` as a float. Raises UsageError unless it is finite and above 1."""
+    if isinstance(ir, bool) or not isinstance(ir, (int, float)) or not math.isfinite(ir) or ir <= 1:
+        raise UsageError(f"imbalance ratio {ir!r} is not possible; give a number above 1, as in --irs 10,50.")
+    return float(ir)
+
+
+def counts(n_max: int, ir: float, classes: int, at_least: int = 0) -> list[int]:
+    """Images a class from head to tail, none below `at_least`.
+
+    Raises UsageError when IR <= 1, there is one class, or the rarest class stays empty.
+    """
+    ratio = 1 / check_ir(ir)
+    if classes < 2:
+        raise UsageError(f"{classes} class cannot be long-tailed; at least 2 are needed.")
+    law = [max(at_least, int(n_max * ratio ** (c / (classes - 1)))) for c in range(classes)]
+    if law[-1] < 1:
+        raise UsageError(
+            f"imbalance ratio {ir:g} leaves the rarest class empty: its largest class has only {n_max} images; "
+            f"use a ratio of at most {n_max}."
+        )
+    return law
+
+
+def limited(per_class: Sequence[int], limit: int | None) -> list[int]:
+    """Counts scaled so that the largest is at most `limit`, each at least 1: a smaller set of the same imbalance."""
+    largest = max(per_class)
+    if limit is None or largest <= limit:
+        return list(per_class)
+    if limit < 1:
+        raise UsageError(f"limit {limit} is not possible; give at least 1 image a class.")
+    return [max(1, n * limit // largest) for n in per_class]
+
+
+def class_ranks(order: str, classes: int) -> list[int]:
+    """Source label of each rank (0 = head): `natural`, `reversed`, or `seed:N` (random). Raises UsageError."""
+    name, _, argument = order.partition(":")
+    if name == "seed" and argument.isdecimal():
+        return [int(c) for c in numpy_stream(int(argument), "class-order").permutation(classes)]
+    fixed = {"natural": range(classes), "reversed": range(classes - 1, -1, -1)}
+    if order not in fixed:
+        raise UsageError(f"class order '{order}' is not known; write natural, reversed or seed:N.")
+    return list(fixed[order])
+
+
+def ordered_members(labels: NDArray[np.integer], classes: int, selection: str, split: str) -> list[Indices]:
+    """Indices of every class in the order in which `selection` takes them; a list by source label.
+
+    labels: integers in [0, classes), length N. `split` ("train" or "test") names the stream. Raises UsageError for an
+    unknown selection, DataError for an index file that does not fit.
+    """
+    name, _, argument = selection.partition(":")
+    orders = {"seeded": _seeded, "official-builder": _official_builder, "file": _from_file}
+    if name not in orders:
+        raise UsageError(f"selection '{selection}' is not known. {did_you_mean(name, orders)}")
+    members = [np.flatnonzero(labels == c).astype(np.int64) for c in range(classes)]
+    return orders[name](members, argument, split)
+
+
+def _seeded(members: list[Indices], argument: str, split: str) -> list[Indices]:
+    if argument and not argument.isdecimal():
+        raise UsageError(f"selection 'seeded:{argument}' is not known; write seeded or seeded:N with a whole number.")
+    root = int(argument or 0)
+    return [numpy_stream(root, "subset", split, c).permutation(m) for c, m in enumerate(members)]
+
+
+def _official_builder(members: list[Indices], _argument: str, split: str) -> list[Indices]:
+    if split != "train":
+        return _seeded(members, "", split)
+    legacy = np.random.RandomState(0)
+    shuffled = [m.copy() for m in members]
+    for m in shuffled:
+        legacy.shuffle(m)
+    return shuffled
+
+
+def _from_file(members: list[Indices], argument: str, split: str) -> list[Indices]:
+    chosen = read_indices(Path(argument).expanduser(), split)
+    if chosen is None:
+        return _seeded(members, "", split)
+    total = sum(len(m) for m in members)
+    if len(chosen) and (chosen.min() < 0 or chosen.max() >= total):
+        raise DataError(f"{argument}: index {chosen.max()} is outside the {split} split of {total} images.")
+    if len(np.unique(chosen)) != len(chosen):
+        raise DataError(f"{argument}: an index of the {split} split stands twice; each image may be chosen once.")
+    return [chosen[np.isin(chosen, m)] for m in members]
+
+
+def read_indices(path: Path, split: str) -> Indices | None:
+    """Source indices of `split` in an index file, or None when the file has none for the test split.
+
+    `.npz` with `train_index` (and `test_index`: the long-tailed test split), `.npy` or `.txt` with the training
+    indices alone, `.csv` with columns `split` and `index`. Raises DataError.
+    """
+    readers = {".npz": _read_npz, ".npy": _read_npy, ".txt": _read_text, ".csv": _read_csv}
+    if path.suffix not in readers:
+        raise DataError(f"index file {path}: '{path.suffix}' cannot be read; use one of {', '.join(readers)}.")
+    if not path.is_file():
+        raise DataError(f"index file {path} does not exist; `bench data export` writes one.")
+    try:
+        values = readers[path.suffix](path, split)
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(
+            f"index file {path} cannot be read ({error}); `bench data export` writes a right one."
+        ) from None
+    if values is None:
+        if split == "train":
+            raise DataError(f"index file {path} holds no training indices; it needs `train_index`.")
+        return None
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise DataError(
+            f"index file {path} holds {values.dtype} of shape {values.shape}; a list of integers is needed."
+        )
+    return values.astype(np.int64)
+
+
+def _read_npz(path: Path, split: str) -> np.ndarray | None:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive).get(f"{split}_index")
+
+
+def _read_npy(path: Path, split: str) -> np.ndarray | None:
+    return np.load(path, allow_pickle=False) if split == "train" else None
+
+
+def _read_text(path: Path, split: str) -> np.ndarray | None:
+    return np.array([int(word) for word in path.read_text().split()], dtype=np.int64) if split == "train" else None
+
+
+def _read_csv(path: Path, split: str) -> np.ndarray | None:
+    header, *lines = path.read_text().splitlines()
+    columns = header.split(",")
+    where, what = columns.index("split"), columns.index("index")
+    wanted = {"train": "train", "test": "long-tailed"}[split]
+    cells = [line.split(",") for line in lines]
+    chosen = [int(row[what]) for row in cells if row[where] == wanted]
+    return np.array(chosen, dtype=np.int64) if chosen else None
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """First 16 hex digits of the SHA-256 of arrays: their types, shapes and values in C order."""
+    total = hashlib.sha256()
+    for array in arrays:
+        plain = np.ascontiguousarray(array)
+        total.update(f"{plain.dtype.str}{plain.shape}".encode())
+        total.update(plain.view(np.uint8).data)
+    return total.hexdigest()[:16]
