@@ -1,0 +1,69 @@
+"""What a number is compared with: the paper's tables, the golden store, or any stored folder or file.
+
+    paper_tables(), paper_claims()   results/paper as data frames, values as printed and as numbers
+    load(where)                      rows of `golden`, a results folder, or one per_class.csv
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import StoreError
+from bench.store import query
+from bench.store.schema import ROWS
+
+#: Standing of a printed number: sound enough to check against, shown only, contradicts itself
+STANDINGS = ("target", "report", "never")
+
+
+def shipped(name: str) -> Path:
+    """A folder of the results that come with the project: `paper`, `golden`, `measured`. It may be absent."""
+    return Path(str(files("bench.results"))) / name
+
+
+@cache
+def _paper(name: str) -> pd.DataFrame:
+    path = shipped("paper") / name
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}); install the project again.") from error
+
+
+def paper_tables() -> pd.DataFrame:
+    """The 440 numbers of Tables 1 to 11 in the paper's order; columns in results/paper/README.md.
+
+    All columns are text as printed, besides `table` (int), `ir` (float) and `number`, the value as a fraction.
+    """
+    frame = _paper("tables.csv")
+    return frame.assign(
+        table=frame["table"].astype(int), ir=frame["ir"].astype(float), number=frame["value"].astype(float) / 100
+    )
+
+
+def paper_claims() -> pd.DataFrame:
+    """The 60 statements of prose, captions and formulas, all columns text."""
+    return _paper("claims.csv").copy()
+
+
+def load(where: str | Path) -> pd.DataFrame:
+    """Rows (columns of `schema.PER_CLASS`) of `golden`, a folder of cells, or a per_class.csv file.
+
+    Raises StoreError when there is nothing, or a file cannot be read.
+    """
+    path = shipped("golden") if str(where) == "golden" else Path(where)
+    if path.is_dir() and (path / ROWS).is_file():
+        path = path / ROWS
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; give a results folder, a per_class.csv, 'golden' or 'paper'.")
+    rows = query.rows(path)
+    problems = [] if path.is_file() else query.damaged(path)
+    if problems:
+        raise StoreError(problems[0])
+    return rows
