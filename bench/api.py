@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from bench.config import Recipe, ThreatModel, setting
 from bench.errors import BenchError, DataError, ModelError, UsageError
+from bench.seeding import isolated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arrays", "Attack", "BenchError", "Context", "DataError", "Dataset", "DatasetFacts", "Method", "Model",
-    "ModelError", "Noise", "Objective", "Oracle", "Recipe", "ThreatModel", "UsageError", "register", "setting",
+    "ModelError", "Noise", "Objective", "Oracle", "Recipe", "ThreatModel", "UsageError", "isolated", "register",
+    "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)
@@ -60,6 +62,9 @@ class Oracle(Protocol):
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N x C) of images in [0,1] (N x channels x H x W), without a graph."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N x C) with a graph back to x, for code that takes its gradients by itself."""
 
     def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """(gradient of the summed objective with respect to x, logits at x); both without a graph."""
@@ -225,13 +230,15 @@ class Attack:
 
     `norm`: "linf" (the suite verifies radius and box), "l2" (unbounded, the box is verified) or "none" (clean).
     `white_box`: uses gradients. `strength`: rank in the order clean < fgsm < pgd-20 < pgd-100 < aa, or None.
-    `engine`: stored with every row.
+    `engine`: stored with every row. `only_correct`: attacks only what is classified correctly without an attack and
+    counts the rest as broken (AutoAttack's convention); otherwise the verdict is the prediction at the answer.
     """
 
     name: ClassVar[str]
     norm: ClassVar[str] = "linf"
     white_box: ClassVar[bool] = True
     strength: ClassVar[int | None] = None
+    only_correct: ClassVar[bool] = False
     engine: str = "bench"
 
     @dataclass(frozen=True)
@@ -267,7 +274,8 @@ class DatasetFacts:
 
     `train_max`, `test_max`: images of the largest class that the long-tail law starts from (0: unknown).
     `image`: (channels, height, width). `eps`: radius of its threat model. `native_ir`: its own imbalance ratio when
-    it is used as it is (None: it is made long-tailed by the law).
+    it is used as it is (None: it is made long-tailed by the law). `augment`: the augmentation that keeps labels true
+    (a mirrored digit is another digit), used unless a recipe or the user names one.
     """
 
     classes: int
@@ -277,6 +285,7 @@ class DatasetFacts:
     eps: float = 8 / 255
     native_ir: float | None = None
     default_model: str = "resnet18"
+    augment: str = "crop-flip"
 
 
 @dataclass(frozen=True)

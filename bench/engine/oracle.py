@@ -1,0 +1,113 @@
+"""A network as an attack sees it: eval mode, weights frozen, input gradients only, every pass counted."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Objective
+from bench.engine.fold import agrees, fold
+from bench.errors import ModelError
+
+
+class NetworkOracle:
+    """`bench.api.Oracle` around an nn.Module; use it in a `with` block, which puts modes and gradients back.
+
+    network: N x channels x H x W in [0,1] -> N x `num_classes` logits. `folded`: attack a copy with batch norm folded
+    into the convolutions, if it agrees with the plain net on `probe` (a few images); `plain` always asks the net as it
+    is. `precision` "bf16" runs attacks (never `plain`) under autocast. `channels_last`: memory format of the attacks.
+    `forwards`, `backwards` count passes of one image each. Raises ModelError when the output is not N x C or not finite.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        *,
+        probe: Tensor | None = None,
+        folded: bool = True,
+        precision: str = "fp32",
+        channels_last: bool = False,
+    ) -> None:
+        self.network, self.num_classes = network, num_classes
+        self.precision, self.channels_last = precision, channels_last
+        self.forwards = self.backwards = 0
+        self.folded = False
+        self._want_fold, self._probe = folded, probe
+        self._attacked = network
+        self._modes: list[tuple[nn.Module, bool]] = []
+        self._frozen: list[nn.Parameter] = []
+
+    def __enter__(self) -> Self:
+        self._modes = [(module, module.training) for module in self.network.modules()]
+        self._frozen = [p for p in self.network.parameters() if p.requires_grad]
+        self.network.eval()
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)
+        self._attacked = self.network
+        if self._want_fold and self._probe is not None:
+            copy = fold(self.network)
+            if copy is not None and agrees(copy.net, self.network, self._probe):
+                self._attacked, self.folded = copy.net, True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for module, mode in self._modes:
+            module.training = mode
+        for parameter in self._frozen:
+            parameter.requires_grad_(True)
+        self._attacked, self.folded = self.network, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N x C) with a graph back to x if x asks for one; for code that takes gradients by itself."""
+        self.forwards += len(x)
+        if self.channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with self._autocast(x):
+            z: Tensor = self._attacked(x)
+        z = z.to(x.dtype)
+        if z.requires_grad:
+            z.register_hook(self._count_backward)
+        return z
+
+    @torch.no_grad()
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (N x C) without a graph."""
+        return self.forward(x.detach())
+
+    def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """(gradient of the summed objective, logits at x), both without a graph; zeros where nothing flows back."""
+        x = x.detach().requires_grad_(True)
+        with torch.enable_grad():
+            z = self.forward(x)
+            value = objective(z).sum() if z.requires_grad else None
+        if value is None:
+            return torch.zeros_like(x), z.detach()
+        (gradient,) = torch.autograd.grad(value, [x], materialize_grads=True)
+        return gradient, z.detach()
+
+    @torch.no_grad()
+    def plain(self, x: Tensor) -> Tensor:
+        """Logits (N x C) of the network as it is, in its own precision: the only source of verdicts."""
+        self.forwards += len(x)
+        z: Tensor = self.network(x)
+        if z.ndim != 2 or z.shape != (len(x), self.num_classes):
+            raise ModelError(
+                f"the network gave an output of shape {tuple(z.shape)} for {len(x)} images; "
+                f"it must be {len(x)} x {self.num_classes} logits."
+            )
+        if not torch.isfinite(z).all():
+            raise ModelError("the network gave logits that are NaN or infinite; it cannot be evaluated.")
+        return z
+
+    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(x.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)

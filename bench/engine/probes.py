@@ -1,0 +1,75 @@
+"""What a few images tell about a network before it is attacked: the facts behind the validity flags.
+
+Every fact is one number, so it can be stored with the cell and judged later without the network (`bench.judge.sanity`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from bench.engine.oracle import NetworkOracle
+
+#: images looked at, evenly spread over the set
+IMAGES = 128
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def spread(total: int, wanted: int = IMAGES) -> Tensor:
+    """Up to `wanted` indices evenly spread over range(total)."""
+    return torch.linspace(0, total - 1, min(wanted, total)).round().long().unique()
+
+
+def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Facts about the network on images x (N x channels x H x W in [0,1]) with labels y; the oracle is entered.
+
+    zero_gradient_share     images at which the gradient of the cross-entropy is exactly zero
+    probability_outputs     1 when all outputs are in [0,1] and sum to one
+    random_difference       largest relative change of the logits between two forward passes
+    batch_difference        largest relative change of the logits between an image alone and in its batch
+    unsettled_norms         modules that stay in train mode, and batch norms without running statistics
+    margin                  median distance between the two largest logits
+    saturated_share         images whose softmax is exactly 0 and 1 in single precision (margin above 24 ln 2)
+    cw_blocked_share        correct images at which cw-l2 (c = 10) stalls on a locally linear network
+    """
+    logits = oracle.plain(x)
+    scale = logits.abs().amax().clamp_min(1e-12)
+    again = oracle.plain(x)
+    alone = torch.cat([oracle.plain(x[i : i + 1]) for i in range(min(len(x), 4))])
+    gradient, _ = oracle.gradient(x, lambda z: cross_entropy(z, y, reduction="sum"))
+    top = logits.topk(min(2, logits.shape[1]), 1).values
+    gap = top[:, 0] - top[:, -1]
+    probabilities = bool(
+        (logits >= 0).all() and (logits <= 1 + 1e-5).all() and ((logits.sum(1) - 1).abs() < 1e-4).all()
+    )
+    facts = {
+        "probe_images": float(len(x)),
+        "zero_gradient_share": float((gradient.flatten(1).abs().amax(1) == 0).double().mean()),
+        "probability_outputs": float(probabilities),
+        "random_difference": float((again - logits).abs().amax() / scale),
+        "batch_difference": float((alone - logits[: len(alone)]).abs().amax() / scale),
+        "unsettled_norms": float(sum(_unsettled(module) for module in oracle.network.modules())),
+        "margin": float(gap.median()),
+        "saturated_share": float((gap > 16.6355).double().mean()),
+    }
+    return facts | {"cw_blocked_share": _blocked(oracle, x, y, logits)}
+
+
+def _unsettled(module: nn.Module) -> bool:
+    return module.training or (isinstance(module, _NORMS) and module.running_mean is None)
+
+
+def _blocked(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, c: float = 10.0) -> float:
+    """Share of correct images with m > (c/2) |grad m|^2, where m = R - O is cw-l2's own margin (methods, CW)."""
+    right = logits.argmax(1) == y
+    if not right.any():
+        return 0.0
+    x, y = x[right], y[right]
+    true = one_hot(y, logits.shape[1]).to(logits.dtype)
+
+    def margin(z: Tensor) -> Tensor:
+        return (true * z).amax(1) - ((1 - true) * z).amax(1)
+
+    gradient, z = oracle.gradient(x, margin)
+    return float((margin(z) > c / 2 * gradient.flatten(1).square().sum(1)).double().mean())

@@ -1,0 +1,333 @@
+"""The attack suite: who is attacked, in which batches, what counts as broken, and how a killed evaluation goes on.
+
+One bit per image and attack is the result. It never depends on the batch, the order of attacks or the number of
+processes (attacks in a reference mode excepted): noise belongs to the image, survivors are gathered over the whole
+set, and every verdict is given by the plain network on an image whose distance and box were measured in float64.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.api import Attack
+from bench.config import AttackSpec, ThreatModel, canonical_json, make, to_plain
+from bench.engine import probes
+from bench.engine.oracle import NetworkOracle
+from bench.errors import DataError, DeviceError, ModelError, UsageError
+from bench.registry import registry
+from bench.seeding import CounterNoise, isolated
+
+#: slack of the radius for the rounding of x + delta in single precision
+TOLERANCE = 1e-6
+Progress = Callable[[str, int, int], None]
+
+
+class StageStore(Protocol):
+    """Where partial verdicts survive a kill. Keys are any text."""
+
+    def load(self, key: str) -> dict[str, np.ndarray] | None:
+        """What was saved under the key, or None."""
+
+    def save(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        """Replace what is saved under the key, all or nothing."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """One stage of an attack: images attacked and broken, answers refused for leaving the budget, passes, seconds."""
+
+    name: str
+    white_box: bool
+    attacked: int
+    broken: int
+    refused: int
+    forwards: int
+    backwards: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """One attack on the whole set. `correct`: bool N, True where the image is still classified correctly.
+
+    `eps`: the attack's own radius on the [0,1] scale (None when it has no l_inf radius). `params`: all resolved.
+    """
+
+    label: str
+    name: str
+    norm: str
+    white_box: bool
+    strength: int | None
+    engine: str
+    eps: float | None
+    params: dict[str, Any]
+    notes: tuple[str, ...]
+    correct: np.ndarray
+    stages: tuple[StageResult, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images still classified correctly."""
+        return float(self.correct.mean())
+
+    def total(self, what: str) -> float:
+        """Sum over the stages of `forwards`, `backwards`, `seconds`, `refused`, `attacked` or `broken`."""
+        return float(sum(getattr(stage, what) for stage in self.stages))
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """Everything an evaluation gives. `clean`: bool N. `attacks`: by label, in the order asked for.
+
+    `worst`: bool N, correct without attack and under every l_inf attack of the threat model's radius (None when there
+    is none). `probes`: facts about the network (`bench.engine.probes.examine`) and the set, for `bench.judge.sanity`.
+    """
+
+    clean: np.ndarray
+    attacks: dict[str, AttackResult]
+    worst: np.ndarray | None
+    probes: dict[str, float] = field(default_factory=dict)
+
+
+def build(spec: AttackSpec, threat: ThreatModel, num_classes: int) -> Attack:
+    """The attack of a spec. Raises UsageError for an unknown attack or parameter, a value out of range, a bad radius."""
+    if threat.norm != "linf" or not 0 < threat.eps <= 1:
+        raise UsageError(
+            f"threat model: eps={threat.eps!r} norm={threat.norm!r} is not possible; "
+            "the norm must be linf and the radius above 0 and at most 1 on the [0,1] scale."
+        )
+    cls = registry("attacks").get(spec.name)
+    params = make(cls.Params, dict(spec.params), f"attack '{spec.name}'")
+    attack: Attack = cls(params, threat, num_classes)
+    return attack
+
+
+def radius(attack: Attack) -> float | None:
+    """The l_inf radius an attack must keep, or None when it has none: its `eps` parameter, scaled, or the threat's."""
+    if attack.norm != "linf":
+        return None
+    stated = getattr(attack.params, "eps", None)
+    return attack.threat.eps if stated is None else float(stated) * attack.threat.scale
+
+
+def evaluate(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    indices: Tensor,
+    attacks: Sequence[AttackSpec],
+    *,
+    threat: ThreatModel,
+    num_classes: int,
+    root_seed: int,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    store: StageStore | None = None,
+    progress: Progress | None = None,
+    fold: bool = True,
+    channels_last: bool = False,
+) -> SuiteResult:
+    """Attack `network` on a test set and say which images still stand.
+
+    network: N x channels x H x W in [0,1] -> N x C logits, on `device`; its modes and gradients are put back. images:
+    uint8 N x H x W x channels, or floating N x channels x H x W in [0,1]. labels: integers N in [0, C). indices: int64
+    N, names of the images in the source's test split, to which all randomness belongs. `batch_size` None: chosen by
+    device and halved when memory runs out. `store`: partial verdicts go there after every chunk, and those of the very
+    same evaluation found there are used. `progress(label, done, total)`. `fold`: attack a copy with folded batch norm.
+
+    Raises UsageError (attack, parameter, radius), DataError (images, labels), ModelError (network); nothing is stored
+    then.
+    """
+    built = [(spec.label, build(spec, threat, num_classes)) for spec in attacks]
+    _check_set(images, labels, indices, num_classes)
+    device, dtype = torch.device(device), _dtype(network)
+    labels, indices = labels.long().cpu(), indices.long().cpu()
+    some = probes.spread(len(labels))
+    run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress)
+    oracle = NetworkOracle(
+        network, num_classes, probe=run.take(some[:8])[0], folded=fold, precision=precision, channels_last=channels_last
+    )
+    with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
+        _check_network(network, run.take(some[:2])[0])
+        with oracle:
+            run.start(oracle, canonical_json([threat, num_classes, root_seed, precision, fold]))
+            facts = probes.examine(oracle, *run.take(some)) | _facts_of_set(images, labels, num_classes)
+            clean = run.attack("clean", build(AttackSpec("clean"), threat, num_classes), None)
+            facts |= {"predicted_top_share": run.top_share()}
+            results = {
+                label: clean if label == "clean" else run.attack(label, attack, clean.correct)
+                for label, attack in built
+            }
+    counted = [r.correct for r in results.values() if r.eps is not None and math.isclose(r.eps, threat.eps)]
+    worst = np.logical_and.reduce([clean.correct, *counted]) if counted else None
+    return SuiteResult(clean.correct, results, worst, facts)
+
+
+class _Run:
+    """One evaluation under way: the set, the network, and where partial verdicts go."""
+
+    def __init__(self, network: nn.Module, images: Tensor, labels: Tensor, indices: Tensor, threat: ThreatModel,
+                 root_seed: int, device: torch.device, dtype: torch.dtype, batch_size: int | None,
+                 store: StageStore | None, progress: Progress | None) -> None:  # fmt: skip
+        self.network, self.images, self.labels, self.indices = network, images, labels, indices
+        self.threat, self.root_seed, self.device, self.dtype = threat, root_seed, device, dtype
+        self.batch_size, self.store, self.progress = batch_size, store, progress
+        self.predicted = torch.zeros(len(labels), dtype=torch.long)
+
+    def start(self, oracle: NetworkOracle, setting: str) -> None:
+        self.oracle = oracle
+        digest = hashlib.sha256(setting.encode())
+        for tensor in (self.images, self.labels, self.indices, *self.network.state_dict().values()):
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        self.fingerprint = digest.hexdigest()
+
+    def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(images as N x channels x H x W in [0,1], labels) on the device."""
+        chosen = self.images[positions.to(self.images.device)].to(self.device)
+        if chosen.dtype == torch.uint8:
+            chosen = chosen.permute(0, 3, 1, 2).to(self.dtype) / 255
+        return chosen.to(self.dtype).contiguous(), self.labels[positions].to(self.device)
+
+    def top_share(self) -> float:
+        """Share of images that get the class predicted most often."""
+        return float(self.predicted.bincount().max() / len(self.predicted))
+
+    def attack(self, label: str, attack: Attack, clean: np.ndarray | None) -> AttackResult:
+        """All stages of one attack, each on what still stands. `clean`: verdicts without attack, None for clean."""
+        begins = clean if clean is not None and attack.only_correct else np.ones(len(self.labels), dtype=bool)
+        correct, stages = begins.copy(), []
+        for number, stage in enumerate(attack.stages()):
+            held, facts = self.stage(label, number, stage, np.flatnonzero(correct), clean)
+            correct &= held
+            stages.append(facts)
+        plain: dict[str, Any] = to_plain(attack.params)
+        return AttackResult(label, attack.name, attack.norm, attack.white_box, attack.strength, attack.engine,
+                            radius(attack), plain, tuple(attack.notes()), correct, tuple(stages))  # fmt: skip
+
+    def stage(self, label: str, number: int, stage: Attack, standing: np.ndarray,
+              clean: np.ndarray | None) -> tuple[np.ndarray, StageResult]:  # fmt: skip
+        """(bool N, True where the image stands; facts) of one stage on the images at `standing`."""
+        key, total = f"{label}/{number}-{stage.name}", len(self.labels)
+        mark = hashlib.sha256(f"{self.fingerprint}{key}{canonical_json(stage.params)}".encode()).hexdigest()
+        state = self.store.load(key) if self.store else None
+        if state is None or str(state["mark"]) != mark:
+            state = {"mark": np.array(mark), "done": np.zeros(total, bool), "correct": np.ones(total, bool),
+                     "counts": np.zeros(4), "predicted": np.zeros(total if clean is None else 0, np.int64)}  # fmt: skip
+        todo = standing[~state["done"][standing]]
+        size = self.batch_size or (512 if self.device.type == "cuda" else 128)
+        while len(todo):
+            chunk = torch.from_numpy(todo[:size])
+            try:
+                held, predicted, counts = self.chunk(label, stage, chunk, clean)
+            except torch.OutOfMemoryError:
+                if self.batch_size or size == 1:
+                    raise DeviceError(f"out of memory with {size} images at once; give a smaller batch size.") from None
+                size = max(1, size // 2)
+                continue
+            todo = todo[size:]
+            state["done"][chunk], state["correct"][chunk] = True, held
+            state["counts"] = state["counts"] + counts
+            if clean is None:
+                state["predicted"][chunk] = predicted
+            if self.store:
+                self.store.save(key, state)
+            if self.progress:
+                self.progress(label, len(standing) - len(todo), len(standing))
+        if clean is None:
+            self.predicted = torch.from_numpy(state["predicted"].copy())
+        forwards, backwards, refused, seconds = state["counts"].tolist()
+        broken = int((~state["correct"][standing]).sum())
+        facts = StageResult(stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards),
+                            int(backwards), seconds)  # fmt: skip
+        return state["correct"].copy(), facts
+
+    def chunk(self, label: str, stage: Attack, positions: Tensor,
+              clean: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+        """(still correct, predicted class, [forwards, backwards, refused, seconds]) of the images at `positions`."""
+        x, y = self.take(positions)
+        names = self.indices[positions].to(self.device)
+        noise = CounterNoise(self.root_seed, "evaluation", label, stage.name, images=names, dtype=self.dtype)
+        began, forwards, backwards = time.perf_counter(), self.oracle.forwards, self.oracle.backwards
+        cuda = self.device.type == "cuda"
+        with isolated(self.root_seed, "evaluation", label, stage.name, int(names[0]), cuda=cuda):
+            answer = stage.run(self.oracle, x, y, noise).detach().to(self.dtype)
+            if answer.shape != x.shape:
+                raise ModelError(f"attack '{label}' returned {tuple(answer.shape)} for images {tuple(x.shape)}.")
+            inside = within(answer, x, stage)
+            predicted = self.oracle.plain(torch.where(inside.view(-1, 1, 1, 1), answer, x)).argmax(1)
+        counts = (self.oracle.forwards - forwards, self.oracle.backwards - backwards,
+                  int((~inside).sum()), time.perf_counter() - began)  # fmt: skip
+        return (predicted == y).cpu().numpy(), predicted.cpu().numpy(), np.array(counts, dtype=np.float64)
+
+
+def within(answer: Tensor, x: Tensor, attack: Attack) -> Tensor:
+    """Bool N: whether each answer is finite, in [0,1] and within the attack's radius, computed in float64.
+
+    A clean "answer" is always accepted: it is the image itself.
+    """
+    if attack.norm == "none":
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+    wide, eps = answer.double().flatten(1), radius(attack)
+    accepted = torch.isfinite(wide).all(1) & (wide >= 0).all(1) & (wide <= 1).all(1)
+    if eps is not None:
+        accepted &= (wide - x.double().flatten(1)).abs().amax(1) <= eps + TOLERANCE
+    return accepted
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+
+
+def _check_set(images: Tensor, labels: Tensor, indices: Tensor, num_classes: int) -> None:
+    if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
+        raise DataError(
+            f"images of shape {tuple(images.shape)} and type {images.dtype} cannot be attacked; give uint8 "
+            "N x H x W x channels or floats N x channels x H x W in [0,1]."
+        )
+    if not len(images) == len(labels) == len(indices) or labels.ndim != 1 or len(labels) == 0:
+        raise DataError(
+            f"{len(images)} images, {len(labels)} labels and {len(indices)} indices do not fit; "
+            "give one label and one index an image, and at least one image."
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        raise DataError(f"label {wrong} is out of range; labels must be 0 to {num_classes - 1}.")
+
+
+@torch.no_grad()
+def _check_network(network: nn.Module, x: Tensor) -> None:
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        network(x)
+    except (RuntimeError, ValueError, IndexError) as error:
+        shape = " x ".join(map(str, x.shape[1:]))
+        raise ModelError(
+            f"the network cannot take images of {shape} (channels x height x width): {str(error).splitlines()[0]}"
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _facts_of_set(images: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
+    counts = labels.bincount(minlength=num_classes)
+    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    return {
+        "pixel_min": float(images.min()) / scale,
+        "pixel_max": float(images.max()) / scale,
+        "label_top_share": float(counts.max() / len(labels)),
+        "smallest_class": float(counts[counts > 0].min()),
+        "images": float(len(labels)),
+    }
