@@ -8,12 +8,14 @@ floats N x channels x H x W in [0,1].
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.engine.distort import OPERATIONS, SPACE, distort
 from bench.errors import UsageError, did_you_mean
 
 
@@ -53,6 +55,48 @@ def crop_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
     return padded[torch.from_numpy(index.reshape(-1)).to(images.device, non_blocking=True)].view_as(images)
 
 
+def rand_augment(images: Tensor, rng: np.random.Generator, count: int = 2, level: int = 8) -> Tensor:
+    """RandAugment(2, 8) as AT-BSL's variant: `count` operations an image at level 8 of 31 bins; then crop and flip."""
+    n, height, width, _ = images.shape
+    planes = images.permute(0, 3, 1, 2)
+    allowed = [i for i, name in enumerate(OPERATIONS) if name != "Invert"]
+    strengths = np.array([SPACE[name].strength(level, 31, (height, width)) for name in OPERATIONS])
+    for _ in range(count):
+        operation = rng.choice(allowed, size=n)
+        planes = distort(planes, operation, _signed(strengths[operation], operation, rng))
+    return crop_flip(planes.permute(0, 2, 3, 1), rng)
+
+
+def auto_augment(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """The CIFAR-10 policy of AutoAugment (25 pairs of operations, 10 bins), as AT-BSL's default; then crop and flip."""
+    n, height, width, _ = images.shape
+    planes = images.permute(0, 3, 1, 2)
+    policy = _cifar10_policy()
+    pair = rng.integers(len(policy), size=n)
+    for position in range(2):
+        steps = [pairs[position] for pairs in policy]
+        names, chances = [name for name, _, _ in steps], np.array([chance for _, chance, _ in steps])
+        kinds = np.array([OPERATIONS.index(name) for name in names])
+        strengths = np.array([SPACE[name].strength(level or 0, 10, (height, width)) for name, _, level in steps])
+        operation = np.where(rng.random(n) < chances[pair], kinds[pair], OPERATIONS.index("Identity"))
+        planes = distort(planes, operation, _signed(strengths[pair], operation, rng))
+    return crop_flip(planes.permute(0, 2, 3, 1), rng)
+
+
+@cache
+def _cifar10_policy() -> list[tuple[tuple[str, float, int | None], tuple[str, float, int | None]]]:
+    from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
+    return list(AutoAugment(AutoAugmentPolicy.CIFAR10).policies)
+
+
+def _signed(strength: np.ndarray, operation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half of the strengths of operations that have two directions, negated."""
+    two_sided = np.array([SPACE[name].signed for name in OPERATIONS])[operation]
+    signs: np.ndarray = np.where(two_sided & (rng.random(len(strength)) < 0.5), -strength, strength)
+    return signs
+
+
 def _none(images: Tensor, _rng: np.random.Generator) -> Tensor:
     return images
 
@@ -61,6 +105,8 @@ def _none(images: Tensor, _rng: np.random.Generator) -> Tensor:
 AUGMENTATIONS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
     "none": _none,
     "crop-flip": crop_flip,
+    "randaugment": rand_augment,
+    "autoaugment": auto_augment,
 }
 
 
