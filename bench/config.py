@@ -61,7 +61,7 @@ class Recipe:
     factors: tuple[float, ...] = (0.1, 0.01)
     compounding: bool = setting(False, help="multiply by the factor again in every epoch after a milestone")
     drop_last: bool = False
-    augment: str = setting("crop-flip", choices=("none", "crop-flip", "randaugment", "autoaugment"))
+    augment: str = setting("crop-flip", choices=("none", "crop", "crop-flip", "randaugment", "autoaugment"))
     resize: int | None = setting(None, low=8, help="side to which images are enlarged before augmentation")
     eps: float = setting(8 / 255, low=0.0)
     step: float = setting(2 / 255, low=0.0)

@@ -124,7 +124,7 @@ def resolve(
 ) -> CellSpec:  # fmt: skip
     """One cell with its recipe and hyper-parameters filled in. Raises UsageError."""
     cls: type[Method] = registry("methods").get(method)
-    full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs)
+    full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     if axes.precision not in PRECISIONS:
@@ -138,11 +138,11 @@ def resolve(
 
 
 def settle(
-    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None
+    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None, augment: str = "crop-flip"
 ) -> tuple[Recipe, tuple[tuple[str, Any], ...], str]:
     """(recipe, hyper-parameters sorted by name, label of what the user changed) of a method.
 
-    `recipe`: paper | official. `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
+    `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one. `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
     """
     if recipe not in ("paper", "official"):
         raise UsageError(f"unknown recipe '{recipe}'. {did_you_mean(recipe, ('paper', 'official'))}")
@@ -151,7 +151,7 @@ def settle(
     for name in settings:
         if name not in own and name not in shared:
             raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, [*own, *shared])}")
-    base = dict(cls.official) if recipe == "official" else {}
+    base = {"augment": augment} | (dict(cls.official) if recipe == "official" else {})
     base.setdefault("full_epochs", base.pop("epochs", 100))
     checked = {k: check_setting(own.get(k) or shared[k], v, cls.name) for k, v in settings.items()}
     chosen = base | checked

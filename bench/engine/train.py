@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from bench.api import Context, Method
 from bench.config import CellSpec
-from bench.engine.augment import make_augment
+from bench.engine.augment import augment
 from bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from bench.engine.data import CellData
 from bench.engine.fast import make_ascend
 from bench.engine.prefix import Prefix
 from bench.errors import TrainingError
-from bench.seeding import StreamNoise, torch_stream
+from bench.seeding import StreamNoise, numpy_stream, torch_stream
 
 #: seconds between checkpoints; one is always written after the last epoch
 CHECKPOINT_SECONDS = 60.0
@@ -69,7 +69,6 @@ def train(
     recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
     network.to(device=device, dtype=dtype)
     images, labels = data.train_images.to(device), data.train_labels.to(device)
-    augment = make_augment(recipe.augment)
     counts = torch.tensor(data.train_counts, device=device)
     context = Context(
         class_counts=counts, recipe=recipe, threat=spec.threat, noise=StreamNoise(torch_stream(0, device=device), dtype),
@@ -89,7 +88,7 @@ def train(
     saved = time.monotonic()
     with precision(spec, device) as autocast:
         for epoch in range(at.epoch, recipe.epochs):
-            row = _epoch(spec, epoch, at, network, method, optimizer, context, (images, labels), augment, autocast)
+            row = _epoch(spec, epoch, at, network, method, optimizer, context, (images, labels), autocast)
             if track is not None:
                 row |= track(network)
                 network.train()
@@ -108,7 +107,7 @@ def train(
 
 def _epoch(
     spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, optimizer: torch.optim.Optimizer,
-    context: Context, data: tuple[Tensor, Tensor], augment: Callable[[Tensor, torch.Generator], Tensor], autocast: Any,
+    context: Context, data: tuple[Tensor, Tensor], autocast: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One pass over the data; moves `at` forward and returns the epoch's row."""
     started, recipe, device = time.perf_counter(), spec.recipe, context.device
@@ -119,7 +118,7 @@ def _epoch(
         group["lr"] = context.lr
     phase = method.phase(context)
     order = torch.randperm(len(labels), generator=torch_stream(spec.seed, "order", epoch)).to(device)
-    shake = torch_stream(spec.seed, "augment", epoch, device=device)
+    shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
     size, count = recipe.batch_size, len(labels)
     steps = count // size if recipe.drop_last and count >= size else math.ceil(count / size)
@@ -127,7 +126,8 @@ def _epoch(
     logs: dict[str, Tensor] = {}
     for step in range(steps):
         chosen = order[step * size : (step + 1) * size]
-        x, y = augment(images[chosen], shake).to(dtype), labels[chosen]
+        x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
+        y = labels[chosen]
         context.step = at.step
         with autocast():
             x_adv = x if phase == "natural" else method.perturb(network, x, y, context)
