@@ -12,9 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from bench.api import Attack, Noise, Oracle, setting
 
-START = {
-    "none": lambda x, eps, noise: x,
-    "gaussian": lambda x, eps, noise: x + 0.001 * noise.gaussian(x.shape),
+#: where the ascent begins: (images, radius, noise) -> first point
+START: dict[str, Callable[[Tensor, float, Noise], Tensor]] = {
+    "none": lambda x, _eps, _noise: x,
+    "gaussian": lambda x, _eps, noise: x + 0.001 * noise.gaussian(x.shape),
     "uniform": lambda x, eps, noise: x + noise.uniform(x.shape, -eps, eps),
     "uniform-clamped": lambda x, eps, noise: (x + noise.uniform(x.shape, -eps, eps)).clamp(0, 1),
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bench.api import register, setting
+
 from ._pgd import SignAscent, margin
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.api import register, setting
+
 from ._pgd import SignAscent
 
 

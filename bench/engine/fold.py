@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,18 +23,20 @@ _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass
 class Folded:
-    """`net`: a frozen copy in eval mode, N x channels x H x W -> N x C. `pairs`: (convolution, its fold, batch norm)."""
+    """`net`: a frozen copy in eval mode, images -> N x C logits. `pairs`: (convolution, its fold, batch norm)."""
 
     net: nn.Module
-    pairs: list[tuple[nn.Module, nn.Module, nn.Module]] = field(default_factory=list)
+    pairs: list[tuple[nn.Conv2d, nn.Conv2d, nn.BatchNorm2d]] = field(default_factory=list)
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Fold the present weights and running statistics of the source again, in place (after a training step)."""
         for source, target, norm in self.pairs:
+            mean, variance = norm.running_mean, norm.running_var
+            assert mean is not None and variance is not None and target.bias is not None
             weight, bias = fuse_conv_bn_weights(
-                source.weight, source.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )  # fmt: skip
+                source.weight, source.bias, mean, variance, norm.eps, norm.weight, norm.bias
+            )
             target.weight.copy_(weight)
             target.bias.copy_(bias)
 
@@ -58,7 +61,8 @@ def fold(network: nn.Module) -> Folded | None:
         source = _conv_before(node, modules)
         if source is None:
             continue
-        conv, norm = modules[source.target], modules[node.target]
+        conv = cast(nn.Conv2d, modules[str(source.target)])  # or its 1d or 3d sister: the same attributes
+        norm = cast(nn.BatchNorm2d, modules[str(node.target)])
         target = _with_bias(conv)
         traced.add_submodule(f"folded_{len(result.pairs)}", target)
         source.target = f"folded_{len(result.pairs)}"
@@ -87,13 +91,12 @@ def _conv_before(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None
     return source if type(conv) in _CONVS and calls == 1 else None
 
 
-def _with_bias(conv: nn.Module) -> nn.Module:
+def _with_bias(conv: nn.Conv2d) -> nn.Conv2d:
     target = copy.copy(conv)
     target._parameters = dict(conv._parameters)
-    weight = conv.weight
-    assert isinstance(weight, Tensor)
-    target.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
-    target.bias = nn.Parameter(weight.new_zeros(weight.shape[0]).detach(), requires_grad=False)
+    weight = conv.weight.detach()
+    target.weight = nn.Parameter(weight.clone(), requires_grad=False)
+    target.bias = nn.Parameter(weight.new_zeros(len(weight)), requires_grad=False)
     return target
 
 

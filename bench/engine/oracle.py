@@ -20,7 +20,7 @@ class NetworkOracle:
     network: N x channels x H x W in [0,1] -> N x `num_classes` logits. `folded`: attack a copy with batch norm folded
     into the convolutions, if it agrees with the plain net on `probe` (a few images); `plain` always asks the net as it
     is. `precision` "bf16" runs attacks (never `plain`) under autocast. `channels_last`: memory format of the attacks.
-    `forwards`, `backwards` count passes of one image each. Raises ModelError when the output is not N x C or not finite.
+    `forwards`, `backwards` count passes of one image each. Raises ModelError when outputs are not N x C or not finite.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class NetworkOracle:
             z: Tensor = self._attacked(x)
         z = z.to(x.dtype)
         if z.requires_grad:
-            z.register_hook(self._count_backward)
+            z.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         return z
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 def spread(total: int, wanted: int = IMAGES) -> Tensor:
     """Up to `wanted` indices evenly spread over range(total)."""
-    return torch.linspace(0, total - 1, min(wanted, total)).round().long().unique()
+    return torch.linspace(0, total - 1, min(wanted, total), dtype=torch.float64).round().long()
 
 
 def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:

@@ -21,10 +21,13 @@ from torch import Tensor, nn
 from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel, canonical_json, make, to_plain
 from bench.engine import probes
+from bench.engine.chunks import ChunkFolder
 from bench.engine.oracle import NetworkOracle
 from bench.errors import DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
+
+__all__ = ["AttackResult", "ChunkFolder", "StageResult", "StageStore", "SuiteResult", "build", "evaluate", "radius"]
 
 #: slack of the radius for the rounding of x + delta in single precision
 TOLERANCE = 1e-6
@@ -99,7 +102,7 @@ class SuiteResult:
 
 
 def build(spec: AttackSpec, threat: ThreatModel, num_classes: int) -> Attack:
-    """The attack of a spec. Raises UsageError for an unknown attack or parameter, a value out of range, a bad radius."""
+    """The attack of a spec. Raises UsageError for an unknown attack or parameter, or a value out of range."""
     if threat.norm != "linf" or not 0 < threat.eps <= 1:
         raise UsageError(
             f"threat model: eps={threat.eps!r} norm={threat.norm!r} is not possible; "
