@@ -1,0 +1,61 @@
+"""`bench ls`: what there is: methods, data sets, models, attacks, tables, figures, presets."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from bench.errors import UsageError, did_you_mean
+from bench.registry import FOLDERS, registry
+
+KINDS = (*FOLDERS, "presets")
+
+
+@click.command("ls")
+@click.argument("kind", required=False, metavar="methods|datasets|models|attacks|tables|figures|presets")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list of names and descriptions.")
+@click.option("--origin", is_flag=True, help="Say which file or package each comes from.")
+def command(kind: str | None, as_json: bool, origin: bool) -> None:
+    """List what there is of one KIND, each with a line about it; without a kind, the kinds and their sizes."""
+    if kind is None:
+        for each in KINDS:
+            click.echo(f"{each:9} {len(_entries(each)):3}   bench ls {each}")
+        return
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind '{kind}'. {did_you_mean(kind, KINDS)}")
+    entries = _entries(kind)
+    if as_json:
+        click.echo(json.dumps([{"name": n, "description": d, "origin": o} for n, d, o in entries], indent=1))
+        return
+    width = max((len(name) for name, _, _ in entries), default=0)
+    for name, description, where in entries:
+        click.echo(f"{name:{width}}  {description}" + (f"  ({where})" if origin else ""))
+
+
+def _entries(kind: str) -> list[tuple[str, str, str]]:
+    """(name, description, origin) of everything of a kind; imports no plug-in."""
+    if kind == "presets":
+        from bench import presets
+
+        return [(name, presets.describe(name), f"bench/presets/{name}.toml") for name in presets.names()]
+    if kind == "models":
+        return [(n, f"{o.describe()}{_facts().get(n, '')}", o.file) for n, o in registry(kind).origins.items()]
+    return [(name, where.describe(), where.file) for name, where in registry(kind).origins.items()]
+
+
+def _facts() -> dict[str, str]:
+    """Parameters and memory of the models, from the stored table (nothing is built)."""
+    import csv
+    from importlib.resources import files
+
+    table = files("bench.models") / "facts.csv"
+    if not table.is_file():
+        return {}
+    found = {}
+    for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
+        parts = [f"{int(row['parameters']) / 1e6:.2f} M parameters"] if row.get("parameters") else []
+        if row.get("peak_memory_mib"):
+            parts.append(f"{float(row['peak_memory_mib']):.0f} MiB at batch {row.get('batch_size', '128')}")
+        found.setdefault(row["name"], f"  [{', '.join(parts)}]" if parts else "")
+    return found
