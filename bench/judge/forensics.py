@@ -22,9 +22,9 @@ ROW = ("table", "dataset", "ir", "model", "method", "metric_kind", "class_name",
 
 
 class Fit(NamedTuple):
-    """`count` of n images give the printed value; `how`: exact (both ways), cut, rounded, short (at its decimals)."""
+    """`images` of n correct give the printed value; `how`: exact (both ways), cut, rounded, short (at its decimals)."""
 
-    count: int
+    images: int
     how: str
 
 

@@ -1,0 +1,235 @@
+"""Two networks on the same images: is one better, and how sure is that?
+
+For every image the difference of two bits (1: correct) is -1, 0 or 1. Class c's difference d_c is its mean over the
+class's images, the balanced difference d is the mean of the d_c. Being paired removes what makes an image hard for
+both, so much smaller gaps can be told apart than from two separate intervals.
+
+    images   stratified paired bootstrap of d: images are drawn again within their class, both bits together
+    classes  McNemar's exact test: of the images that only one network gets right, is the split a fair coin's?
+    seeds    Student t over the seeds' own differences; needs two seeds
+    table    Holm's correction over all comparisons of a table
+
+With several seeds an image's difference is its mean over the seeds, so each image is still drawn once, and the class
+test asks how many images lean to either side. A verdict then needs both: it must hold for other images (bootstrap) and
+for other seeds (t); its p is the larger of the two, and the two are never added into one interval. With one seed a
+verdict is about these two networks only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from bench.errors import StoreError, UsageError
+from bench.judge.metrics import Floats
+from bench.judge.stats import LEVEL, Interval, over_seeds, two_sided_z
+from bench.seeding import numpy_stream
+
+VERDICTS = ("better", "not distinguishable", "worse")
+#: Draws of the bootstrap; its smallest p is 2 / (DRAWS + 1)
+DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Bits:
+    """One evaluation image by image: `index` in the source's test split, `label`, `correct` (bool), length N each."""
+
+    index: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    correct: npt.NDArray[np.bool_]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class ClassTest:
+    """McNemar's test in one class: images, those that lean to A and to B, the difference d_c, the exact p."""
+
+    label: int
+    n: int
+    only_a: int
+    only_b: int
+    difference: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B in balanced accuracy, as fractions. `per_seed`: each seed's own difference, in the order given.
+
+    `images`: interval over other images; `seeds`: over other seeds (None with one). `error`: standard error from the
+    images, `size`: how many distinct images there are.
+    """
+
+    per_seed: tuple[float, ...]
+    images: Interval
+    p_images: float
+    seeds: Interval | None
+    p_seeds: float | None
+    classes: tuple[ClassTest, ...]
+    error: float
+    size: int
+
+    @property
+    def difference(self) -> float:
+        """The mean over seeds of the balanced difference."""
+        return self.images.value
+
+    @property
+    def p(self) -> float:
+        """What the verdict rests on: the larger of both p where there are seeds, else the images' alone."""
+        return self.p_images if self.p_seeds is None else max(self.p_images, self.p_seeds)
+
+    def verdict(self, adjusted: float | None = None, level: float = LEVEL) -> str:
+        """A against B: better, not distinguishable or worse, by `adjusted` (default: this comparison's own p)."""
+        certain = (self.p if adjusted is None else adjusted) < 1 - level
+        return VERDICTS[1] if not certain or self.difference == 0 else VERDICTS[0 if self.difference > 0 else 2]
+
+
+def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Comparison:
+    """A against B, one pair of evaluations a training seed. `seed` names the bootstrap's private stream.
+
+    Raises StoreError when the two of a pair were not evaluated on the same images, UsageError for no pair.
+    """
+    if not pairs:
+        raise UsageError("nothing to compare; give at least one pair of evaluations.")
+    two_sided_z(level)  # refuses an impossible level
+    for a, b in pairs:
+        _same_images(a, b)
+    labels = np.unique(np.concatenate([a.label for a, _ in pairs]))
+    shares = [_shares(pairs, label) for label in labels]
+    differences = np.array([[_class_difference(a, b, label) for label in labels] for a, b in pairs])
+    per_seed = np.nanmean(differences, axis=1)
+    value = float(per_seed.mean())
+    rng = numpy_stream(seed, "paired bootstrap")
+    often = _disagreement(shares)
+    moves = sum((_resampled(share, often, draws, rng) for share in shares), np.zeros(draws)) / len(labels)
+    low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2])
+    images = Interval(value, min(value + float(low), value), max(value + float(high), value), "sampling", level,
+                      "stratified paired bootstrap")  # fmt: skip
+    beyond = min(np.count_nonzero(moves <= -value), np.count_nonzero(moves >= -value))
+    return Comparison(
+        per_seed=tuple(map(float, per_seed)),
+        images=images,
+        p_images=min(1.0, 2 * (beyond + 1) / (draws + 1)),
+        seeds=over_seeds(per_seed, level, bounds=(-1.0, 1.0)),
+        p_seeds=_t_test(per_seed),
+        classes=tuple(_class_test(int(label), share) for label, share in zip(labels, shares, strict=True)),
+        error=float(moves.std()),
+        size=sum(len(share) for share in shares),
+    )
+
+
+def _same_images(a: Bits, b: Bits) -> None:
+    same = len(a.index) == len(b.index) and (a.index == b.index).all() and (a.label == b.label).all()
+    if not same:
+        shared = len(np.intersect1d(a.index, b.index))
+        raise StoreError(
+            f"{a.name or 'A'} and {b.name or 'B'} were not evaluated on the same images ({shared} of {len(a.index)} "
+            f"and {len(b.index)} are shared); compare cells with one test split, data set, ratio and selection."
+        )
+
+
+def _class_difference(a: Bits, b: Bits, label: int) -> float:
+    mine = a.label == label
+    return float(np.mean(a.correct[mine].astype(float) - b.correct[mine])) if mine.any() else math.nan
+
+
+def _shares(pairs: Sequence[tuple[Bits, Bits]], label: int) -> Floats:
+    """What each distinct image of a class adds to the seeds' mean of d_c; one row (share, largest possible share)."""
+    index, gain, most = [], [], []
+    having = sum((a.label == label).any() for a, _ in pairs)
+    for a, b in pairs:
+        mine = a.label == label
+        weight = 1.0 / (having * max(mine.sum(), 1))
+        index.append(a.index[mine])
+        gain.append((a.correct[mine].astype(float) - b.correct[mine]) * weight)
+        most.append(np.full(int(mine.sum()), weight))
+    _, at = np.unique(np.concatenate(index), return_inverse=True)
+    return np.stack([np.bincount(at, np.concatenate(gain)), np.bincount(at, np.concatenate(most))], axis=1)
+
+
+def _disagreement(shares: Sequence[Floats]) -> float:
+    """How often the two disagree on an image: the mean over the classes, at least one image in all."""
+    rates = [float(np.mean((share[:, 0] / share[:, 1]) ** 2)) for share in shares]
+    return max(float(np.mean(rates)), 1 / sum(len(share) for share in shares))
+
+
+def _resampled(share: Floats, disagreement: float, draws: int, rng: np.random.Generator) -> Floats:
+    """How far d_c moves when its images are drawn again: `draws` deviations from the mean.
+
+    One image that disagrees as often as images do in all classes, either way, is added to the n there are: a class of
+    few images without any disagreement is not certain. The factor makes the expected variance right for n = 1, 2, ...
+    """
+    n, swing = len(share), share[:, 1].max()
+    values, counts = np.unique(np.round(share[:, 0], 12), return_counts=True)
+    values = np.concatenate([values, [-swing, 0, swing]])
+    chances = np.concatenate([counts, [disagreement / 2, 1 - disagreement, disagreement / 2]]) / (n + 1)
+    moved = rng.multinomial(n, chances, size=draws) @ values - n * (chances @ values)
+    return np.asarray(moved * math.sqrt((n + 1) ** 2 / (n * n + n + 1)))
+
+
+def _class_test(label: int, share: Floats) -> ClassTest:
+    only_a, only_b = int((share[:, 0] > 1e-12).sum()), int((share[:, 0] < -1e-12).sum())
+    return ClassTest(label, len(share), only_a, only_b, float(share[:, 0].sum()), float(mcnemar(only_a, only_b)))
+
+
+def _t_test(values: Floats) -> float | None:
+    if len(values) < 2:
+        return None
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    if error == 0:
+        return 1.0 if values[0] == 0 else 0.0
+    return float(2 * special.stdtr(len(values) - 1, -abs(float(np.mean(values))) / error))
+
+
+def mcnemar(only_a: Any, only_b: Any) -> Floats:
+    """Exact two-sided p of McNemar's test: `only_a`, `only_b` images that one of both gets right (any shape)."""
+    only_a, only_b = np.asarray(only_a), np.asarray(only_b)
+    return np.asarray(np.minimum(1.0, 2 * special.bdtr(np.minimum(only_a, only_b), only_a + only_b, 0.5)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: below alpha where the family's error stays below alpha."""
+    order = np.argsort(p, kind="stable")
+    scaled = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(p) else scaled
+    return [float(value) for value in adjusted]
+
+
+def images_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int:
+    """Test images (same shares of classes) at which a balanced gap would be found with this power.
+
+    Scales the measured standard error by 1/sqrt(images). Raises UsageError for a gap of 0.
+    """
+    _check_gap(gap, power)
+    z = two_sided_z(level) + float(special.ndtri(power))
+    return math.ceil(comparison.size * (z * comparison.error / gap) ** 2)
+
+
+def seeds_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int | None:
+    """Training seeds at which a balanced gap would be found with this power; None with one seed (spread unknown).
+
+    The smallest n with n >= ((t(n-1, 1-alpha/2) + t(n-1, power)) s / gap)^2. Raises UsageError for a gap of 0.
+    """
+    _check_gap(gap, power)
+    if len(comparison.per_seed) < 2:
+        return None
+    spread = float(np.std(comparison.per_seed, ddof=1)) / abs(gap)
+    n = max(2, math.ceil(((two_sided_z(level) + float(special.ndtri(power))) * spread) ** 2))
+    while n < ((special.stdtrit(n - 1, (1 + level) / 2) + special.stdtrit(n - 1, power)) * spread) ** 2:
+        n += 1
+    return n
+
+
+def _check_gap(gap: float, power: float) -> None:
+    if gap == 0 or not math.isfinite(gap):
+        raise UsageError(f"a gap of {gap} cannot be looked for; give a difference other than 0, in points.")
+    if not 0 < power < 1:
+        raise UsageError(f"power={power} is not a probability; give a number between 0 and 1, such as 0.8.")
