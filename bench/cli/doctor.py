@@ -90,7 +90,7 @@ def _folder(results: Path) -> str:
 def _autoattack() -> str:
     from importlib.metadata import version
 
-    import autoattack  # noqa: F401
+    import pyautoattack  # noqa: F401
 
     return f"pyautoattack {version('pyautoattack')}"
 

@@ -229,9 +229,10 @@ class _Run:
         todo = standing[~state["done"][standing]]
         size = self.batch_size or (512 if self.device.type == "cuda" else 128)
         while len(todo):
-            chunk = torch.from_numpy(todo[:size])
+            # a NumPy index: NumPy would read a tensor of one element as a plain integer
+            chunk = todo[:size]
             try:
-                held, predicted, counts = self.chunk(label, stage, chunk, clean)
+                held, predicted, counts = self.chunk(label, stage, torch.from_numpy(chunk), clean)
             except torch.OutOfMemoryError:
                 if self.batch_size or size == 1:
                     raise DeviceError(f"out of memory with {size} images at once; give a smaller batch size.") from None
