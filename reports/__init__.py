@@ -1,1 +1,1 @@
-"""From the store to tables, figures and pages."""
+"""From the store to HTML, LaTeX, Markdown, CSV, SVG and PDF: one table model, four renderers."""

@@ -1,0 +1,64 @@
+"""`bench report`: the tables and figures of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli._options import comma_list, results_option
+from bench.config import TEST_SPLITS
+from bench.errors import UsageError, did_you_mean
+
+
+@click.command()
+@results_option
+@click.option("--format", "formats", multiple=True, default=("html",), show_default=True, metavar="FORMAT,...",
+              help="html, latex, markdown, csv; several with commas or repeated.")  # fmt: skip
+@click.option("--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]")
+@click.option("--figures", metavar="N,...", help="Figures to show: 1,2, fig1; `none` for none.  [default: all]")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
+              help="Folder to write to.")  # fmt: skip
+@click.option("--interval", default="both", show_default=True, metavar="sampling|seeds|both",
+              help="Which 95 % intervals to print: over test images, over training seeds.")  # fmt: skip
+@click.option("--dataset", help="Show only this data set, in every table it can fill.")
+@click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
+@click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B",
+              help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
+def command(
+    results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
+    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None,
+) -> None:  # fmt: skip
+    """Render the tables and figures of a results folder beside the paper's numbers.
+
+    Works from whatever is there: what is missing is shown as missing, with the command that measures it.
+    """
+    from bench.reports import render
+    from bench.reports.report import compare as side_by_side
+    from bench.reports.report import make
+
+    chosen = list(dict.fromkeys(f for text in formats for f in comma_list(text, "format")))
+    for wrong in [f for f in chosen if f not in render.FORMATS]:
+        raise UsageError(f"--format {wrong} is unknown. {did_you_mean(wrong, render.FORMATS)}")
+    if compare:
+        report = side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
+    else:
+        report = make(results, interval=interval, tables=_numbered(tables, "tables"),
+                      figures=_numbered(figures, "figures"), dataset=dataset, test_split=test_split)  # fmt: skip
+    for path in render.write(report, output, chosen):
+        click.echo(path)
+
+
+def _numbered(text: str | None, kind: str) -> list[str] | None:
+    """`1,table05,overview` as registered names; None stays None, `none` is none."""
+    from bench.registry import registry
+
+    if text is None:
+        return None
+    pattern = {"tables": "table{:02d}", "figures": "fig{:d}"}[kind]
+    words = [] if text.strip().lower() == "none" else comma_list(text, kind)
+    names = [pattern.format(int(word)) if word.isdigit() else word for word in words]
+    known = registry(kind)
+    for name in names:
+        known.origin(name)
+    return names

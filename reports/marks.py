@@ -1,0 +1,53 @@
+"""Footnote marks: validity flags, the standing of the paper's numbers, numbers from fewer seeds than their table's."""
+
+from __future__ import annotations
+
+from bench.reports.model import Footnote, PaperNumber
+
+FEW_SEEDS = "§"
+_STANDING = {"target": "", "report": "shown, not a target: ", "never": "never a target: "}
+
+
+def flag(name: str) -> Footnote:
+    """Mark and text of a validity flag; a flag this version does not know is shown by its own name."""
+    from bench.judge import sanity
+
+    known = {f.name: f for f in sanity.FLAGS}
+    if name in known:
+        return Footnote(known[name].mark, known[name].text)
+    return Footnote(f"[{name}]", f"validity flag '{name}'")
+
+
+class Ledger:
+    """Collects the marks of one table; what is noted twice gets one mark."""
+
+    def __init__(self) -> None:
+        self._flags: dict[str, Footnote] = {}
+        self._reasons: dict[str, str] = {}
+        self._few: set[int] = set()
+
+    def flags(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Marks of validity flags."""
+        for name in names:
+            self._flags.setdefault(name, flag(name))
+        return tuple(self._flags[name].mark for name in names)
+
+    def paper(self, number: PaperNumber | None) -> str:
+        """Mark of a printed number that is not a plain target: `p1`, `p2`, ..."""
+        if number is None or not number.reason:
+            return ""
+        text = _STANDING.get(number.standing, number.standing + ": ") + number.reason
+        return self._reasons.setdefault(text, f"p{len(self._reasons) + 1}")
+
+    def few(self, count: int) -> str:
+        """Mark of a number from `count` seeds where its neighbours have more."""
+        self._few.add(count)
+        return FEW_SEEDS
+
+    def footnotes(self) -> list[Footnote]:
+        """What the marks mean, in the order in which they came."""
+        notes = list(self._flags.values())
+        if self._few:
+            counts = " or ".join(map(str, sorted(self._few)))
+            notes.append(Footnote(FEW_SEEDS, f"mean over {counts} seed(s) only, fewer than others in this table"))
+        return notes + [Footnote(mark, f"paper's number, {text}") for text, mark in self._reasons.items()]

@@ -1,0 +1,191 @@
+"""The one table model: what a renderer is given, and all it may know.
+
+A `Table` is a grid of `Cell`s under spanned `Column`s beside `Row` labels. A cell holds the measured mean over seeds
+with both intervals, the paper's number, their difference, a verdict, its rank in the column, its marks and where it
+comes from. Renderers only lay this out: every number that can be printed is formatted by `reports.text`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What the measured number says about the printed one."""
+
+    MATCH = "match"
+    NOISE = "within noise"
+    OFF = "off"
+    IMPOSSIBLE = "impossible in the paper"
+    MISSING = "not measured yet"
+    OTHER_DATA = "other data"
+    OTHER_SETTINGS = "other settings"
+    NO_PAPER = "no paper value"
+
+
+#: sign of each verdict in the page, in Markdown and (as a macro) in LaTeX; colour is never the only carrier
+SIGNS = {
+    Verdict.MATCH: "=",
+    Verdict.NOISE: "≈",
+    Verdict.OFF: "≠",
+    Verdict.IMPOSSIBLE: "⊘",
+    Verdict.MISSING: "…",
+    Verdict.OTHER_DATA: "",
+    Verdict.OTHER_SETTINGS: "",
+    Verdict.NO_PAPER: "",
+}
+
+
+@dataclass(frozen=True)
+class PaperNumber:
+    """A number as the paper prints it. `standing`: target, report (only) or never; `reason` says why."""
+
+    printed: str
+    standing: str = "target"
+    reason: str = ""
+    emphasis: str = ""
+
+    @property
+    def value(self) -> float:
+        """The number, in per cent."""
+        return float(self.printed)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table, in per cent (or in the table's unit).
+
+    `sampling`, `seeds`: 95 % intervals (low, high) over test images and over training seeds, None where unknown.
+    `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both.
+    `provenance`: ids of the store's cells that went into it. `command`: what measures it.
+    `selector`: (test split, attack label), where the counts stand inside those cells.
+    """
+
+    value: float | None = None
+    sampling: tuple[float, float] | None = None
+    seeds: tuple[float, float] | None = None
+    paper: PaperNumber | None = None
+    difference: float | None = None
+    verdict: Verdict = Verdict.NO_PAPER
+    marks: tuple[str, ...] = ()
+    paper_mark: str = ""
+    rank: int = 0
+    provenance: tuple[str, ...] = ()
+    selector: tuple[str, str] = ("", "")
+    command: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers. Columns that follow each other with the same `group` share a spanning head."""
+
+    label: str
+    group: str = ""
+    ranked: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """Labels on the left (one a head of the table) and the cells."""
+
+    labels: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Footnote:
+    """A mark and its text; the mark is empty for a general remark."""
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, ready to be laid out. `key` is unique in a report and safe as a file name and an anchor."""
+
+    key: str
+    title: str
+    caption: str
+    heads: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    data: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    footnotes: tuple[Footnote, ...] = ()
+    commands: tuple[str, ...] = ()
+    unit: str = "%"
+    decimals: int = 2
+    signed: bool = False
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells, row by row."""
+        return [cell for row in self.rows for cell in row.cells]
+
+    @property
+    def measured(self) -> int:
+        """How many numbers are there."""
+        return sum(cell.value is not None for cell in self.cells)
+
+    @property
+    def spanners(self) -> list[tuple[str, int]]:
+        """(group, how many columns it spans) from left to right; empty when no column has a group."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and spans[-1][0] == column.group and column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans if any(group for group, _ in spans) else []
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: the drawn files by suffix (svg, pdf), or what is missing and the commands that produce it."""
+
+    key: str
+    title: str
+    caption: str
+    alt: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    data: str = ""
+    missing: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CellPage:
+    """Everything about one cell of the store: `facts` are (group, [(name, value)]), `counts` a table a test split."""
+
+    id: str
+    title: str
+    status: str
+    facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    counts: tuple[CountTable, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class CountTable:
+    """Counts of one cell and test split: classes (name, training images, n) by attack (label, correct, flags)."""
+
+    split: str
+    classes: tuple[tuple[str, int, int], ...]
+    attacks: tuple[tuple[str, tuple[int, ...], str], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All of it, in order."""
+
+    title: str
+    origin: str
+    interval: str
+    tables: tuple[Table, ...]
+    figures: tuple[Figure, ...]
+    cells: tuple[CellPage, ...]
+    problems: tuple[str, ...] = ()
+    versions: str = ""

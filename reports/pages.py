@@ -1,0 +1,65 @@
+"""A page for each cell of the store: what it is, what it rests on, and its counts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bench.config import format_value
+from bench.reports import paper
+from bench.reports.model import CellPage, CountTable
+from bench.reports.source import Source
+
+
+def cell_pages(source: Source) -> list[CellPage]:
+    """All cells in the order of their ids: those with a cell.json, and those known by their rows alone."""
+    return [_page(source, cell) for cell in sorted({*source.cells, *source.by_cell})]
+
+
+def _page(source: Source, cell: str) -> CellPage:
+    body = source.cells.get(cell, {})
+    spec = body.get("spec", {})
+    counts = tuple(_counts(split, runs) for split, runs in sorted(source.by_cell.get(cell, {}).items()))
+    failure = body.get("failure") or {}
+    groups = [
+        ("Cell", {"id": cell, "benchmark": body.get("benchmark"), "schema": body.get("schema"), "show": f"bench show {cell}"}),
+        ("Specification", spec),
+        ("Seeds of the streams", body.get("seeds")),
+        ("Data", {k: v for k, v in (body.get("data") or {}).items() if k != "class_names"}),
+        ("Versions", body.get("versions")),
+        ("Device", body.get("device")),
+        ("Stages", body.get("stages")),
+        ("Evaluations", body.get("evaluations")),
+        ("Flags", {"flags": " ".join(body["flags"])} if body.get("flags") else None),
+        ("History", {h.get("at", "?"): f"{h.get('status')} {h.get('stage', '')}".strip() for h in body.get("history", [])}),
+    ]
+    title = paper.method_label(spec.get("method", cell)) + (f" [{spec['variant']}]" if spec.get("variant") else "")
+    return CellPage(
+        id=cell, title=title, status=body.get("status", "known by its rows only"),
+        facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
+        counts=counts,
+        failure=f"{failure.get('stage', '')}: {failure.get('message', '')}\n{failure.get('traceback', '')}" if failure else "",
+    )  # fmt: skip
+
+
+def _counts(split: str, runs: Any) -> CountTable:
+    first = runs[0]
+    classes = tuple(zip(first.names, map(int, first.train_count), map(int, first.n), strict=True))
+    return CountTable(split, classes, tuple((e.attack, tuple(map(int, e.correct)), " ".join(e.flags)) for e in runs))
+
+
+def _flat(values: Mapping[str, Any] | None, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as (dotted name, text); what is empty is left out."""
+    for name, value in (values or {}).items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value not in (None, "", [], ()):
+            yield f"{prefix}{name}", _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return format_value(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

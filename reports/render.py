@@ -1,0 +1,162 @@
+"""A `Report` in four formats. Each renderer gets the same model and writes its files below one folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.reports import text
+from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
+from bench.store.folders import atomic_write
+
+#: physical lines of one LaTeX float; longer tables are continued in the next
+LATEX_LINES = 42
+
+CSV_COLUMNS = (
+    "table", "title", "data", "row", "group", "column", "value", "sampling_low", "sampling_high", "seeds_low",
+    "seeds_high", "paper", "paper_standing", "paper_reason", "difference", "verdict", "rank", "marks", "cells", "command",
+    "note",
+)  # fmt: skip
+
+
+def _environment(**options: Any) -> jinja2.Environment:
+    loader = jinja2.FunctionLoader(lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8"))
+    made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                              keep_trailing_newline=True, **options)  # fmt: skip
+    made.globals |= {"value": text.value_text, "intervals": text.intervals, "difference": text.difference,
+                     "number": text.number, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
+    return made
+
+
+@cache
+def html_environment() -> jinja2.Environment:
+    """Templates of the page; everything is escaped unless a template says otherwise."""
+    made = _environment(autoescape=True)
+    made.globals |= {"asset": lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8")}
+    made.filters |= {"slug": text.slug, "uri": _uri}
+    return made
+
+
+@cache
+def latex_environment() -> jinja2.Environment:
+    r"""Templates of LaTeX with \BLOCK{}, \VAR{} and \#{} in place of braces; `|e` escapes."""
+    made = _environment(
+        block_start_string=r"\BLOCK{", block_end_string="}", variable_start_string=r"\VAR{", variable_end_string="}",
+        comment_start_string=r"\#{", comment_end_string="}", autoescape=False,
+    )  # fmt: skip
+    made.filters |= {"e": text.latex, "tt": text.typewriter}
+    made.globals |= {"spans": _spans}
+    return made
+
+
+@cache
+def markdown_environment() -> jinja2.Environment:
+    """Templates of Markdown; `|e` escapes."""
+    made = _environment(autoescape=False)
+    made.filters |= {"e": text.markdown}
+    return made
+
+
+def _uri(svg: bytes) -> str:
+    import base64
+
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def html(report: Report, folder: Path) -> list[Path]:
+    """`report.html`: one file that needs no other."""
+    path = folder / "report.html"
+    atomic_write(path, html_environment().get_template("page.html.j2").render(report=report))
+    return [path]
+
+
+def markdown(report: Report, folder: Path) -> list[Path]:
+    """`report.md`."""
+    path = folder / "report.md"
+    atomic_write(path, markdown_environment().get_template("report.md.j2").render(report=report))
+    return [path]
+
+
+def latex(report: Report, folder: Path) -> list[Path]:
+    r"""`latex/report.tex`, and below it one file for `\input` a table; figures as PDF beside them."""
+    environment, base, written = latex_environment(), folder / "latex", []
+    template = environment.get_template("table.tex.j2")
+    for table in report.tables:
+        path = base / f"{table.key}.tex"
+        atomic_write(path, template.render(table=table, interval=report.interval, parts=list(_parts(table, report.interval))))
+        written.append(path)
+    for figure in report.figures:
+        if "pdf" in figure.files:
+            atomic_write(base / f"{figure.key}.pdf", figure.files["pdf"])
+    atomic_write(base / "report.tex", environment.get_template("report.tex.j2").render(report=report))
+    return [base / "report.tex", *written]
+
+
+def _spans(row: Row, table: Table, interval: str) -> list[list[str]]:
+    """The lines of intervals below a row: one list of texts, a cell each, for each kind that any cell has."""
+    found = [dict(text.intervals(cell, table, interval)) for cell in row.cells]
+    kinds = dict.fromkeys(kind for spans in found for kind in spans)
+    return [[spans.get(kind, "") for spans in found] for kind in kinds]
+
+
+def _parts(table: Table, interval: str) -> Iterator[tuple[Row, ...]]:
+    """The rows, cut so that each part fits a page."""
+    part: list[Row] = []
+    height = 0
+    for row in table.rows:
+        lines = 1 + len(_spans(row, table, interval))
+        lines += any(c.paper is not None for c in row.cells)
+        if part and height + lines > LATEX_LINES:
+            yield tuple(part)
+            part, height = [], 0
+        part.append(row)
+        height += lines
+    yield tuple(part)
+
+
+def csv_(report: Report, folder: Path) -> list[Path]:
+    """`tables.csv`: one line a number of every table."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for table in report.tables:
+        for row in table.rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
+                writer.writerow([table.key, f"{table.title}. {table.caption}", table.data, label, column.group, column.label,
+                                 *_numbers(cell, table)])  # fmt: skip
+    path = folder / "tables.csv"
+    atomic_write(path, buffer.getvalue())
+    return [path]
+
+
+def _numbers(cell: Cell, table: Table) -> list[str]:
+    """The cell's fields for CSV: the same digits as everywhere, with an ASCII minus and empty for unknown."""
+    def plain(value: float | None) -> str:
+        return "" if value is None else text.number(value, table.decimals).replace("−", "-")
+
+    low_high = [plain(end) for interval in (cell.sampling, cell.seeds) for end in (interval or (None, None))]
+    paper = ["", "", ""] if cell.paper is None else [cell.paper.printed, cell.paper.standing, cell.paper.reason]
+    return [plain(cell.value), *low_high, *paper, plain(cell.difference), str(cell.verdict), str(cell.rank or ""),
+            " ".join(cell.marks), " ".join(cell.provenance), cell.command, cell.note]  # fmt: skip
+
+
+#: format -> writer of its files
+FORMATS: dict[str, Callable[[Report, Path], list[Path]]] = {
+    "html": html, "latex": latex, "markdown": markdown, "csv": csv_,
+}  # fmt: skip
+
+
+def write(report: Report, folder: Path, formats: list[str]) -> list[Path]:
+    """Write a report in these formats, figures as SVG and PDF with them; returns the main file of each format."""
+    for figure in report.figures:
+        for suffix, body in figure.files.items():
+            atomic_write(folder / "figures" / f"{figure.key}.{suffix}", body)
+    return [FORMATS[name](report, folder)[0] for name in formats]

@@ -1,0 +1,48 @@
+"""A store as a `Report`: every table and figure asked for, and a page a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import registry as registries
+from bench.config import BENCHMARK_VERSION
+from bench.errors import UsageError
+from bench.reports.model import Figure, Report, Table
+from bench.reports.pages import cell_pages
+from bench.reports.source import Source
+from bench.reports.text import INTERVALS
+
+
+def make(
+    root: Path, *, interval: str = "both", tables: Sequence[str] | None = None, figures: Sequence[str] | None = None,
+    dataset: str | None = None, test_split: str | None = None,
+) -> Report:  # fmt: skip
+    """The report of a results folder (or of one per_class.csv).
+
+    `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. Raises
+    StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice.
+    """
+    if interval not in INTERVALS:
+        raise UsageError(f"--interval {interval} is not one of {', '.join(INTERVALS)}.")
+    source = Source(root)
+    made: list[Table] = []
+    for name in names("tables") if tables is None else tables:
+        made += registries.registry("tables").get(name)().tables(source, dataset, test_split)
+    drawn: list[Figure] = []
+    for name in names("figures") if figures is None else figures:
+        drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split)
+    return Report(
+        title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=tuple(made),
+        figures=tuple(drawn), cells=tuple(cell_pages(source)), problems=tuple(source.problems),
+        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+    )  # fmt: skip
+
+
+def names(kind: str) -> list[str]:
+    """Registered tables or figures in the order of a report: the overview, then by number."""
+    found = registries.registry(kind).names()
+    return sorted(found, key=lambda n: (n != "overview", not n[-1].isdigit(), n))
+
+
+def compare(*a, **k): ...

@@ -1,0 +1,102 @@
+"""The settings footnote: what a table's numbers rest on, collected from the runs that went into it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.config import format_value
+from bench.reports.source import Evaluation, Setting, Source
+
+
+def settings_lines(
+    source: Source, setting: Setting, used: Sequence[Evaluation], attacks: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions. Only the first few when empty."""
+    lines = [
+        ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
+        ("Test split", setting.test_split + _sizes({int(e.n.sum()) for e in used})),
+        ("Recipe", setting.recipe + (f", reduced: {', '.join(_exact(used))}" if setting.reduced else "")),
+        ("Threat model", f"ℓ∞, ε = {format_value(setting.eps) if setting.eps else 0}"),
+    ]
+    if setting.precision != "fp32":
+        lines.append(("Precision", setting.precision))
+    if (setting.selection, setting.class_order) != ("seeded", "natural"):
+        lines.append(("Subset", f"selection {setting.selection}, class order {setting.class_order}"))
+    if used:
+        lines.append(("Seeds", ", ".join(map(str, sorted({e.seed for e in used})))))
+        lines.append(("Attacks", "; ".join(_attacks(source, setting, used, attacks))))
+        lines.append(("Versions", ", ".join([f"benchmark {setting.benchmark}", *_versions(source, used)])))
+    return tuple(lines)
+
+
+def heading(setting: Setting) -> str:
+    """The settings that are not the plain ones, for a heading: `balanced test split, recipe official, bf16`."""
+    parts = [f"{setting.test_split} test split"]
+    if setting.recipe != "paper":
+        parts.append(f"recipe {setting.recipe}")
+    if setting.reduced:
+        parts.append(f"REDUCED RUN: {setting.reduced}")
+    if setting.precision != "fp32":
+        parts.append(setting.precision)
+    if setting.class_order != "natural":
+        parts.append(f"class order {setting.class_order}")
+    if setting.selection not in ("seeded", "natural"):
+        parts.append(f"selection {setting.selection}")
+    return ", ".join(parts)
+
+
+def _hashes(hashes: set[str]) -> str:
+    known = sorted(h for h in hashes if h)
+    return f" (content {', '.join(known[:3])}{', …' if len(known) > 3 else ''})" if known else ""
+
+
+def _sizes(sizes: set[int]) -> str:
+    return f", {' / '.join(map(str, sorted(sizes)))} images" if sizes else ""
+
+
+def _exact(used: Sequence[Evaluation]) -> list[str]:
+    return sorted({e.reduced for e in used if e.reduced})
+
+
+def _attacks(source: Source, setting: Setting, used: Sequence[Evaluation], attacks: Iterable[str]) -> list[str]:
+    lines = []
+    for attack in attacks:
+        runs = [e for e in used if e.attack == attack]
+        if not runs:
+            continue
+        detail = next((d for e in runs if (d := evaluation(source, e.cell, setting.test_split, attack))), {})
+        params = ", ".join(f"{k} {_value(v)}" for k, v in pairs(detail.get("params")))
+        engines = "/".join(sorted({e.engine for e in runs if e.engine}))
+        lines.append(f"{attack} ({', '.join(p for p in (params, engines) if p)})" if params or engines else attack)
+    return lines
+
+
+def evaluation(source: Source, cell: str, split: str, attack: str) -> dict[str, Any]:
+    """What cell.json holds about one evaluation; empty when there is no cell.json."""
+    found = source.cells.get(cell, {}).get("evaluations") or {}
+    return dict(found.get(f"{split}/{attack}") or {})
+
+
+def pairs(params: Any) -> list[tuple[str, Any]]:
+    """Parameters stored as a mapping or as pairs, sorted by name."""
+    if isinstance(params, dict):
+        return sorted(params.items())
+    return sorted((str(k), v) for k, v in params or [])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return format_value(value)
+    return str(value)
+
+
+def _versions(source: Source, used: Sequence[Evaluation]) -> list[str]:
+    seen: dict[str, set[str]] = {}
+    for cell in {e.cell for e in used}:
+        for name, version in (source.cells.get(cell, {}).get("versions") or {}).items():
+            seen.setdefault(str(name), set()).add(str(version))
+    wanted = ("bench", "code", "git", "python", "torch", "torchvision", "numpy", "pyautoattack")
+    names = [n for n in wanted if n in seen] or sorted(seen)
+    return [f"{name} {'/'.join(sorted(seen[name]))}" for name in names]

@@ -1,0 +1,170 @@
+"""A store read once, indexed the way tables ask: setting -> configuration -> attack -> one `Evaluation` a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.config import canonical_json, parse_variant, variant_label
+from bench.store import query
+
+Params = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """Everything that two numbers must share before they may stand in one table.
+
+    `reduced` is the stored text without the recipe's full length, which differs between methods of one recipe.
+    """
+
+    dataset: str
+    source: str
+    test_split: str
+    recipe: str
+    reduced: str
+    precision: str
+    eps: float
+    selection: str
+    class_order: str
+    benchmark: str
+
+    @property
+    def digest(self) -> str:
+        """Six letters that tell settings of one data set apart in file names."""
+        return hashlib.sha256(canonical_json(self).encode()).hexdigest()[:6]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One row's worth of training runs: everything but the seed."""
+
+    ir: float
+    model: str
+    method: str
+    params: Params = ()
+
+    @property
+    def label(self) -> str:
+        """`taet` or `taet[beta=0.05]`, as `--methods` reads it."""
+        return variant_label(self.method, dict(self.params))
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Counts of one trained network under one attack, one entry a class, from the most to the least frequent."""
+
+    cell: str
+    seed: int
+    attack: str
+    engine: str
+    flags: tuple[str, ...]
+    reduced: str
+    data_hash: str
+    names: tuple[str, ...]
+    train_count: np.ndarray
+    n: np.ndarray
+    correct: np.ndarray
+
+
+def params_of(variant: str) -> Params:
+    """`step=1/255,steps=5` as sorted pairs."""
+    return tuple(sorted(parse_variant(f"x[{variant}]")[1].items())) if variant else ()
+
+
+class Source:
+    """One results folder, or one per_class.csv (then there is nothing about the runs but their rows)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.rows = query.rows(root)
+        self.is_folder = root.is_dir()
+        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in query.cells(root)} if self.is_folder else {}
+        self.problems: list[str] = query.damaged(root) if self.is_folder else []
+        self.measured: dict[Any, Any] = {}
+        self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
+        self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
+        self._build()
+
+    def _build(self) -> None:
+        frame = self.rows
+        if frame.empty:
+            return
+        key = ["cell", "test_split", "attack"]
+        codes = frame.groupby(key, sort=False, dropna=False).ngroup().to_numpy()
+        trained = frame["train_count"].fillna(0).to_numpy(dtype=np.int64)
+        order = np.lexsort((frame["class_index"].to_numpy(dtype=np.int64), -trained, codes))
+        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        column = {c: frame[c].astype(object).to_numpy()[order] for c in frame.columns}
+        counts = {c: frame[c].fillna(0).to_numpy(dtype=np.int64)[order] for c in ("n", "correct", "train_count")}
+        index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
+        shared: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        for start, stop in zip(starts, [*starts[1:], len(frame)], strict=True):
+            row = {c: values[start] for c, values in column.items()}
+            names = tuple(column["class_name"][start:stop])
+            setting = Setting(
+                row["dataset"], row["source"], row["test_split"], row["recipe"], _bare(row["reduced"]),
+                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"], str(row["benchmark"]),
+            )  # fmt: skip
+            ir = float("nan") if pd.isna(row["ir"]) else round(float(row["ir"]), 2)
+            config = Config(ir, row["model"], row["method"], params_of(row["variant"]))
+            one = Evaluation(
+                row["cell"], int(row["seed"]), row["attack"], row["engine"], tuple(row["flags"].split()),
+                row["reduced"], row["data_hash"], shared.setdefault(names, names),
+                *(counts[c][start:stop] for c in ("train_count", "n", "correct")),
+            )  # fmt: skip
+            index.setdefault(setting, {}).setdefault(config, {}).setdefault(row["attack"], []).append(one)
+            self.by_cell[row["cell"]][row["test_split"]].append(one)
+        self.index = {s: index[s] for s in sorted(index)}
+
+    def evaluations(self, setting: Setting, config: Config, attack: str) -> list[Evaluation]:
+        """What is there of a configuration under an attack, one a seed; empty when nothing is."""
+        return self.index.get(setting, {}).get(config, {}).get(attack, [])
+
+    def configs(self, setting: Setting) -> list[Config]:
+        """Configurations measured under a setting, in a fixed order."""
+        return sorted(self.index.get(setting, {}), key=lambda c: (c.ir, c.model, c.method, str(c.params)))
+
+    def attacks(self, settings: Iterable[Setting]) -> list[str]:
+        """Attack labels measured under these settings, in the order of strength, unknown ones last."""
+        found = {a for s in settings for attacks in self.index.get(s, {}).values() for a in attacks}
+        return sorted(found, key=lambda a: (_ORDER.get(a, len(_ORDER)), a))
+
+    @cached_property
+    def failures(self) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+        """Failed cells by (data set, imbalance ratio or None, model, method, settings)."""
+        found: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+        for cell in self.cells.values():
+            if cell.get("status") == "failed":
+                spec = cell["spec"]
+                ratio = None if spec.get("ir") is None else round(float(spec["ir"]), 2)
+                key = (spec["dataset"], ratio, spec["model"], spec["method"], params_of(spec.get("variant", "")))
+                found[key].append(cell)
+        return found
+
+    def failed(self, setting: Setting, config: Config) -> list[dict[str, Any]]:
+        """Failed cells of a configuration; a cell without a ratio of its own (natural data) fits any."""
+        tail = (config.model, config.method, config.params)
+        keys = ((setting.dataset, config.ir, *tail), (setting.dataset, None, *tail))
+        return [c for key in keys for c in self.failures.get(key, ()) if c["spec"]["recipe"]["name"] == setting.recipe]
+
+    def folder(self, cell: str) -> Path:
+        """Where a cell's files are."""
+        return self.root / cell
+
+
+def _bare(reduced: str) -> str:
+    """`epochs=3 of 100, limit=50` -> `epochs=3, limit=50`."""
+    return ", ".join(part.partition(" of ")[0] for part in reduced.split(", ")) if reduced else ""
+
+
+_ORDER = {a: i for i, a in enumerate(
+    ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa", "aa-10", "worst"))}

@@ -1,0 +1,56 @@
+"""Overview: everything in the store, by setting and metric, whether or not a table of the paper has it."""
+
+from __future__ import annotations
+
+import math
+
+from bench.api import register
+from bench.config import format_value
+from bench.reports import paper
+from bench.reports.build import Draft, Line, Query, build
+from bench.reports.model import Column, Table
+from bench.reports.settings import heading
+from bench.reports.source import Setting, Source
+from bench.reports.text import slug
+
+METRICS = {
+    "balanced": "Balanced accuracy and robustness: mean of per-class recall",
+    "standard": "Standard accuracy and robustness: correct over all images",
+    "tail": "Tail classes: mean recall of the rarest half of the classes",
+    "worst": "Worst class: lowest recall of a class",
+}
+
+
+@register("tables")
+class Overview:
+    """One table a setting and metric; a row is a configuration, a column an attack."""
+
+    name = "overview"
+    number = 0
+
+    def tables(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
+        """All settings of the store, or those of one data set or test split."""
+        return [
+            self._table(source, setting, metric)
+            for setting in source.index
+            if dataset in (None, setting.dataset) and test_split in (None, setting.test_split)
+            for metric in METRICS
+        ]
+
+    def _table(self, source: Source, setting: Setting, metric: str) -> Table:
+        attacks = source.attacks([setting])
+        lines = []
+        for config in source.configs(setting):
+            runs = {e.seed for a in attacks for e in source.evaluations(setting, config, a)}
+            ratio = "natural" if math.isnan(config.ir) else format_value(config.ir)
+            labels = (ratio, paper.MODEL_LABEL.get(config.model, config.model), paper.method_label(config.label), str(len(runs)))
+            lines.append(Line(labels, tuple(Query(config, a, metric) for a in attacks), f"{config.ir} {config.model}"))
+        own = setting.source == paper.ORIGINAL.get(setting.dataset)
+        what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
+        draft = Draft(
+            key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
+            title="Overview", caption=METRICS[metric], heads=("IR", "Model", "Method", "Seeds"),
+            columns=tuple(Column(paper.attack_label(a)) for a in attacks), lines=tuple(lines),
+            data=f"{what}, {heading(setting)}",
+        )  # fmt: skip
+        return build(draft, source, setting)

@@ -1,0 +1,115 @@
+"""How a number, an interval and a name are written; the same text in every format, escaped for each."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from bench.reports.model import SIGNS, Cell, Table, Verdict
+
+DASH = "—"
+INTERVALS = ("sampling", "seeds", "both")
+#: how an interval is named beside its numbers
+INTERVAL_LABEL = {"sampling": "img", "seeds": "seeds"}
+
+
+def number(value: float | None, decimals: int = 2, *, signed: bool = False) -> str:
+    """`35.15`, or with a sign (`+0.42`, `−0.42` with a true minus); a dash for None. Minus zero is zero."""
+    if value is None:
+        return DASH
+    value = round(value, decimals) + 0.0
+    text = f"{value:+.{decimals}f}" if signed and value else f"{value:.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def value_text(cell: Cell, table: Table) -> str:
+    """The measured number of a cell."""
+    return number(cell.value, table.decimals, signed=table.signed)
+
+
+def intervals(cell: Cell, table: Table, which: str) -> list[tuple[str, str]]:
+    """(name, `[low, high]`) of the intervals asked for: `sampling`, `seeds` or `both`."""
+    chosen = ("sampling", "seeds") if which == "both" else (which,)
+    found = [(INTERVAL_LABEL[name], getattr(cell, name)) for name in chosen]
+    return [(label, f"[{number(i[0], table.decimals)}, {number(i[1], table.decimals)}]") for label, i in found if i]
+
+
+def difference(cell: Cell, table: Table) -> str:
+    """Measured minus paper with its sign and the verdict's sign: `−0.42 ≈`."""
+    if cell.difference is None:
+        return SIGNS[cell.verdict] if cell.verdict is Verdict.IMPOSSIBLE else ""
+    return f"{number(cell.difference, table.decimals, signed=True)} {SIGNS[cell.verdict]}".strip()
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name and an anchor: ASCII letters, digits and `-`."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-").lower()
+
+
+# ------------------------------------------------------------------------------------------------- Markdown
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$!])")
+
+
+def markdown(text: str) -> str:
+    """Plain text as Markdown that shows just that text, inside a table too."""
+    escaped = _MARKDOWN.sub(r"\\\1", str(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+
+
+# ---------------------------------------------------------------------------------------------------- LaTeX
+
+_TEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"''", "`": r"\textquoteleft{}", "\n": " ", "\t": " ",
+    "−": r"\ensuremath{-}", "±": r"\ensuremath{\pm}", "≈": r"\ensuremath{\approx}", "≠": r"\ensuremath{\neq}",
+    "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}", "⊘": r"\ensuremath{\oslash}", "…": r"\ldots{}",
+    "∞": r"\ensuremath{\infty}", "ℓ": r"\ensuremath{\ell}", "₂": r"\ensuremath{_2}", "×": r"\ensuremath{\times}",
+    "→": r"\ensuremath{\to}", "·": r"\ensuremath{\cdot}", "∅": r"\ensuremath{\emptyset}", "µ": r"\ensuremath{\mu}",
+    "—": "---", "–": "--", "’": "'", "“": "``", "”": "''", "\u00a0": "~", "†": r"\ensuremath{\dagger}", "‡": r"\ensuremath{\ddagger}",
+    "§": r"\ensuremath{\mathsection}", "¶": r"\ensuremath{\mathparagraph}", "©": r"\copyright{}", "°": r"\ensuremath{^\circ}", "ß": r"\ss{}", "ø": r"\o{}",
+    "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}",
+    "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\triangle}", "⚠": r"\ensuremath{\triangle}",
+    "◆": r"\ensuremath{\diamond}", "*": r"\ensuremath{*}",
+}  # fmt: skip
+_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u030a": "r", "\u0327": "c",
+    "\u030c": "v", "\u0306": "u", "\u0307": ".", "\u0304": "=", "\u030b": "H",
+}  # fmt: skip
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
+    "τ": "tau", "υ": "upsilon", "φ": "varphi", "χ": "chi", "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta",
+    "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """Plain text as LaTeX in pure ASCII, for any engine and the basic fonts.
+
+    Accented Latin letters become accent commands, Greek letters mathematics; a letter outside both is shown by its
+    code point (`[U+732B]`), since the basic fonts have no glyph for it.
+    """
+    return "".join(_latex_char(c) for c in unicodedata.normalize("NFC", str(text)))
+
+
+def typewriter(text: str) -> str:
+    r"""`latex` for use inside \texttt: straight quotes, and lines may break after commas and hyphens."""
+    body = r"{\char13}".join(map(latex, text.split("'")))
+    return body.replace(",", r",\allowbreak{}").replace("-", r"-\allowbreak{}")
+
+
+def _latex_char(char: str) -> str:
+    if char in _TEX:
+        return _TEX[char]
+    if " " <= char <= "~":
+        return char
+    if char in _GREEK:
+        return rf"\ensuremath{{\{_GREEK[char]}}}"
+    base, *accents = unicodedata.normalize("NFD", char)
+    if base.isascii() and base.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS:
+        letter = rf"\{base}" if base in "ij" else base
+        return rf"\{_ACCENTS[accents[0]]}{{{letter}}}"
+    return f"[U+{ord(char):04X}]" if char.isprintable() or unicodedata.category(char)[0] != "C" else ""
