@@ -12,8 +12,9 @@ _CHUNK = 1 << 20
 
 
 def data_root(given: Path | None) -> Path:
-    """The data folder: the one given, else the environment variable BENCH_DATA, else ~/.cache/bench."""
-    return Path(given or os.environ.get("BENCH_DATA") or Path.home() / ".cache" / "bench").expanduser()
+    """The data folder: the one given, else the environment variable BENCH_DATA, else bench in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given or os.environ.get("BENCH_DATA") or cache / "bench").expanduser()
 
 
 def offline() -> bool:

@@ -22,7 +22,7 @@ class DigitsLT(Dataset):
 
     def facts(self) -> DatasetFacts:
         """110 training and 64 test images a class."""
-        return DatasetFacts(10, (1, 8, 8), TRAIN, TEST, eps=0.2, default_model="small-cnn")
+        return DatasetFacts(10, (1, 8, 8), TRAIN, TEST, eps=0.2, default_model="small-cnn", augment="none")
 
     def load(self) -> Arrays:
         """Both splits, a fixed choice."""

@@ -71,19 +71,23 @@ def build_network(
     image: (channels, height, width) of what it will be given. Raises UsageError for an unknown model, ModelError when
     it cannot be built for such images or does not give N x D features and N x C logits.
     """
-    model: Model = registry("models").get(model_name)(model_name.partition(":")[2])
-    declared = model.input_size(image)
     with isolated(root_seed, "init"):
-        backbone, width = model.build(declared)
-        head = build_head(width, num_classes) if build_head else None
-        head = head if head is not None else nn.Linear(width, num_classes)
-    size = declared[1:] if declared[1:] != image[1:] else None
-    net = Network(backbone, head, size=size, mean=model.mean, std=model.std)
-    _probe(net, model_name, image, width, num_classes)
+        net = assemble(model_name, image, num_classes, build_head)
+    _probe(net, model_name, image, num_classes)
     return net
 
 
-def _probe(net: Network, name: str, image: tuple[int, int, int], width: int, classes: int) -> None:
+def assemble(model_name: str, image: tuple[int, int, int], num_classes: int, build_head: HeadBuilder | None) -> Network:
+    """Backbone, head and what lies between, initialised from the global generator on torch's current device."""
+    model: Model = registry("models").get(model_name)(model_name.partition(":")[2])
+    declared = model.input_size(image)
+    backbone, width = model.build(declared)
+    head = build_head(width, num_classes) if build_head else None
+    size = declared[1:] if declared[1:] != image[1:] else None
+    return Network(backbone, head or nn.Linear(width, num_classes), size=size, mean=model.mean, std=model.std)
+
+
+def _probe(net: Network, name: str, image: tuple[int, int, int], classes: int) -> None:
     """One image through the network, shapes compared with what was declared."""
     was = net.training
     net.eval()
@@ -91,16 +95,17 @@ def _probe(net: Network, name: str, image: tuple[int, int, int], width: int, cla
         with torch.no_grad():
             features = net.features(torch.zeros(1, *image))
             logits = net.head(features)
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"model '{name}' cannot take images of {_shape(image)}: {first}.") from error
     finally:
         net.train(was)
-    for what, got, wanted in (("features", features, width), ("logits", logits, classes)):
-        if tuple(got.shape) != (1, wanted):
-            raise ModelError(
-                f"model '{name}' gives {what} of shape {tuple(got.shape)} an image; (1, {wanted}) is needed."
-            )
+    if features.ndim != 2:
+        raise ModelError(f"model '{name}' gives features of shape {tuple(features.shape)} an image; (1, D) is needed.")
+    if tuple(logits.shape) != (1, classes):
+        raise ModelError(
+            f"model '{name}' gives logits of shape {tuple(logits.shape)} an image; (1, {classes}) is needed."
+        )
 
 
 def load_weights(net: Network, state: Mapping[str, Tensor], origin: str) -> None:

@@ -1,34 +1,44 @@
-"""torchvision's residual networks with the stem of 32x32 images."""
+"""torchvision's residual networks with the stem of 32x32 images, at any width."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 
-def cifar_stem(block: type[BasicBlock | Bottleneck], layers: list[int], channels: int) -> tuple[nn.Module, int]:
-    """(backbone, feature length): a 3x3 stride-1 first convolution and no max-pool; otherwise torchvision's network."""
-    net = ResNet(block, layers)
-    net.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
+def cifar_stem(
+    block: type[BasicBlock | Bottleneck], layers: list[int], channels: int, width: int = 64
+) -> tuple[nn.Module, int]:
+    """(backbone, feature length) with a 3x3 stride-1 first convolution and no max-pool.
+
+    The stem has `width` channels, the stages width, 2 width, 4 width and 8 width.
+    """
+
+    class Net(ResNet):  # type: ignore[misc]
+        """torchvision's stages, which are written for 64 channels, at another width."""
+
+        def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+            if planes == 64:  # the first stage is fed by the stem
+                self.inplanes = width
+            stage: nn.Sequential = super()._make_layer(block, planes * width // 64, *args, **kwargs)
+            return stage
+
+    net = Net(block, layers)
+    net.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    net.bn1 = nn.BatchNorm2d(width)
     net.maxpool = nn.Identity()
-    return headless(net)
+    net.fc = nn.Identity()
+    return net, net.inplanes
 
 
-def imagenet_stem(make: functools.partial[ResNet] | Any, channels: int) -> tuple[nn.Module, int]:
+def imagenet_stem(make: Any, channels: int) -> tuple[nn.Module, int]:
     """(backbone, feature length) of torchvision's network as it is: 7x7 stride-2 first convolution and max-pool."""
-    net = make(weights=None)
+    net: ResNet = make(weights=None)
     if channels != 3:
         net.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
-    return headless(net)
-
-
-def headless(net: ResNet) -> tuple[nn.Module, int]:
-    """The network up to its pooled features."""
-    features = net.fc.in_features
     net.fc = nn.Identity()
-    return net, features
+    return net, net.inplanes

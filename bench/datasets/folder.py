@@ -1,0 +1,118 @@
+"""A folder of images, one sub-folder a class: `folder:PATH`, or `folder:PATH@32` to scale every image to 32x32.
+
+With `train` and `test` inside PATH those are the splits. Otherwise the classes lie in PATH itself, and of each class,
+in the order of the file names, every fifth image (the 5th, 10th, ...) is the test set. All images must have one size
+unless a size is given; then they are scaled by Pillow's box filter.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, register
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+EVERY = 5
+
+Listing = dict[str, list[list[Path]]]  # split -> files of each class
+
+
+@register("datasets")
+class Folder(Dataset):
+    """Images read by Pillow as RGB, or as grey where all are grey."""
+
+    name = "folder"
+
+    @property
+    def place(self) -> tuple[Path, int | None]:
+        """(folder, side to scale to or None) from the argument."""
+        text, _, side = self.argument.rpartition("@")
+        path = Path(text if text and side.isdecimal() else self.argument).expanduser()
+        if not self.argument or not path.is_dir():
+            raise UsageError(f"data set 'folder:{self.argument}' needs a folder that exists: write folder:PATH.")
+        return path, int(side) if text and side.isdecimal() else None
+
+    def listing(self) -> tuple[list[str], Listing]:
+        """Class names and the files of each split. Raises DataError when a split lacks a class."""
+        path, _ = self.place
+        split = {part: path / part for part in ("train", "test")}
+        if not all(part.is_dir() for part in split.values()):
+            names = _classes(path)
+            files = [_images(path / name) for name in names]
+            train = [[f for i, f in enumerate(part, 1) if i % EVERY] for part in files]
+            return names, {"train": train, "test": [part[EVERY - 1 :: EVERY] for part in files]}
+        names = _classes(split["train"])
+        if _classes(split["test"]) != names:
+            raise DataError(f"{path}: train has classes {names}, test {_classes(split['test'])}; make them equal.")
+        return names, {part: [_images(folder / name) for name in names] for part, folder in split.items()}
+
+    def facts(self) -> DatasetFacts:
+        """From the file names and the first image."""
+        names, files = self.listing()
+        first = next((f for part in files["train"] for f in part), None)
+        if first is None:
+            raise DataError(f"{self.place[0]} has no image; {', '.join(SUFFIXES)} are read.")
+        height, width, channels = _read(first, self.place[1], grey=_is_grey(first)).shape
+        sizes = {split: min(len(part) for part in parts) for split, parts in files.items()}
+        return DatasetFacts(len(names), (channels, height, width), sizes["train"], sizes["test"])
+
+    def load(self) -> Arrays:
+        """Both splits. Raises DataError naming an image that cannot be read or has another size."""
+        path, side = self.place
+        names, files = self.listing()
+        every = [f for parts in files.values() for part in parts for f in part]
+        if not every:
+            raise DataError(f"{path} has no image; {', '.join(SUFFIXES)} are read.")
+        grey = all(_is_grey(f) for f in every)
+        pixels = {f: _read(f, side, grey) for f in every}
+        for before, after in pairwise(every):
+            if pixels[before].shape != pixels[after].shape:
+                raise DataError(
+                    f"{after} is {pixels[after].shape[:2]}, {before} is {pixels[before].shape[:2]}; all images must "
+                    "have one size; write folder:PATH@32 to scale them to 32x32."
+                )
+        images = {split: [pixels[f] for part in parts for f in part] for split, parts in files.items()}
+        labels = {split: np.repeat(np.arange(len(names)), [len(p) for p in parts]) for split, parts in files.items()}
+        stacked = {k: np.stack(v) if v else np.zeros((0, 1, 1, 1), np.uint8) for k, v in images.items()}
+        scaled = f", scaled to {side}x{side}" if side else ""
+        return Arrays(stacked["train"], labels["train"], stacked["test"], labels["test"], tuple(names),
+                      f"folder {path.name}{scaled}")  # fmt: skip
+
+
+def _classes(path: Path) -> list[str]:
+    return sorted(part.name for part in path.iterdir() if part.is_dir() and not part.name.startswith("."))
+
+
+def _images(path: Path) -> list[Path]:
+    return sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+
+
+def _is_grey(path: Path) -> bool:
+    with _open(path) as image:
+        return bool(image.mode in ("L", "1"))
+
+
+def _read(path: Path, side: int | None, grey: bool) -> np.ndarray:
+    from PIL import Image
+
+    with _open(path) as image:
+        try:
+            plain = image.convert("L" if grey else "RGB")
+        except (OSError, SyntaxError) as error:
+            raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
+        if side is not None and plain.size != (side, side):
+            plain = plain.resize((side, side), Image.Resampling.BOX)
+        return np.atleast_3d(np.asarray(plain))
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None

@@ -1,0 +1,25 @@
+"""ResNet-50 with the CIFAR stem (3x3 first convolution, no max-pool)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.api import Model, register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@register("models")
+class ResNet50(Model):
+    """He et al. 2016, torchvision's blocks."""
+
+    name = "resnet50"
+
+    def build(self, image: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        """2048 features."""
+        from torchvision.models.resnet import Bottleneck
+
+        from ._resnet import cifar_stem
+
+        return cifar_stem(Bottleneck, [3, 4, 6, 3], image[0])

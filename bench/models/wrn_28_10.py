@@ -1,0 +1,23 @@
+"""WideResNet-28-10 for 32x32 images (36.5 M parameters)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.api import Model, register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@register("models")
+class WRN28(Model):
+    """Zagoruyko and Komodakis 2016."""
+
+    name = "wrn-28-10"
+
+    def build(self, image: tuple[int, int, int]) -> tuple[nn.Module, int]:
+        """640 features."""
+        from ._preact import WideResNet
+
+        return WideResNet(28, 10, image[0]), 640
