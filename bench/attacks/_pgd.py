@@ -33,8 +33,8 @@ def cross_entropy_of(y: Tensor, scale: float = 1.0) -> Callable[[Tensor], Tensor
 
 def margin(z: Tensor, y: Tensor) -> Tensor:
     """z_y - max over the other classes, N values; negative where the image is misclassified."""
-    true = torch.nn.functional.one_hot(y, z.shape[1]).bool()
-    return z.gather(1, y[:, None]).squeeze(1) - z.masked_fill(true, -torch.inf).amax(1)
+    others = z.scatter(1, y[:, None], -torch.inf).amax(1)
+    return z.gather(1, y[:, None]).squeeze(1) - others
 
 
 class SignAscent(Attack):

@@ -33,7 +33,9 @@ class Folded:
         """Fold the present weights and running statistics of the source again, in place (after a training step)."""
         for source, target, norm in self.pairs:
             mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None and variance is not None and target.bias is not None
+            assert mean is not None
+            assert variance is not None
+            assert target.bias is not None
             weight, bias = fuse_conv_bn_weights(
                 source.weight, source.bias, mean, variance, norm.eps, norm.weight, norm.bias
             )
