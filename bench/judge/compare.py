@@ -1,0 +1,224 @@
+"""Which evaluations of a store belong together, compared pairwise: two methods in one store, or one cell in two.
+
+Two cells are a pair when everything but the method and its settings is equal: data set, ratio, network, seed, recipe,
+radius, selection, class order, precision and how far the run falls short of its recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.config import TEST_SPLITS, CellSpec, cell_from_plain, split_list
+from bench.errors import StoreError, UsageError, did_you_mean
+from bench.judge.paired import Bits, Comparison, compare, holm
+from bench.judge.stats import LEVEL
+from bench.store import query
+from bench.store.rows import WORST, worst_case
+
+#: What two cells must share to be compared, by name as it is printed
+SHARED: dict[str, Callable[[CellSpec], Any]] = {
+    "dataset": lambda s: s.dataset,
+    "ir": lambda s: s.ir,
+    "model": lambda s: s.model,
+    "recipe": lambda s: s.recipe.name,
+    "reduced": lambda s: s.reduced,
+    "eps": lambda s: s.threat.eps,
+    "selection": lambda s: s.selection,
+    "class_order": lambda s: s.class_order,
+    "precision": lambda s: s.precision,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a comparison: where (`SHARED`, test split, attack), which seed (None: all pooled), and the result.
+
+    `p` is corrected (Holm) over the lines of its kind: single seeds among themselves, pooled ones among themselves.
+    """
+
+    where: dict[str, Any]
+    test_split: str
+    attack: str
+    seed: int | None
+    seeds: tuple[int, ...]
+    comparison: Comparison
+    p: float
+    verdict: str
+    class_names: dict[int, str]
+    class_p: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A finished cell: its spec, cell.json and folder."""
+
+    spec: CellSpec
+    info: dict[str, Any]
+    folder: Path
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """Bits of every evaluation by `<split>/<attack>`, the worst case among them, with indices and labels."""
+        found = query.samples(self.folder)
+        for split in TEST_SPLITS:
+            facts = {k.partition("/")[2]: v for k, v in self.info["evaluations"].items() if k.startswith(f"{split}/")}
+            correct = {attack: found[f"{split}/{attack}"] for attack in facts if f"{split}/{attack}" in found}
+            worst = worst_case(facts, correct, self.spec.threat.eps) if len(correct) == len(facts) else None
+            found |= {} if worst is None else {f"{split}/{WORST}": worst}
+        return found
+
+    def bits(self, test_split: str, attack: str, samples: Mapping[str, np.ndarray]) -> Bits:
+        """One evaluation image by image. Raises StoreError when the bits are not there or do not fit together."""
+        keys = [f"{test_split}/{attack}", f"{test_split}/index", f"{test_split}/label"]
+        missing = [key for key in keys if key not in samples]
+        if missing:
+            raise StoreError(f"{self.folder} has no bits for {missing[0]}; run `bench run` for this cell again.")
+        correct, index, label = (samples[key] for key in keys)
+        if not len(correct) == len(index) == len(label):
+            raise StoreError(f"{self.folder}: {keys[0]} and its indices differ in length; run `bench verify`.")
+        return Bits(index.astype(np.int64), label.astype(np.int64), correct.astype(bool), self.spec.id)
+
+
+def finished(root: Path) -> list[Cell]:
+    """Cells of a store with at least one evaluation, by id."""
+    return [
+        Cell(cell_from_plain(info["spec"]), info, root / str(info["id"]))
+        for info in query.cells(root)
+        if info.get("evaluations")
+    ]
+
+
+def compare_methods(
+    root: Path, a: str, b: str, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "", test_split: str = "",
+    level: float = LEVEL,
+) -> list[Line]:  # fmt: skip
+    """Method `a` minus method `b` (each `name` or `name[setting=value]`) for every seed, and pooled over seeds.
+
+    Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method that is not in the store,
+    StoreError when no two evaluations belong together.
+    """
+    cells = [c for c in finished(root) if _chosen(c.spec, dataset, ir)]
+    first, second = _of_method(cells, a), _of_method(cells, b)
+    partner = {(_shared(c.spec), c.spec.seed): c for c in second}
+    pairs = [(c, partner[key]) for c in first if (key := (_shared(c.spec), c.spec.seed)) in partner]
+    lines = _lines(pairs, attacks, test_split, level)
+    if not lines:
+        wanted = f" under {', '.join(attacks)}" if attacks else ""
+        raise StoreError(
+            f"{root} holds no evaluations of {a} and {b}{wanted} with equal data set, ratio, network, recipe and seed; "
+            f"run them with `bench run --methods {a},{b}`."
+        )
+    return lines
+
+
+def compare_stores(
+    root_a: Path, root_b: Path, *, attacks: Sequence[str] = (), test_split: str = "", level: float = LEVEL,
+) -> list[Line]:  # fmt: skip
+    """Every cell of store A minus the same cell (same method, settings and seed) of store B, and pooled over seeds.
+
+    Raises StoreError when they share no evaluation.
+    """
+    other = {_full(c.spec): c for c in finished(root_b)}
+    pairs = [(c, other[_full(c.spec)]) for c in finished(root_a) if _full(c.spec) in other]
+    lines = _lines(pairs, attacks, test_split, level, by_method=True)
+    if not lines:
+        raise StoreError(f"{root_a} and {root_b} share no evaluation of one cell; give two stores of one grid.")
+    return lines
+
+
+def _same_source(a: Cell, b: Cell) -> None:
+    """Raises StoreError unless both cells saw the same images."""
+    for name in ("source", "data_hash"):
+        mine, other = a.info["data"][name], b.info["data"][name]
+        if mine != other:
+            raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: {name} differs ({mine}, {other}).")
+    if a.info["benchmark"] != b.info["benchmark"]:
+        raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: the benchmark version differs "
+                         f"({a.info['benchmark']}, {b.info['benchmark']}).")  # fmt: skip
+
+
+def _shared(spec: CellSpec) -> tuple[Any, ...]:
+    return tuple(read(spec) for read in SHARED.values())
+
+
+def _full(spec: CellSpec) -> tuple[Any, ...]:
+    return (spec.method, spec.hparams, spec.recipe, spec.seed, *_shared(spec))
+
+
+def _chosen(spec: CellSpec, dataset: str, ir: str) -> bool:
+    ratio = "natural" if spec.ir is None else f"{spec.ir:g}"
+    return dataset in ("", spec.dataset) and ir in ("", ratio)
+
+
+def _of_method(cells: Iterable[Cell], text: str) -> list[Cell]:
+    cells = list(cells)
+    found = [c for c in cells if _label(c.spec) == _canonical(text)]
+    if not found:
+        known = {_label(c.spec) for c in cells}
+        raise UsageError(f"no finished cell of method '{text}' in this selection. {did_you_mean(text, known)}")
+    return found
+
+
+def _label(spec: CellSpec) -> str:
+    return f"{spec.method}[{spec.variant}]" if spec.variant else spec.method
+
+
+def _canonical(text: str) -> str:
+    name, bracket, inside = text.strip().partition("[")
+    settings = sorted(part.replace(" ", "") for part in split_list(inside.removesuffix("]")))
+    return f"{name.strip()}[{','.join(settings)}]" if bracket and settings else name.strip()
+
+
+def _lines(
+    pairs: Sequence[tuple[Cell, Cell]], attacks: Sequence[str], test_split: str, level: float,
+    by_method: bool = False,
+) -> list[Line]:  # fmt: skip
+    """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
+    groups: dict[tuple[Any, ...], list[tuple[int, Bits, Bits]]] = {}
+    where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]] = {}
+    for a, b in pairs:
+        _same_source(a, b)
+        samples_a, samples_b = a.samples(), b.samples()
+        for evaluation in sorted(samples_a):
+            split, _, attack = evaluation.partition("/")
+            unwanted = (attacks and attack not in attacks) or test_split not in ("", split)
+            if unwanted or attack in ("index", "label") or evaluation not in samples_b:
+                continue
+            key = (_label(a.spec) if by_method else "", *_shared(a.spec), split, attack)
+            described = {name: read(a.spec) for name, read in SHARED.items()}
+            where[key] = (({"method": _label(a.spec)} if by_method else {}) | described, _names(a.info))
+            groups.setdefault(key, []).append(
+                (a.spec.seed, a.bits(split, attack, samples_a), b.bits(split, attack, samples_b))
+            )
+    single, pooled = [], []
+    for key, members in groups.items():
+        results = [((seed,), compare([(a, b)], level)) for seed, a, b in members]
+        single += [(key, *result) for result in results]
+        seeds = tuple(seed for seed, _, _ in members)
+        whole = compare([(a, b) for _, a, b in members], level) if len(members) > 1 else results[0][1]
+        pooled.append((key, seeds, whole))
+    return [
+        line for kind, together in ((single, False), (pooled, True)) for line in _judged(kind, where, together, level)
+    ]
+
+
+def _names(info: dict[str, Any]) -> dict[int, str]:
+    return dict(enumerate(info.get("data", {}).get("class_names", [])))
+
+
+def _judged(
+    results: Sequence[tuple[tuple[Any, ...], tuple[int, ...], Comparison]],
+    where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]], together: bool, level: float,
+) -> list[Line]:  # fmt: skip
+    """Lines with p corrected over all of them, and the class tests corrected over all classes of all of them."""
+    adjusted = holm([result.p for _, _, result in results])
+    by_class = iter(holm([test.p for _, _, result in results for test in result.classes]))
+    return [
+        Line(where[key][0], str(key[-2]), str(key[-1]), None if together else seeds[0], seeds, result, p,
+             result.verdict(p, level), where[key][1], {test.label: next(by_class) for test in result.classes})
+        for (key, seeds, result), p in zip(results, adjusted, strict=True)
+    ]  # fmt: skip
