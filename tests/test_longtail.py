@@ -1,0 +1,182 @@
+"""The long-tail law and the choice of images, against golden counts and the official builder's positions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import longtail
+from bench.errors import DataError, UsageError
+
+GOLDEN = json.loads((Path(__file__).parent / "datasets" / "longtail.json").read_text())
+N_MAX = {"cifar10": {"train": 5000, "test": 1000}, "cifar100": {"train": 500, "test": 100}}
+
+
+@pytest.mark.parametrize("case", GOLDEN["counts"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_counts_are_the_golden_ones(case, split):
+    name, _, ir = case.partition("_ir")
+    wanted = GOLDEN["counts"][case][split]
+    assert longtail.counts(N_MAX[name][split], float(ir), len(wanted)) == wanted
+
+
+def test_counts_of_the_paper_literally():
+    assert longtail.counts(5000, 50, 10) == [5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100]
+    assert sum(longtail.counts(500, 100, 100)) == 10847
+
+
+@given(st.integers(2, 60), st.floats(1.01, 1000), st.integers(1000, 9000))
+def test_the_law_falls_from_head_to_tail(classes, ir, n_max):
+    law = longtail.counts(n_max, ir, classes)
+    assert law == sorted(law, reverse=True)
+    assert law[0] == n_max
+    assert law[-1] in (int(n_max / ir), int(n_max / ir - 1e-9), int(n_max / ir + 1e-9))
+
+
+@pytest.mark.parametrize("ir", [1, 0.5, -3, 0, float("nan"), float("inf"), "10", True, None])
+def test_ratios_that_are_none(ir):
+    with pytest.raises(UsageError, match="imbalance ratio .* above 1"):
+        longtail.counts(100, ir, 10)
+
+
+def test_empty_classes():
+    with pytest.raises(UsageError, match="at most 50"):
+        longtail.counts(50, 100, 10)
+    assert longtail.counts(50, 100, 10, at_least=1)[-1] == 1
+    with pytest.raises(UsageError, match="at least 2"):
+        longtail.counts(50, 10, 1)
+
+
+@pytest.mark.parametrize("case", GOLDEN["selection_seed0"]["sets"])
+def test_official_builder_keeps_the_golden_positions(case):
+    golden = GOLDEN["selection_seed0"]["sets"][case]
+    classes, per_class = len(golden), golden[0]["count"]
+    # class c at c, c + C, ...: position p within class c is index p * C + c
+    labels = np.tile(np.arange(classes), per_class)
+    members = longtail.ordered_members(labels, classes, "official-builder", "train")
+    for c, (order, wanted) in enumerate(zip(members, golden, strict=True)):
+        positions = (order[: wanted["count"]] - c) // classes
+        assert positions[:5].tolist() == wanted["first5"]
+        assert int(positions.sum()) == wanted["sum"]
+
+
+def test_builder_leaves_the_global_generator_alone():
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    longtail.ordered_members(np.arange(20) % 2, 2, "official-builder", "train")
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+LABELS = np.random.default_rng(0).integers(0, 7, 700)
+
+
+@pytest.mark.parametrize("selection", ["seeded", "seeded:3", "official-builder"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_class_is_a_permutation_of_its_members(selection, split):
+    members = longtail.ordered_members(LABELS, 7, selection, split)
+    for c, order in enumerate(members):
+        assert np.array_equal(np.sort(order), np.flatnonzero(LABELS == c))
+    again = longtail.ordered_members(LABELS, 7, selection, split)
+    assert all(np.array_equal(a, b) for a, b in zip(members, again, strict=True))
+
+
+def test_seeds_and_splits_have_streams_of_their_own():
+    orders = [
+        longtail.ordered_members(LABELS, 7, selection, split)[0].tolist()
+        for selection, split in [("seeded", "train"), ("seeded:1", "train"), ("seeded", "test")]
+    ]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert orders[0] == longtail.ordered_members(LABELS, 7, "seeded:0", "train")[0].tolist()
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=20), st.integers(1, 6000))
+def test_limit_scales_all_classes_down_together(per_class, limit):
+    got = longtail.limited(per_class, limit)
+    assert max(got) == min(limit, max(per_class))
+    assert min(got) >= 1
+    order = np.argsort(per_class, kind="stable")
+    assert np.all(np.diff(np.array(got)[order]) >= 0)
+    assert longtail.limited(per_class, None) == per_class
+
+
+def test_class_orders():
+    assert longtail.class_ranks("natural", 4) == [0, 1, 2, 3]
+    assert longtail.class_ranks("reversed", 4) == [3, 2, 1, 0]
+    shuffled = longtail.class_ranks("seed:5", 30)
+    assert sorted(shuffled) == list(range(30))
+    assert shuffled != list(range(30))
+    assert shuffled == longtail.class_ranks("seed:5", 30) != longtail.class_ranks("seed:6", 30)
+
+
+@pytest.mark.parametrize("order", ["", "random", "seed:", "seed:x", "natural:1"])
+def test_unknown_class_order(order):
+    with pytest.raises(UsageError, match="natural, reversed or seed:N"):
+        longtail.class_ranks(order, 3)
+
+
+def test_unknown_selection():
+    with pytest.raises(UsageError, match="Did you mean 'seeded'"):
+        longtail.ordered_members(LABELS, 7, "seedde", "train")
+    with pytest.raises(UsageError, match="whole number"):
+        longtail.ordered_members(LABELS, 7, "seeded:x", "train")
+
+
+CHOSEN = np.array([5, 1, 9, 30, 22])
+
+
+def write(path: Path) -> Path:
+    {
+        ".npz": lambda: np.savez(path, train_index=CHOSEN, test_index=np.array([3, 4])),
+        ".npy": lambda: np.save(path, CHOSEN),
+        ".txt": lambda: path.write_text("5\n1\n9 30\n22"),
+        ".csv": lambda: path.write_text(
+            "split,index,label\n" + "".join(f"train,{i},0\n" for i in CHOSEN) + "long-tailed,3,1\nlong-tailed,4,1\n"
+        ),
+    }[path.suffix]()
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".txt", ".csv"])
+def test_index_files(tmp_path, suffix):
+    path = write(tmp_path / f"chosen{suffix}")
+    members = longtail.ordered_members(np.arange(40) % 2, 2, f"file:{path}", "train")
+    assert [m.tolist() for m in members] == [[30, 22], [5, 1, 9]]
+    test = longtail.ordered_members(np.arange(40) % 2, 2, f"file:{path}", "test")
+    assert sum(len(m) for m in test) == (2 if suffix in (".npz", ".csv") else 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.npy", None, "does not exist"),
+        ("a.json", "[]", "cannot be read; use one of"),
+        ("a.txt", "1 2 x", "cannot be read"),
+        ("a.txt", "1 2 400", "index 400 is outside the train split of 40"),
+        ("a.txt", "1 2 2", "stands twice"),
+        ("a.csv", "a,b\n1,2", "cannot be read"),
+        ("a.csv", "split,index\n", "no training indices"),
+        ("a.npz", "not a zip", "cannot be read"),
+    ],
+)
+def test_bad_index_files(tmp_path, name, content, says):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=says):
+        longtail.ordered_members(np.arange(40) % 2, 2, f"file:{path}", "train")
+
+
+def test_float_indices_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([1.0, 2.0]))
+    with pytest.raises(DataError, match="list of integers"):
+        longtail.read_indices(tmp_path / "a.npy", "train")
+
+
+def test_digest_sees_values_shapes_and_types():
+    a = np.arange(6)
+    different = [a, a.reshape(2, 3), a.astype(np.int32), a + 1]
+    assert len({longtail.digest(x) for x in different}) == 4
+    assert longtail.digest(a) == longtail.digest(np.arange(12)[::2] // 2)
+    assert len(longtail.digest(a, a)) == 16
