@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.api import Context, Method, Recipe, register, setting
+
+from ._terms import log_counts
 
 
 @register("methods")
@@ -39,17 +42,22 @@ class BalancedSoftmaxTraining(Method):
     class Hparams:
         """Nothing but a quirk."""
 
-        extra_clean_forward: bool = setting(False, help="a discarded clean train-mode forward before the loss")
+        extra_clean_forward: bool = setting(False, help="a discarded clean train-mode forward before the attack")
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """Adversarial training's, plus the discarded forward."""
         return recipe.steps + 1.0 + self.hp.extra_clean_forward, recipe.steps + 1.0
 
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, context: Context) -> Tensor:
+        """PGD on cross-entropy, after the discarded forward where there is one."""
+        if self.hp.extra_clean_forward:
+            with torch.no_grad():
+                model(x)
+        return super().perturb(model, x, y, context)
+
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Balanced softmax cross-entropy of the adversarial batch."""
-        if self.hp.extra_clean_forward:
-            model(x)
         logits = model(x_adv)
-        return cross_entropy(logits + context.class_counts.to(logits.dtype).log(), y), {}
+        return cross_entropy(logits + log_counts(context, logits), y), {}

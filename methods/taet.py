@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -48,7 +49,7 @@ class TwoStage(Method):
         beta: float = setting(0.1, low=0.0, help="weight of HDL, the spread of the class losses")
         gamma: float = setting(0.1, low=0.0, help="weight of RCEL, the concentration of the class losses")
         ce_epochs: int = setting(40, low=0, help="clean epochs of the full-length recipe (100 epochs)")
-        extra_clean_forward: bool = setting(False, help="a discarded clean train-mode forward before every loss")
+        extra_clean_forward: bool = setting(False, help="a discarded clean train-mode forward in every step")
 
     def phase(self, context: Context) -> str:
         """Natural until `ce_epochs`."""
@@ -64,13 +65,23 @@ class TwoStage(Method):
         backward = clean + (1 - clean) * (recipe.steps + 1)
         return backward + self.hp.extra_clean_forward, backward
 
+    def begin(self, model: nn.Module, x: Tensor) -> None:
+        """The discarded forward with which the released loop begins every step."""
+        if self.hp.extra_clean_forward:
+            with torch.no_grad():
+                model(x)
+
+    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, context: Context) -> Tensor:
+        """PGD on cross-entropy."""
+        self.begin(model, x)
+        return super().perturb(model, x, y, context)
+
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of the epoch's stage."""
-        if self.hp.extra_clean_forward:
-            model(x)
         if self.phase(context) == "natural":
+            self.begin(model, x)
             return cross_entropy(model(x), y), {}
         weights = self.hp.alpha, self.hp.beta, self.hp.gamma
         total, parts, context.extras["class_losses"] = hierarchical_loss(model(x_adv), y, context.num_classes, *weights)
