@@ -120,8 +120,8 @@ class Context:
         *,
         start: str = "gaussian",
         mode: str = "eval",
-        eps: float | None = None,
-        step: float | None = None,
+        eps: float | Tensor | None = None,
+        step: float | Tensor | None = None,
         steps: int | None = None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Tensor:
@@ -130,7 +130,8 @@ class Context:
         x: N x channels x H x W in [0,1]. `start`: `gaussian` (x + 0.001 G), `uniform` (x + U(-eps, eps)),
         `uniform-clamped` (the same, clamped to [0,1]), `one-sided` (x + eps U(0,1)), `none`. Only `uniform-clamped`
         is clamped before the first gradient. `mode`: the network's mode during the attack; it is put back to train
-        mode afterwards. `observe` sees the logits before each step. Returns a constant in the ball and in [0,1].
+        mode afterwards. `observe` sees the logits before each step. `eps`, `step`: one number, or one an image
+        (N x 1 x 1 x 1). Returns a constant in the ball and in [0,1].
         """
         return self.ascend(
             model, x, objective, noise=self.noise, start=start, mode=mode, observe=observe,
