@@ -123,7 +123,8 @@ def _cell(
     draft: Draft, source: Source, setting: Setting, query: Query, found: Sequence[Evaluation], ledger: Ledger,
     seeds: Sequence[int],
 ) -> Cell:  # fmt: skip
-    printed = paper.number(draft.number, **query.paper) if query.paper is not None else None
+    shown = query.paper is not None and (found or draft.comparable is None)  # no context beside an empty cell
+    printed = paper.number(draft.number, **(query.paper or {})) if shown else None
     command = commands.run(setting, [(query.config, query.attack)], seeds)
     base = Cell(paper=printed, paper_mark=ledger.paper(printed), selector=(setting.test_split, query.attack),
                 command=command[0] if command else "", verdict=Verdict.MISSING)  # fmt: skip

@@ -49,5 +49,5 @@ class Ledger:
         notes = list(self._flags.values())
         if self._few:
             counts = " or ".join(map(str, sorted(self._few)))
-            notes.append(Footnote(FEW_SEEDS, f"mean over {counts} seed(s) only, fewer than others in this table"))
+            notes.append(Footnote(FEW_SEEDS, f"from fewer seeds ({counts}) than other numbers of this table"))
         return notes + [Footnote(mark, f"paper's number, {text}") for text, mark in self._reasons.items()]

@@ -162,6 +162,7 @@ class CellPage:
 
     id: str
     title: str
+    seed: str
     status: str
     facts: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
     counts: tuple[CountTable, ...] = ()
@@ -189,3 +190,4 @@ class Report:
     cells: tuple[CellPage, ...]
     problems: tuple[str, ...] = ()
     versions: str = ""
+    heading: str = "The paper's tables"

@@ -37,7 +37,7 @@ def _page(source: Source, cell: str) -> CellPage:
     ]
     title = paper.method_label(spec.get("method", cell)) + (f" [{spec['variant']}]" if spec.get("variant") else "")
     return CellPage(
-        id=cell, title=title, status=body.get("status", "known by its rows only"),
+        id=cell, title=title, seed=str(spec.get("seed", "")), status=body.get("status", "known by its rows only"),
         facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
         counts=counts,
         failure=f"{failure.get('stage', '')}: {failure.get('message', '')}\n{failure.get('traceback', '')}" if failure else "",

@@ -18,7 +18,7 @@ def settings_lines(
         ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
         ("Test split", setting.test_split + _sizes({int(e.n.sum()) for e in used})),
         ("Recipe", setting.recipe + (f", reduced: {', '.join(_exact(used))}" if setting.reduced else "")),
-        ("Threat model", f"ℓ∞, ε = {format_value(setting.eps) if setting.eps else 0}"),
+        ("Threat model", f"ℓ∞, ε = {radius(setting.eps)}"),
     ]
     if setting.precision != "fp32":
         lines.append(("Precision", setting.precision))
@@ -29,6 +29,12 @@ def settings_lines(
         lines.append(("Attacks", "; ".join(_attacks(source, setting, used, attacks))))
         lines.append(("Versions", ", ".join([f"benchmark {setting.benchmark}", *_versions(source, used)])))
     return tuple(lines)
+
+
+def radius(eps: float) -> str:
+    """`8/255` where it is a multiple of 1/255, else the number."""
+    levels = round(eps * 255)
+    return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-5 else f"{eps:g}"
 
 
 def heading(setting: Setting) -> str:

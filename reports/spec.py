@@ -9,7 +9,7 @@ stand-in source stand under their own heading, with the paper's value as context
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from bench.config import BENCHMARK_VERSION, format_value
@@ -103,13 +103,14 @@ class PaperTable:
 
     def tables(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
         """The paper's own rendering and one for every other setting that has enough of it, in a fixed order."""
-        made = []
+        made: list[Table] = []
         for panel in self.panels(source, dataset, test_split):
             draft = self.draft(panel)
             filled = {q.config for li in draft.lines for q in li.queries
                       if source.evaluations(panel.setting, q.config, q.attack)}  # fmt: skip
             if panel.is_paper or len(filled) >= (1 if dataset else 2):
-                made.append(build(draft, source, panel.setting))
+                title = f"Table {self.number}" + (f".{len(made)}" if made else "")
+                made.append(build(replace(draft, title=title), source, panel.setting))
         return made
 
     def panels(self, source: Source, dataset: str | None, test_split: str | None) -> Iterator[Panel]:

@@ -92,7 +92,8 @@ def latex(text: str) -> str:
     Accented Latin letters become accent commands, Greek letters mathematics; a letter outside both is shown by its
     code point (`[U+732B]`), since the basic fonts have no glyph for it.
     """
-    return "".join(_latex_char(c) for c in unicodedata.normalize("NFC", str(text)))
+    parts = unicodedata.normalize("NFC", str(text)).split("ℓ∞")
+    return r"\ensuremath{\ell_\infty}".join("".join(map(_latex_char, part)) for part in parts)
 
 
 def typewriter(text: str) -> str:

@@ -30,26 +30,27 @@ class Overview:
 
     def tables(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
         """All settings of the store, or those of one data set or test split."""
-        return [
-            self._table(source, setting, metric)
+        chosen = [
+            (setting, metric)
             for setting in source.index
             if dataset in (None, setting.dataset) and test_split in (None, setting.test_split)
             for metric in METRICS
         ]
+        return [self._table(source, *one, f"Overview {i}") for i, one in enumerate(chosen, 1)]
 
-    def _table(self, source: Source, setting: Setting, metric: str) -> Table:
+    def _table(self, source: Source, setting: Setting, metric: str, title: str) -> Table:
         attacks = source.attacks([setting])
         lines = []
         for config in source.configs(setting):
             runs = {e.seed for a in attacks for e in source.evaluations(setting, config, a)}
             ratio = "natural" if math.isnan(config.ir) else format_value(config.ir)
-            labels = (ratio, paper.MODEL_LABEL.get(config.model, config.model), paper.method_label(config.label), str(len(runs)))
+            labels = (paper.method_label(config.label), ratio, paper.MODEL_LABEL.get(config.model, config.model), str(len(runs)))
             lines.append(Line(labels, tuple(Query(config, a, metric) for a in attacks), f"{config.ir} {config.model}"))
         own = setting.source == paper.ORIGINAL.get(setting.dataset)
         what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
         draft = Draft(
             key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
-            title="Overview", caption=METRICS[metric], heads=("IR", "Model", "Method", "Seeds"),
+            title=title, caption=METRICS[metric], heads=("Method", "IR", "Model", "Seeds"),
             columns=tuple(Column(paper.attack_label(a)) for a in attacks), lines=tuple(lines),
             data=f"{what}, {heading(setting)}",
         )  # fmt: skip
