@@ -116,14 +116,17 @@ def compare_methods(
 
 
 def compare_stores(
-    root_a: Path, root_b: Path, *, attacks: Sequence[str] = (), test_split: str = "", level: float = LEVEL,
+    root_a: Path, root_b: Path, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "", test_split: str = "",
+    level: float = LEVEL,
 ) -> list[Line]:  # fmt: skip
     """Every cell of store A minus the same cell (same method, settings and seed) of store B, and pooled over seeds.
 
     Raises StoreError when they share no evaluation.
     """
     other = {_full(c.spec): c for c in finished(root_b)}
-    pairs = [(c, other[_full(c.spec)]) for c in finished(root_a) if _full(c.spec) in other]
+    pairs = [
+        (c, other[_full(c.spec)]) for c in finished(root_a) if _chosen(c.spec, dataset, ir) and _full(c.spec) in other
+    ]
     lines = _lines(pairs, attacks, test_split, level, by_method=True)
     if not lines:
         raise StoreError(f"{root_a} and {root_b} share no evaluation of one cell; give two stores of one grid.")

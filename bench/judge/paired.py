@@ -105,10 +105,11 @@ def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int
     shares = [_shares(pairs, label) for label in labels]
     differences = np.array([[_class_difference(a, b, label) for label in labels] for a, b in pairs])
     per_seed = np.nanmean(differences, axis=1)
-    value = float(per_seed.mean())
+    value = float(np.round(per_seed.mean(), 12))
     rng = numpy_stream(seed, "paired bootstrap")
     often = _disagreement(shares)
-    moves = sum((_resampled(share, often, draws, rng) for share in shares), np.zeros(draws)) / len(labels)
+    moves = sum((_resampled(share, often, draws, rng) for share in shares), np.zeros(draws))
+    moves = np.round(moves / len(labels), 12)
     low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2])
     images = Interval(value, min(value + float(low), value), max(value + float(high), value), "sampling", level,
                       "stratified paired bootstrap")  # fmt: skip
@@ -171,7 +172,8 @@ def _resampled(share: Floats, disagreement: float, draws: int, rng: np.random.Ge
     values = np.concatenate([values, [-swing, 0, swing]])
     chances = np.concatenate([counts, [disagreement / 2, 1 - disagreement, disagreement / 2]]) / (n + 1)
     moved = rng.multinomial(n, chances, size=draws) @ values - n * (chances @ values)
-    return np.asarray(moved * math.sqrt((n + 1) ** 2 / (n * n + n + 1)))
+    # Rounded, so that "did not move" is exactly 0 when it is compared with the difference.
+    return np.asarray(np.round(moved * math.sqrt((n + 1) ** 2 / (n * n + n + 1)), 12))
 
 
 def _class_test(label: int, share: Floats) -> ClassTest:

@@ -1,0 +1,147 @@
+"""`bench compare`: two methods, or two stores, on the same test images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli._options import comma_list, results_option
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.judge.compare import Line
+    from bench.judge.stats import Interval
+
+HEAD = ("where", "test split", "attack", "seed", "difference", "images 95%", "seeds 95%", "p", "verdict", "needs")
+
+
+@click.command("compare")
+@click.argument("methods", nargs=-1, metavar="A B")
+@click.option(
+    "--stores",
+    nargs=2,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER FOLDER",
+    help="Compare the cells that two results folders share, instead of two methods.",
+)
+@click.option("--attack", "attacks", metavar="NAME[,NAME]", help="Attacks to compare; all by default.")
+@click.option("--dataset", default="", help="Only this data set.")
+@click.option("--ir", default="", metavar="RATIO|natural", help="Only this imbalance ratio.")
+@click.option("--test-split", default="", type=click.Choice(["", "long-tailed", "balanced"]), help="Only this split.")
+@click.option(
+    "--gap",
+    type=float,
+    metavar="POINTS",
+    help="Balanced gap for which to say how many images and seeds it needs; default: the one found.",
+)
+@click.option("--level", type=float, default=0.95, show_default=True, help="Coverage of the intervals; 1 - alpha.")
+@click.option("--classes", is_flag=True, help="Show McNemar's test in every class.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@results_option
+def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks: str | None, dataset: str, ir: str,
+            test_split: str, gap: float | None, level: float, classes: bool, form: str, results: Path,
+            ) -> None:  # fmt: skip
+    """Balanced accuracy of A minus that of B on the same images, for each seed and pooled over seeds.
+
+    A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05].
+    """
+    from bench.judge.compare import compare_methods, compare_stores
+
+    wanted = comma_list(attacks, "attack") if attacks else ()
+    if stores and methods:
+        raise UsageError("give two methods or --stores FOLDER FOLDER, not both.")
+    if stores:
+        names = tuple(map(str, stores))
+        lines = compare_stores(*stores, attacks=wanted, test_split=test_split, level=level, dataset=dataset, ir=ir)
+    else:
+        if len(methods) != 2:
+            raise UsageError(f"two methods are compared, {len(methods)} given; write for instance "
+                             "`bench compare taet at-bsl --attack aa`.")  # fmt: skip
+        names = methods
+        lines = compare_methods(results, *methods, attacks=wanted, dataset=dataset, ir=ir, test_split=test_split,
+                                level=level)  # fmt: skip
+    facts = [_facts(line, level, None if gap is None else gap / 100) for line in lines]
+    if form == "json":
+        click.echo(json.dumps({"a": names[0], "b": names[1], "level": level, "comparisons": facts}, indent=1))
+        return
+    from bench.cli._verdicts import table
+
+    head = [h.replace("95%", f"{100 * level:g}%") for h in HEAD]
+    click.echo(f"{names[0]} minus {names[1]}, balanced accuracy in percent points\n")
+    body = [_cells(fact) for fact in facts]
+    if form == "markdown":
+        rows = [head, ["---"] * len(head), *body]
+        click.echo("\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows))
+    else:
+        click.echo(table(head, body))
+    for fact in facts if classes else ():
+        click.echo(f"\n{fact['where']}, {fact['test_split']}, {fact['attack']}, seed {_seed(fact)}")
+        head_classes = ("class", "images", f"only {names[0]}", f"only {names[1]}", "difference", "p (Holm)")
+        click.echo(table(head_classes, [[
+            c["class"], str(c["images"]), str(c["only_a"]), str(c["only_b"]), f"{c['difference']:+.2f}", _p(c["p_holm"]),
+        ] for c in fact["classes"]]))  # fmt: skip
+    click.echo("\n" + NOTE)
+
+
+NOTE = (
+    "images: stratified paired bootstrap over test images; seeds: Student t over training seeds. p is corrected\n"
+    "(Holm) over the lines of its kind. A pooled verdict needs both images and seeds; with one seed it is about\n"
+    "these two networks only. needs: test images, and seeds where their spread is known, to find the gap with 80% power."
+)
+
+
+def _facts(line: Line, level: float, gap: float | None) -> dict[str, Any]:
+    """A line as plain values, differences in percent points."""
+    from bench.judge.paired import images_needed, seeds_needed
+
+    result = line.comparison
+    claimed = result.difference if gap is None else gap
+    shown = {
+        k: v for k, v in line.where.items() if k in ("method", "dataset", "ir", "model") or v not in ("", "natural")
+    }
+    return {
+        "where": _where(line.where), "cell": line.where, "test_split": line.test_split, "attack": line.attack,
+        "seed": line.seed, "seeds": list(line.seeds), "difference": 100 * result.difference,
+        "images_interval": _bounds(result.images), "seeds_interval": _bounds(result.seeds),
+        "p_images": result.p_images, "p_seeds": result.p_seeds, "p_holm": line.p, "verdict": line.verdict,
+        "gap": 100 * claimed, "images": result.size,
+        "images_needed": images_needed(result, claimed, level) if claimed else None,
+        "seeds_needed": seeds_needed(result, claimed, level) if claimed else None,
+        "classes": [{
+            "class": line.class_names.get(c.label, str(c.label)), "images": c.n, "only_a": c.only_a, "only_b": c.only_b,
+            "difference": 100 * c.difference, "p": c.p, "p_holm": line.class_p[c.label],
+        } for c in result.classes],
+    }  # fmt: skip
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [100 * interval.low, 100 * interval.high]
+
+
+def _where(where: dict[str, Any]) -> str:
+    ratio = "natural" if where["ir"] is None else f"IR {where['ir']:g}"
+    usual = {"recipe": "paper", "reduced": "", "selection": "seeded", "class_order": "natural", "precision": "fp32"}
+    more = [f"{k}={where[k]}" for k, v in usual.items() if where[k] != v]
+    return " ".join([where.get("method", ""), where["dataset"], ratio, where["model"], *more]).strip()
+
+
+def _seed(fact: dict[str, Any]) -> str:
+    return f"pooled ({len(fact['seeds'])})" if fact["seed"] is None else str(fact["seed"])
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _cells(fact: dict[str, Any]) -> list[str]:
+    def bounds(pair: list[float] | None) -> str:
+        return "-" if pair is None else f"[{pair[0]:+.2f}, {pair[1]:+.2f}]"
+
+    images, seeds = fact["images_needed"], fact["seeds_needed"]
+    needs = "-" if images is None else f"{images} images" + ("" if seeds is None else f", {seeds} seeds")
+    where = [fact["where"], fact["test_split"], fact["attack"], _seed(fact)]
+    known = [f"{fact['difference']:+.2f}", bounds(fact["images_interval"]), bounds(fact["seeds_interval"])]
+    return [*where, *known, _p(fact["p_holm"]), fact["verdict"], needs]
