@@ -156,8 +156,9 @@ class LearnableStrategy(Method):
         """Mean soft-label cross-entropy of logits `adv`."""
         log_p = log_softmax(adv, 1)
         true = log_p.gather(1, y[:, None]).squeeze(1)
-        share: float = (1 - self.hp.smoothing) / (adv.shape[1] - 1)
-        return -(true * self.hp.smoothing + (log_p.sum(1) - true) * share).mean()
+        share = (1 - float(self.hp.smoothing)) / (adv.shape[1] - 1)
+        weighed: Tensor = true * self.hp.smoothing + (log_p.sum(1) - true) * share
+        return -weighed.mean()
 
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context

@@ -6,8 +6,14 @@ A cosine head z_k = <f/|f|, W_k/(|W_k| + gamma)>, a margin loss with class bias,
     u_k = s (z_k - 1[k = y] (m + (tau_m / s) log(n_y / n_min))) + tau_b log pi_k
 
 p is the softmax of the unscaled cosines, and the attack ascends plain cross-entropy on them. At inference the head
-gives deploy_scale z - tau_p log pi. Configurations: N favours clean accuracy, R robustness; N-100 and R-100 are the
-authors' for CIFAR-100. Train-mode forwards in the order x', x, x, x'.
+gives deploy_scale z - tau_p log pi. Train-mode forwards in the order x', x, x, x'. The authors' configurations, N for
+clean accuracy and R for robustness, those ending in 100 for CIFAR-100 (s 10, beta_adv 1, beta_nat 0 in all):
+
+    variant    m  tau_b  tau_m  beta_reg  gamma  deploy_scale  tau_p
+    N        0.1    1.2    0           6   1/32            10    0.1
+    R        0.1    1.5    0.3         6   1/32             1    0
+    N-100    0.2    0      0           3   1/32            10    1.5
+    R-100    0.3    0      0           6   1/16            10    1.7
 
 `paper`: 8/255, 2/255, 10 steps and the common schedule, start x + eps U(0,1) as in the code. `official`: 5 steps of
 0.0078 in 0.031, 80 epochs, batch 64, weight decay 2e-4, and the compounding learning rate of the released script.

@@ -19,6 +19,7 @@ from bench.engine.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
 from bench.seeding import CounterNoise, StreamNoise, isolated, torch_stream
+from bench.testing.wrap import Counted, Given, needed
 
 
 @dataclass(frozen=True)
@@ -62,49 +63,6 @@ class AttackResult:
     x_adv: Tensor
     predictions: Tensor
     forwards: float
-
-
-class Counted(nn.Module):
-    """A network whose calls are counted by mode; gives `features` and `head` to networks that name none."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.counts = {"train_mode": 0, "eval_mode": 0}
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits."""
-        self.counts["train_mode" if self.training else "eval_mode"] += 1
-        out: Tensor = self.net(x)
-        return out
-
-    def features(self, x: Tensor) -> Tensor:
-        """The network's own features, or else the input of its last linear layer."""
-        if not hasattr(self.net, "features"):
-            return self._captured(x)
-        self.counts["train_mode" if self.training else "eval_mode"] += 1
-        out: Tensor = self.net.features(x)  # type: ignore[operator]
-        return out
-
-    def _captured(self, x: Tensor) -> Tensor:
-        seen: list[Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-        try:
-            self(x)
-        finally:
-            handle.remove()
-        return seen[-1]
-
-    @property
-    def head(self) -> nn.Module:
-        """The network's own head, or else its last linear layer."""
-        own = getattr(self.net, "head", None)
-        if isinstance(own, nn.Module):
-            return own
-        linear = [module for module in self.net.modules() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise UsageError("the network has no head and no linear layer; give it `features(x)` and `head`.")
-        return linear[-1]
 
 
 def make_method(name: str, settings: Mapping[str, Any] | None, recipe: str) -> tuple[Method, Any]:
@@ -196,14 +154,14 @@ def loss(
     example = next((leaf for leaf in _tensors(leaves) if leaf.is_floating_point()), torch.zeros(1))
     context = _context(resolved, class_counts, example, noise, resolved.epochs - 1 if epoch is None else epoch, None)
     context.extras.update(extras or {})
-    network = _Given(leaves)
+    network = Given(leaves)
     chosen.setup(network, context)
     if state is not None:
         chosen.load_state({**chosen.state(), **state})
     parts: Mapping[str, Tensor] = {}
     result: Any
     if part == "loss":
-        labels = _needed(y, "y")
+        labels = needed(y, "y")
         result, parts = chosen.loss(network, network.x, network.x_adv, labels, context)
     else:
         result = _call(chosen, part, {**leaves, "y": y, "context": context})
@@ -247,31 +205,6 @@ def attack(
         return AttackResult(x_adv, oracle.logits(x_adv).argmax(1), forwards)
 
 
-class _Given(nn.Module):
-    """A network that answers with given logits and features: `clean` for the token `x`, `adv` for anything else."""
-
-    def __init__(self, leaves: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.leaves = leaves
-        self.x, self.x_adv = torch.zeros(1), torch.ones(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits given."""
-        name = "clean" if x is self.x else "adv"
-        logits: Tensor = _needed(self.leaves.get(name), name)
-        return logits
-
-    def features(self, x: Tensor) -> Tensor:
-        """The features given."""
-        given: Tensor = _needed(self.leaves.get("features"), "features")
-        return given
-
-    def head(self, features: Tensor) -> Tensor:
-        """The adversarial logits given."""
-        logits: Tensor = _needed(self.leaves.get("adv"), "adv")
-        return logits
-
-
 def _context(
     recipe: Any,
     counts: Sequence[int] | Tensor,
@@ -293,13 +226,7 @@ def _call(method: Method, part: str, known: Mapping[str, Any]) -> Any:
         own = [n for n, f in vars(type(method)).items() if callable(f) and not n.startswith("_")]
         raise UsageError(f"{method.name} has no part '{part}'. {did_you_mean(part, own)}")
     names = inspect.signature(function).parameters
-    return function(**{name: _needed(known.get(name), name) for name in names})
-
-
-def _needed(value: Any, name: str) -> Any:
-    if value is None:
-        raise UsageError(f"this loss needs the array `{name}`; give it.")
-    return value
+    return function(**{name: needed(known.get(name), name) for name in names})
 
 
 def _leaf(value: Any) -> Any:
