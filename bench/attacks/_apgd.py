@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 MOMENTUM, RISES = 0.75, 0.75
 
 
-def ce(z: Tensor, y: Tensor, target: Tensor) -> Tensor:
+def ce(z: Tensor, y: Tensor, _target: Tensor) -> Tensor:
     """Cross-entropy."""
     return cross_entropy(z, y, reduction="none")
 
@@ -65,7 +65,7 @@ def apgd(
         moved = torch.clamp(now + step * gradient.sign(), low, high)
         moved = torch.clamp(now + (moved - now) * keep_going + (now - before) * (1 - keep_going), low, high)
         before, now = now, moved
-        gradient, z = oracle.gradient(now, lambda z: loss(z, y, target))
+        gradient, z = oracle.gradient(now, lambda z: loss(z, y, target))  # noqa: B023 - called at once
         value = loss(z, y, target)
         _note(answer, fooled, index, now, z.argmax(1) != y)
         better = value > best_loss
@@ -85,10 +85,12 @@ def apgd(
         if not alive.any():
             break
         if not alive.all():
-            index, y, target, low, high, now, before, gradient, best, best_gradient, best_loss, step = (
-                v[alive] for v in (index, y, target, low, high, now, before, gradient, best, best_gradient, best_loss, step)
-            )  # fmt: skip
-            last_loss, last_best, rises, reduced = (v[alive] for v in (last_loss, last_best, rises, reduced))
+            index, y, target, low, high, step, now, before = (
+                v[alive] for v in (index, y, target, low, high, step, now, before)
+            )
+            gradient, best, best_gradient, best_loss, last_loss, last_best, rises, reduced = (
+                v[alive] for v in (gradient, best, best_gradient, best_loss, last_loss, last_best, rises, reduced)
+            )
     return answer, fooled.nonzero().squeeze(1)
 
 

@@ -50,7 +50,7 @@ class Stage(Attack):
 
 
 def over_targets(
-    oracle: Oracle, x: Tensor, y: Tensor, targets: int, attack: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    oracle: Oracle, x: Tensor, targets: int, attack: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> Tensor:
     """Answers of one run after another towards the second, third, ... likeliest class, each on what still stands.
 
@@ -94,7 +94,7 @@ class ApgdT(Stage):
             unit = draws.each(alive, x.shape[1:])
             return apgd(oracle, x[alive], y[alive], target, unit, loss, self.eps, self.params.steps)
 
-        return over_targets(oracle, x, y, self.params.targets, attack)
+        return over_targets(oracle, x, self.params.targets, attack)
 
 
 class FabT(Stage):
@@ -108,7 +108,7 @@ class FabT(Stage):
         def attack(alive: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             return fab_targeted(oracle, x[alive], y[alive], target, self.eps, self.params.steps)
 
-        return over_targets(oracle, x, y, self.params.targets, attack)
+        return over_targets(oracle, x, self.params.targets, attack)
 
 
 class Square(Stage):
@@ -249,9 +249,7 @@ class Chain(Attack):
         if self.targets() != 9:
             notes.append(f"{self.targets()} target class{'es' if self.targets() > 1 else ''} instead of 9")
         if self.num_classes < DLR_CLASSES:
-            notes.append(
-                f"targeted DLR replaced by the targeted margin: it is undefined for {self.num_classes} classes"
-            )
+            notes.append(f"targeted DLR, undefined for {self.num_classes} classes, replaced by the targeted margin")
         if (p.steps, p.queries) != (100, 5000):
             notes.append(f"{p.steps} iterations and {p.queries} queries instead of 100 and 5000")
         if p.order == "reference" or p.engine == "reference":

@@ -20,7 +20,7 @@ BLOCK = 25
 
 
 def side(query: int, height: int, width: int, queries: int, rescaled: bool) -> int:
-    """Side of the square of the 0-based query. `rescaled`: the schedule of 10,000 queries is squeezed into `queries`."""
+    """Side of the square of a 0-based query. `rescaled`: the schedule of 10,000 queries is squeezed into `queries`."""
     at = int(query / queries * 10_000) if rescaled else query
     share = INITIAL_SHARE / 2 ** sum(at > bound for bound in HALVINGS)
     return min(max(round(math.sqrt(share * height * width)), 1), height, width)

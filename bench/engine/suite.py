@@ -260,10 +260,10 @@ class _Run:
         """(still correct, predicted class, [forwards, backwards, refused, seconds]) of the images at `positions`."""
         x, y = self.take(positions)
         names = self.indices[positions].to(self.device)
-        noise = CounterNoise(self.root_seed, "evaluation", label, stage.name, images=names, dtype=self.dtype)
+        noise = CounterNoise(self.root_seed, "evaluation", stage.name, images=names, dtype=self.dtype)
         began, forwards, backwards = time.perf_counter(), self.oracle.forwards, self.oracle.backwards
         cuda = self.device.type == "cuda"
-        with isolated(self.root_seed, "evaluation", label, stage.name, int(names[0]), cuda=cuda):
+        with isolated(self.root_seed, "evaluation", stage.name, int(names[0]), cuda=cuda):
             answer = stage.run(self.oracle, x, y, noise).detach().to(self.dtype)
             if answer.shape != x.shape:
                 raise ModelError(f"attack '{label}' returned {tuple(answer.shape)} for images {tuple(x.shape)}.")
