@@ -31,12 +31,12 @@ from bench.engine.prefix import make_prefix
 from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult, SuiteResult, evaluate
 from bench.engine.train import Progress, peak_memory, train
-from bench.errors import BenchError
+from bench.errors import BenchError, StoreError
 from bench.seeding import stream_seed
 from bench.store import query
-from bench.store.folders import CellFolder, atomic_write, moved
+from bench.store.folders import CellFolder, atomic_write, moved, set_aside
 from bench.store.rows import build_rows
-from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, ROWS, SAMPLES
+from bench.store.schema import CELL, CHECKPOINT, CURVES, EPOCHS, ROWS, SAMPLES
 from bench.versions import versions
 
 Emit = Callable[[dict[str, Any]], None]
@@ -46,14 +46,16 @@ STREAMS = ("init", "order", "augment", "inner", "evaluation")
 def run_cell(task: Task, settings: Settings, emit: Emit) -> None:
     """Do what the task still lacks. Ends with a `done` or a `failed` event; only KeyboardInterrupt gets through."""
     torch.set_num_threads(settings.threads)
-    run = _Run(task, settings, emit)
+    run, held = _Run(task, settings, emit), False
     try:
         with run.folder.locked():
+            held = True
             run.go()
         emit({"cell": task.spec.id, "event": "done"})
     except Exception as error:
         message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        mark_failed(settings.results, task, run.stage, message, traceback.format_exc())
+        if held:  # a folder that another process holds is not ours to write to
+            mark_failed(settings.results, task, run.stage, message, traceback.format_exc())
         emit({"cell": task.spec.id, "event": "failed", "stage": run.stage, "message": message})
 
 
@@ -67,7 +69,7 @@ class _Run:
         self.cell: dict[str, Any] = {}
 
     def go(self) -> None:
-        self.cell = self.folder.read() or _new(self.spec)
+        self.cell = self._read() or _new(self.spec)
         lacks = missing(self.task, self.cell if "stages" in self.cell else None)
         if not lacks:
             return
@@ -87,7 +89,7 @@ class _Run:
         method = make_method(self.spec)
         _check_needs(method, data)
         network = self._network(data, method)
-        if "train" in lacks:
+        if "train" in lacks or not (self.folder.path / CHECKPOINT).exists():
             self._train(data, network, method, save=True)
         else:
             state = load_checkpoint(self.folder.path / CHECKPOINT, "cpu")
@@ -98,6 +100,27 @@ class _Run:
         if self.task.want.features and not self.cell.get("features"):
             self._features(data, network)
         self._keep(moved(self.cell, "done"))
+
+    def _read(self) -> dict[str, Any] | None:
+        """cell.json as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
+        path = self.folder.path
+        try:
+            cell = self.folder.read()
+        except StoreError as error:
+            if "schema" in str(error):
+                raise
+            set_aside(path / CELL)
+            return None
+        try:
+            load_checkpoint(path / CHECKPOINT) if (path / CHECKPOINT).exists() else None
+        except StoreError:
+            set_aside(path / CHECKPOINT)
+        try:
+            query.samples(path)
+        except StoreError:
+            set_aside(path / SAMPLES)
+            cell = cell and cell | {"evaluations": {}}
+        return cell
 
     def _network(self, data: CellData, method: Method) -> Network:
         channels, height, width = data.image
@@ -252,6 +275,11 @@ def _check_needs(method: Method, data: CellData) -> None:
 def _device(device: torch.device, settings: Settings) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {"kind": device.type, "name": name, "threads": settings.threads, "at": int(time.time())}
+
+
+def flagged(cell: dict[str, Any], bits: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The cell with its validity flags."""
+    return cell
 
 
 def _facts(attack: AttackResult) -> dict[str, Any]:

@@ -72,8 +72,7 @@ class _Worker:
         """End the process."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
-            self.process = None
+            self._bury()
 
     def _one(self, task: Task) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -89,12 +88,19 @@ class _Worker:
             self.on_event(event)
             if event["event"] in ("done", "failed") and event["cell"] == task.spec.id:
                 return
-        code = self.process.wait()
-        self.process = None
+        code = self._bury()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         message = f"the process of the cell {how}; run the same command again to go on from its last checkpoint."
         mark_failed(self.settings.results, task, "process", message)
         self.on_event({"cell": task.spec.id, "event": "failed", "stage": "process", "message": message})
+
+    def _bury(self) -> int:
+        """Wait for the process, close its pipes, return its exit code."""
+        process, self.process = self.process, None
+        assert process is not None
+        with process:
+            process.stdin.close() if process.stdin else None
+        return process.returncode
 
     def _send(self, line: str) -> None:
         try:
