@@ -1,0 +1,145 @@
+"""Data flows one way: who may import whom."""
+
+from __future__ import annotations
+
+import graphlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: package -> what it may import of the project besides itself; plug-ins have a rule of their own.
+#: The base knows nothing above it; the store knows no engine; the judge and the reports read only the store.
+BASE = {"bench.errors", "bench.config", "bench.registry", "bench.seeding", "bench.longtail", "bench.versions", "bench.api"}
+MAY_IMPORT = {
+    "bench.store": BASE,
+    "bench.judge": BASE | {"bench.store"},
+    "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
+    "bench.presets": BASE | {"bench.engine"},
+    "bench.engine": BASE | {"bench.store", "bench.judge"},
+    "bench.testing": BASE | {"bench.engine"},
+    "bench.cli": BASE | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"},
+    "bench.results": set(),
+}
+
+#: The stages of a cell in the order in which data passes them. Each may use those after it that it drives (the life of
+#: a cell drives training and attacks) but nothing may reach back: a data set knows no loop, a suite no training.
+STAGES = ("data", "train", "checkpoint", "suite")
+#: stage -> stages it may import
+DRIVES = {
+    "data": set(),
+    "train": {"data", "checkpoint"},
+    "checkpoint": set(),
+    "suite": set(),
+}
+
+
+def layer(name: str) -> str:
+    """The layer of a module: its package below bench, or the module itself for those directly in bench."""
+    return ".".join(name.split(".")[:2])
+
+
+def test_there_is_no_cycle(graph):
+    packages_aside = {m: {n for n in edges if not m.startswith(n + ".")} for m, edges in graph.items()}
+    order = list(graphlib.TopologicalSorter(packages_aside).static_order())
+    assert order.index("bench.errors") < order.index("bench.api") < order.index("bench.engine.cell")
+
+
+def test_every_layer_imports_only_what_lies_below_it(graph):
+    wrong = []
+    for name, edges in graph.items():
+        own = layer(name)
+        for other in edges:
+            if own in MAY_IMPORT and layer(other) != own and layer(other) not in MAY_IMPORT[own] | {"bench"}:
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
+
+
+def test_every_layer_has_a_rule(modules):
+    packages = {layer(m.name) for m in modules.values() if m.path.name == "__init__.py" and not m.is_plugin}
+    plugins = {m.package for m in modules.values() if m.is_plugin}
+    assert packages - plugins - {"bench"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_of_a_cell_imports_only_the_stages_it_drives(graph, stage):
+    reached = {name.removeprefix("bench.engine.") for name in graph[f"bench.engine.{stage}"]} & {*STAGES, "cell", "grid"}
+    assert reached <= DRIVES[stage]
+
+
+def test_placement_of_cells_is_apart_from_their_life(graph):
+    inner = {n: e for n, e in graph.items() if n.startswith("bench.engine.") and ".executors" not in n}
+    assert not [n for n, edges in inner.items() if any(".executors" in e for e in edges)]
+
+
+def test_a_plugin_imports_only_the_contract(modules):
+    wrong = []
+    for module in modules.values():
+        if not module.is_plugin:
+            continue
+        for name, line in module.imports():
+            private = name.startswith(f"{module.package}._")
+            if name.split(".")[0] == "bench" and not private and not name.startswith("bench.api."):
+                wrong.append(f"{module.path}:{line}: {name}")
+    assert not wrong
+
+
+def test_the_core_imports_no_plugin(modules):
+    plugins = {m.name for m in modules.values() if m.is_plugin}
+    wrong = [
+        f"{module.path}:{line}: {name}"
+        for module in modules.values()
+        if not module.is_plugin
+        for name, line in module.imports()
+        if name in plugins or name.rpartition(".")[0] in plugins
+    ]
+    assert not wrong
+
+
+def test_the_core_imports_nothing_through_the_names_of_the_checkout(modules):
+    """`import methods.taet` works by accident in the checkout and would register a method twice."""
+    bare = {"baselines", "methods", "reports", "results", "tests"}
+    wrong = [f"{m.path}:{line}: {n}" for m in modules.values() for n, line in m.imports() if n.split(".")[0] in bare]
+    assert not wrong
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a verb in a fresh interpreter and say on the last line of stderr whether torch was imported."""
+    code = (
+        "import sys\n"
+        "from bench.cli import main\n"
+        "try:\n"
+        f"    main({list(arguments)!r})\n"
+        "finally:\n"
+        "    print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False, env=os.environ, timeout=120
+    )
+
+
+VERBS = [
+    ["--help"],
+    ["--version"],
+    ["run", "--help"],
+    ["ls"],
+    *(["ls", kind] for kind in ("methods", "datasets", "models", "attacks", "tables", "figures", "presets")),
+    ["report", "--help"],
+    ["check", "--help"],
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_verbs_that_only_read_start_without_torch(verb, tmp_path):
+    done = run(*verb, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert done.stderr.strip().splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("module", ["bench.api", "bench.config", "bench.registry", "bench.store.query"])
+def test_the_contract_and_the_store_import_without_torch(module, tmp_path):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, timeout=120).returncode == 0
