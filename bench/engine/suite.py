@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Attack
-from bench.config import AttackSpec, ThreatModel, canonical_json, make, to_plain
-from bench.engine import probes
+from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel, canonical_json, make, to_plain
+from bench.engine import inputs, probes
 from bench.engine.chunks import ChunkFolder
 from bench.engine.oracle import NetworkOracle
-from bench.errors import DataError, DeviceError, ModelError, UsageError
+from bench.errors import DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
 
@@ -119,7 +119,7 @@ def radius(attack: Attack) -> float | None:
     if attack.norm != "linf":
         return None
     stated = getattr(attack.params, "eps", None)
-    return attack.threat.eps if stated is None else float(stated) * attack.threat.scale
+    return attack.threat.eps if stated in (None, REFERENCE_EPS) else float(stated) * attack.threat.scale
 
 
 def evaluate(
@@ -152,8 +152,8 @@ def evaluate(
     then.
     """
     built = [(spec.label, build(spec, threat, num_classes)) for spec in attacks]
-    _check_set(images, labels, indices, num_classes)
-    device, dtype = torch.device(device), _dtype(network)
+    inputs.check_set(images, labels, indices, num_classes)
+    device, dtype = torch.device(device), inputs.dtype_of(network)
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
     run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress)
@@ -161,10 +161,10 @@ def evaluate(
         network, num_classes, probe=run.take(some[:8])[0], folded=fold, precision=precision, channels_last=channels_last
     )
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
-        _check_network(network, run.take(some[:2])[0])
+        inputs.check_network(network, run.take(some[:2])[0])
         with oracle:
             run.start(oracle, canonical_json([threat, num_classes, root_seed, precision, fold]))
-            facts = probes.examine(oracle, *run.take(some)) | _facts_of_set(images, labels, num_classes)
+            facts = probes.examine(oracle, *run.take(some)) | inputs.facts_of_set(images, labels, num_classes)
             clean = run.attack("clean", build(AttackSpec("clean"), threat, num_classes), None)
             facts |= {"predicted_top_share": run.top_share()}
             results = {
@@ -286,52 +286,3 @@ def within(answer: Tensor, x: Tensor, attack: Attack) -> Tensor:
     if eps is not None:
         accepted &= (wide - x.double().flatten(1)).abs().amax(1) <= eps + TOLERANCE
     return accepted
-
-
-def _dtype(network: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-
-
-def _check_set(images: Tensor, labels: Tensor, indices: Tensor, num_classes: int) -> None:
-    if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
-        raise DataError(
-            f"images of shape {tuple(images.shape)} and type {images.dtype} cannot be attacked; give uint8 "
-            "N x H x W x channels or floats N x channels x H x W in [0,1]."
-        )
-    if not len(images) == len(labels) == len(indices) or labels.ndim != 1 or len(labels) == 0:
-        raise DataError(
-            f"{len(images)} images, {len(labels)} labels and {len(indices)} indices do not fit; "
-            "give one label and one index an image, and at least one image."
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= num_classes:
-        wrong = low if low < 0 else high
-        raise DataError(f"label {wrong} is out of range; labels must be 0 to {num_classes - 1}.")
-
-
-@torch.no_grad()
-def _check_network(network: nn.Module, x: Tensor) -> None:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        network(x)
-    except (RuntimeError, ValueError, IndexError) as error:
-        shape = " x ".join(map(str, x.shape[1:]))
-        raise ModelError(
-            f"the network cannot take images of {shape} (channels x height x width): {str(error).splitlines()[0]}"
-        ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _facts_of_set(images: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
-    counts = labels.bincount(minlength=num_classes)
-    scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    return {
-        "pixel_min": float(images.min()) / scale,
-        "pixel_max": float(images.max()) / scale,
-        "label_top_share": float(counts.max() / len(labels)),
-        "smallest_class": float(counts[counts > 0].min()),
-        "images": float(len(labels)),
-    }

@@ -1,0 +1,249 @@
+"""When a robustness number must not be taken at its word: validity flags, as data, from what is stored with a cell.
+
+Nothing here needs the network: the inputs are one bit per image and attack, the facts of each attack, and the probes
+(`bench.engine.probes`). `docs/flags.md` is this table as a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: test images below which a class accuracy is too coarse
+SMALL_CLASS = 30
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one evaluated split.
+
+    `attacks`: facts by label (name, norm, white_box, strength, eps, refused, stages), as in cell.json. `correct`: bool
+    N by label. `labels`: N classes. `probes`: facts about the network. `eps`: radius of the threat model.
+    """
+
+    attacks: Mapping[str, Mapping[str, Any]]
+    correct: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    probes: Mapping[str, float]
+    eps: float
+
+    @property
+    def slack(self) -> float:
+        """Images by which an order may be turned around by chance: one, or 0.2 % of the set."""
+        return max(1.0, 0.002 * len(self.labels))
+
+    def standing(self, label: str) -> int:
+        """Images still classified correctly."""
+        return int(self.correct[label].sum())
+
+    def bounded(self) -> dict[str, Mapping[str, Any]]:
+        """The l_inf attacks of the threat model's radius."""
+        return {k: a for k, a in self.attacks.items() if a["norm"] == "linf" and np.isclose(a["eps"], self.eps)}
+
+    def white(self) -> list[str]:
+        """Labels of attacks that use gradients."""
+        return [k for k, a in self.attacks.items() if a["white_box"]]
+
+
+Rule = Callable[[Evidence], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One validity flag. `rule` names the attacks it is raised for; `text` is its footnote under a table."""
+
+    name: str
+    mark: str
+    text: str
+    raised: str
+    meaning: str
+    action: str
+    rule: Rule
+
+
+def _order(e: Evidence) -> Iterable[str]:
+    graded = {
+        k: a for k, a in e.attacks.items() if a["strength"] is not None and (k in e.bounded() or not a["strength"])
+    }
+    for strong, a in graded.items():
+        weaker = [e.standing(k) for k, b in graded.items() if b["strength"] < a["strength"]]
+        if weaker and e.standing(strong) > min(weaker) + e.slack:
+            yield strong
+
+
+def _aa_beaten(e: Evidence) -> Iterable[str]:
+    others = [e.standing(k) for k, a in e.bounded().items() if a["name"] not in {"aa", "aa-plus"}]
+    for label, a in e.bounded().items():
+        if a["name"] == "aa" and others and e.standing(label) > min(others) + e.slack:
+            yield label
+
+
+def _black_box(e: Evidence) -> Iterable[str]:
+    white = [e.standing(k) for k, a in e.bounded().items() if a["white_box"]]
+    for label, a in e.bounded().items():
+        blind = [s for s in a["stages"] if not s["white_box"]]
+        if a["white_box"] and any(s["broken"] > e.slack for s in blind):
+            yield label
+        if not a["white_box"] and white and e.standing(label) < min(white) - e.slack:
+            yield label
+
+
+def _adaptive(e: Evidence) -> Iterable[str]:
+    plus = [e.standing(k) for k, a in e.bounded().items() if a["name"] == "aa-plus"]
+    for label, a in e.bounded().items():
+        seen_blind, after = False, 0
+        for stage in a["stages"]:
+            after += stage["broken"] if seen_blind else 0
+            seen_blind |= not stage["white_box"]
+        if after > e.slack or (a["name"] == "aa" and plus and e.standing(label) > min(plus) + e.slack):
+            yield label
+
+
+def _probe(test: Callable[[Mapping[str, float]], bool], whom: Callable[[Evidence], Iterable[str]]) -> Rule:
+    return lambda e: whom(e) if e.probes and test(e.probes) else ()
+
+
+def _everyone(e: Evidence) -> Iterable[str]:
+    return e.attacks
+
+
+def _small(e: Evidence) -> Iterable[str]:
+    counts = np.bincount(e.labels)
+    return e.attacks if counts[counts > 0].min() < SMALL_CLASS else ()
+
+
+FLAGS: tuple[Flag, ...] = (
+    Flag("order", "a", "a stronger attack left more images standing than a weaker one",
+         "The attack leaves more images classified correctly than a weaker one on the same images, in the order clean, "
+         "FGSM, PGD-20, PGD-100, AA, AA+. One image, or 0.2 % of the set, is allowed for chance.",
+         "In a sound evaluation a stronger attack breaks more. The usual cause is a masked gradient: iterated steps "
+         "follow a gradient that points nowhere. A method can also bend the loss around the radius of one step.",
+         "Do not quote the weaker column as robustness. Read `worst`, add `aa-plus`, and look at the other flags for "
+         "the cause.", _order),
+    Flag("aa-beaten", "b", "AutoAttack left more images standing than another l_inf attack",
+         "Another l_inf attack of the same radius leaves fewer images correct than AutoAttack, by more than one image "
+         "and 0.2 % of the set.",
+         "AutoAttack is not near the true robust accuracy of this network.",
+         "Quote `worst`, not `aa`. Add `aa-plus`; consider an attack made for this method.", _aa_beaten),
+    Flag("black-box", "c", "an attack without gradients broke images that gradient attacks did not",
+         "Square broke more than one image and 0.2 % of the set after the gradient attacks of its chain, or an attack "
+         "without gradients beats every one with gradients.",
+         "Gradients are the better guide on a sound network, so they do not show the way here: they are masked.",
+         "Treat all gradient attacks as too weak. Add `aa-plus`, more queries (`aa[queries=20000]`), or an adaptive "
+         "attack.", _black_box),
+    Flag("adaptive-gap", "d", "rescaled, large-step or averaged attacks broke images that AutoAttack did not",
+         "The further stages of `aa-plus` broke more than one image and 0.2 % of the set beyond AutoAttack.",
+         "Logit scale, plateaus or random outputs hid adversarial images from AutoAttack.",
+         "Quote `aa-plus` or `worst`. AutoAttack overstates the robustness of this network.", _adaptive),
+    Flag("zero-gradient", "e", "the cross-entropy has no gradient at more than 5 % of the images",
+         "The gradient of the cross-entropy is exactly zero at more than 5 % of the probed images.",
+         "An attack that follows this gradient does not move there. Causes: saturated softmax, rounding or thresholds "
+         "in the network, a forward pass without gradient.",
+         "Use attacks on the margin (`cw-linf`, `aa`) and `aa-plus`; remove the step that stops the gradient and "
+         "evaluate again.",
+         _probe(lambda p: p["zero_gradient_share"] > 0.05, Evidence.white)),
+    Flag("probabilities", "f", "the network gives probabilities, not logits",
+         "All outputs are between 0 and 1 and every row sums to one.",
+         "A second softmax inside the cross-entropy flattens its gradient, and logit margins lose their meaning: all "
+         "gradient attacks become weaker.",
+         "Remove the final softmax from the network and evaluate again.",
+         _probe(lambda p: p["probability_outputs"] > 0, _everyone)),
+    Flag("random-outputs", "g", "two forward passes of the same images differ",
+         "Logits of the same batch change between two forward passes by more than 0.01 % of the largest logit.",
+         "A single draw decides every verdict, and gradients of one draw mislead the attacks.",
+         "Evaluate with `aa-plus`, which averages gradients over draws, and repeat over several seeds; or switch the "
+         "randomness off in eval mode.",
+         _probe(lambda p: p["random_difference"] > 1e-4, _everyone)),
+    Flag("batch-statistics", "h", "an image's logits depend on the other images of its batch",
+         "A module stays in train mode during evaluation, a batch norm has no running statistics, or the logits of an "
+         "image alone and within a batch differ by more than 0.1 % of the largest logit.",
+         "Verdicts depend on the batch size and on which images are attacked together; an attack on one image changes "
+         "the others.",
+         "Put the network into eval mode; give its batch norm running statistics.",
+         _probe(lambda p: p["unsettled_norms"] > 0 or p["batch_difference"] > 1e-3, _everyone)),
+    Flag("small-logits", "i", "logits so small that cw-l2 stalls at most images",
+         "At more than half of the correctly classified probe images the margin m exceeds (c/2) times the squared norm "
+         "of its gradient (c = 10): on a locally linear network cw-l2 then stops before the boundary.",
+         "`cw-l2` weighs distance against logits, so it fails on a network with small logits; its number measures "
+         "logit scale, not robustness.",
+         "Do not compare `cw-l2` across methods. Read `cw-linf`, `aa` and `worst`.",
+         _probe(lambda p: p["cw_blocked_share"] > 0.5,
+                lambda e: [k for k, a in e.attacks.items() if a["name"] == "cw-l2"])),
+    Flag("large-logits", "j", "logits so large that the softmax is exactly 0 and 1",
+         "At more than half of the probed images the two largest logits are more than 24 ln 2 = 16.6 apart, where "
+         "1 - p rounds to 0 in single precision.",
+         "The gradient of the cross-entropy has lost its part of the true class (and vanishes near 100), so attacks on "
+         "the cross-entropy are weakened.",
+         "Read attacks on the margin (`cw-linf`, `aa`); add `aa-plus`, which rescales the logits.",
+         _probe(lambda p: p["saturated_share"] > 0.5, Evidence.white)),
+    Flag("collapse", "k", "nearly all images are given one class",
+         "One class is predicted for at least 95 % of the clean test images while it holds less than 90 % of them.",
+         "The network ignores its input. Attacks cannot lower an accuracy that does not depend on the image.",
+         "Do not read the robust accuracy. Train longer or look for a diverged run.",
+         _probe(lambda p: p["predicted_top_share"] >= 0.95 and p["label_top_share"] < 0.9, _everyone)),
+    Flag("small-class", "l", f"a class has fewer than {SMALL_CLASS} test images",
+         f"Some class of the test split has fewer than {SMALL_CLASS} images.",
+         "One image is more than 3 % of that class's accuracy, and it moves the balanced accuracy by 3 % divided by "
+         "the number of classes.",
+         "Read the intervals, use several seeds, or use the balanced test split.", _small),
+    Flag("pixels", "m", "images outside [0,1]: normalisation outside the model",
+         "A pixel of the test images is below 0 or above 1.",
+         "The attacks' box and radius are stated on [0,1], so they are meaningless for these images; every answer that "
+         "leaves the budget is refused.",
+         "Give images in [0,1] and put the normalisation into the model (`bench evaluate --normalize mean/std`).",
+         _probe(lambda p: p["pixel_min"] < -1e-6 or p["pixel_max"] > 1 + 1e-6, _everyone)),
+    Flag("refused", "n", "answers outside the radius or [0,1] were refused",
+         "An attack returned an image outside its radius, outside [0,1] or not finite, measured in float64.",
+         "Such an answer is not counted as a success: the clean prediction stands in for it. The attack is at fault, "
+         "and its number may be too high.",
+         "Mend the attack.",
+         lambda e: [k for k, a in e.attacks.items() if a["refused"]]),
+)  # fmt: skip
+
+
+def raised(evidence: Evidence) -> dict[str, list[str]]:
+    """Sorted names of the flags of every attack of a split, by label."""
+    found: dict[str, list[str]] = {label: [] for label in evidence.attacks}
+    for flag in FLAGS:
+        for label in dict.fromkeys(flag.rule(evidence)):
+            found[label].append(flag.name)
+    return {label: sorted(names) for label, names in found.items()}
+
+
+def flag_cell(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The cell (cell.json as a mapping) with `flags` set in every evaluation and, all together, in the cell.
+
+    `bits`: per_sample.npz. The argument is not changed.
+    """
+    evaluations: dict[str, Any] = {key: dict(facts) for key, facts in cell["evaluations"].items()}
+    for split in sorted({key.partition("/")[0] for key in evaluations}):
+        attacks = {key.partition("/")[2]: f for key, f in evaluations.items() if key.partition("/")[0] == split}
+        correct = {label: bits[f"{split}/{label}"].astype(bool) for label in attacks}
+        probes = cell.get("probes", {}).get(split, {})
+        evidence = Evidence(attacks, correct, bits[f"{split}/label"], probes, cell["spec"]["threat"]["eps"])
+        for label, names in raised(evidence).items():
+            evaluations[f"{split}/{label}"]["flags"] = names
+    together = sorted({name for facts in evaluations.values() for name in facts["flags"]})
+    return {**cell, "evaluations": evaluations, "flags": together}
+
+
+def page() -> str:
+    """docs/flags.md: every flag in three parts."""
+    parts = [
+        "# Validity flags",
+        "A flag is stored with a cell and shown as a mark with a footnote wherever its number is shown. It never "
+        "changes a number. Probes look at up to 128 test images spread evenly over the split. This page is written from the "
+        "table in `bench/judge/sanity.py`, and a test keeps the two equal.",
+    ]
+    for flag in FLAGS:
+        parts += [
+            f"## {flag.mark} · {flag.name}",
+            f"*Footnote: {flag.text}.*",
+            f"**Raised when.** {flag.raised}",
+            f"**What it means.** {flag.meaning}",
+            f"**What to do.** {flag.action}",
+        ]
+    return "\n\n".join(parts) + "\n"
