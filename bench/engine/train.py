@@ -72,7 +72,7 @@ def train(
     counts = torch.tensor(data.train_counts, device=device)
     context = Context(
         class_counts=counts, recipe=recipe, threat=spec.threat, noise=StreamNoise(torch_stream(0, device=device), dtype),
-        ascend=make_ascend(spec, device),
+        ascend=make_ascend(spec, device, network),
     )  # fmt: skip
     optimizer = torch.optim.SGD(
         network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
