@@ -25,9 +25,9 @@ def download(url: str, target: Path, checksum: str, progress: Callable[[int, int
     """
     if target.is_file() and md5(target) == checksum:
         return target
-    by_hand = f"place the file by hand as {target}"
+    by_hand = f"place the file by hand as {target} and run the command again"
     if offline():
-        raise DataError(f"BENCH_OFFLINE forbids to download {url}; {by_hand}, or unset it.")
+        raise DataError(f"BENCH_OFFLINE forbids to download {url}; unset it, or {by_hand}.")
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

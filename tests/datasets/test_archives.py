@@ -1,0 +1,114 @@
+"""Array archives: read as they are, refused in one sentence, damaged ones set aside."""
+
+import numpy as np
+import pytest
+
+from bench.engine.data import check, dataset
+from bench.errors import DataError, UsageError
+
+RNG = np.random.default_rng(0)
+
+
+def arrays(n=30, test=15, side=8, channels=3, classes=3, **changes):
+    made = {
+        "train_images": RNG.integers(0, 256, (n, side, side, channels), dtype=np.uint8),
+        "train_labels": (np.arange(n) % classes).astype(np.uint8),
+        "test_images": RNG.integers(0, 256, (test, side, side, channels), dtype=np.uint8),
+        "test_labels": (np.arange(test) % classes).astype(np.uint8),
+    }
+    return {k: v for k, v in (made | changes).items() if v is not None}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_archive_by_path_and_by_name(tmp_path, save):
+    content = arrays(
+        class_names=np.array(["a", "b", "c"]), source="made up", val_images=np.zeros((2, 8, 8, 3), np.uint8)
+    )
+    save(tmp_path / "own.npz", **content)
+    for found in (dataset(f"archive:{tmp_path / 'own.npz'}", None), dataset("archive:own", tmp_path)):
+        read = found.load()
+        check(read, "own")
+        assert read.source == "made up"
+        assert read.class_names == ("a", "b", "c")
+        for key in ("train_images", "train_labels", "test_images", "test_labels"):
+            assert np.array_equal(getattr(read, key), content[key])
+        facts = found.facts()
+        assert (facts.classes, facts.image, facts.train_max, facts.test_max) == (3, (3, 8, 8), 10, 5)
+
+
+def test_images_stored_plainly_are_mapped_not_read(tmp_path):
+    np.savez(tmp_path / "plain.npz", **arrays())
+    assert isinstance(dataset("archive:plain", tmp_path).load().train_images, np.memmap)
+
+
+def test_column_labels_grey_images_and_floats(tmp_path):
+    grey = RNG.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    changed = arrays(train_images=grey, train_labels=(np.arange(30) % 3)[:, None],
+                     test_images=(RNG.integers(0, 256, (15, 8, 8, 1)) / 255).astype(np.float32))  # fmt: skip
+    np.savez(tmp_path / "grey.npz", **changed)
+    read = dataset("archive:grey", tmp_path).load()
+    check(read, "grey")
+    assert read.train_images.shape == (30, 8, 8, 1)
+    assert np.array_equal(read.test_images, np.rint(changed["test_images"] * 255).astype(np.uint8))
+    assert read.source == "archive grey.npz"
+    assert read.class_names == ("0", "1", "2")
+
+
+def floats(value):
+    images = np.zeros((30, 8, 8, 3), np.float32)
+    images[3, 2, 1, 0] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"test_labels": None}, "has no test_labels"),
+        ({"train_images": floats(np.nan)}, "NaN or infinite"),
+        ({"train_images": floats(np.inf)}, "NaN or infinite"),
+        ({"train_images": floats(1.5)}, "from 0 to 1.5"),
+        ({"train_images": floats(-0.5)}, "from -0.5 to 0"),
+        ({"train_images": floats(0.3333)}, "multiples of 1/255"),
+        ({"train_images": np.zeros((30, 8, 8, 3), np.int32)}, "train_images is int32"),
+        ({"train_images": np.zeros((30, 8, 8, 4), np.uint8)}, r"shape \(30, 8, 8, 4\)"),
+        ({"train_images": np.zeros((30, 64), np.uint8)}, r"shape \(30, 64\)"),
+        ({"test_images": np.zeros((15, 9, 9, 3), np.uint8)}, "make them equal"),
+        ({"train_labels": np.zeros((30, 3), np.uint8)}, "one integer an image"),
+        ({"train_labels": np.zeros(30)}, "one integer an image"),
+        ({"train_labels": np.arange(29) % 3}, "30 integers are needed"),
+        ({"train_labels": np.arange(30) % 2}, "class 2 .*train split.*no images|no images"),
+        ({"train_labels": np.arange(30) % 3 - 1}, "labels are -1 to 1"),
+        ({"class_names": np.array(["a", "b"])}, "2 classes need labels from 0 to 1"),
+        ({"train_images": np.array([{}, None], dtype=object)}, "not a plain array"),
+    ],
+)
+def test_wrong_content_is_one_sentence(tmp_path, changes, says):
+    np.savez(tmp_path / "bad.npz", **arrays(**changes))
+    with pytest.raises(DataError, match=says) as caught:
+        check(dataset("archive:bad", tmp_path).load(), "archive:bad")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "bad.npz").exists()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("harm", ["cut", "flipped"])
+def test_damaged_archives_are_named_and_set_aside(tmp_path, save, harm):
+    path = tmp_path / "hurt.npz"
+    save(path, **arrays())
+    content = bytearray(path.read_bytes())
+    middle = 400  # inside the first images
+    path.write_bytes(content[: len(content) // 2] if harm == "cut" else bytes(content[:middle] + b"\x00\x01\x02\x03" +
+                     content[middle + 4 :]))  # fmt: skip
+    with pytest.raises(DataError, match=r"hurt\.npz is damaged .*set aside as hurt\.npz\.damaged"):
+        dataset("archive:hurt", tmp_path).load()
+    assert not path.exists()
+    assert (tmp_path / "hurt.npz.damaged").exists()
+    with pytest.raises(DataError, match="does not exist"):
+        dataset("archive:hurt", tmp_path).load()
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"nothing\.npz does not exist; place it there"):
+        dataset("archive:nothing", tmp_path).facts()
+    with pytest.raises(UsageError, match="archive:NAME or archive:PATH"):
+        dataset("archive", tmp_path).load()

@@ -1,0 +1,188 @@
+"""Downloads from a local server: whole, interrupted and continued, wrong, refused."""
+
+import contextlib
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import group
+from bench.datasets import _medmnist
+from bench.datasets._download import download
+from bench.errors import DataError
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
+MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.files`; drops the connection after `server.cut` bytes when that is set."""
+
+    def do_GET(self):
+        self.server.requests.append(self.headers.get("Range"))
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        start = 0
+        asked = self.headers.get("Range")
+        if asked and self.server.ranges:
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            if start >= len(content):
+                self.send_error(416)
+                return
+        self.send_response(206 if asked and self.server.ranges else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        body = content[start:]
+        if self.server.cut is not None:
+            body, self.server.cut = body[: self.server.cut], None
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _online(monkeypatch):
+    """The server is on this machine; tests are offline otherwise."""
+    monkeypatch.delenv("BENCH_OFFLINE", raising=False)
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        made.files, made.cut, made.ranges, made.requests = {"/f.npz": CONTENT}, None, True, []
+        made.url = f"http://127.0.0.1:{made.server_port}/f.npz"
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def test_whole_download_with_progress(server, tmp_path):
+    seen = []
+    target = download(server.url, tmp_path / "new" / "f.npz", MD5, lambda done, total: seen.append((done, total)))
+    assert target.read_bytes() == CONTENT
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert not (target.parent / "f.npz.part").exists()
+    download(server.url, target, MD5)
+    assert len(server.requests) == 1  # what is right already is kept
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_interrupted_download_goes_on(server, tmp_path, ranges):
+    server.cut, server.ranges = 100_000, ranges
+    target = tmp_path / "f.npz"
+    with pytest.raises(DataError, match=r"cannot be downloaded.*run the command again.*by hand as .*f\.npz"):
+        download(server.url, target, MD5)
+    assert not target.exists()
+    have = (tmp_path / "f.npz.part").stat().st_size
+    assert 0 < have <= 100_000
+    assert download(server.url, target, MD5).read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={have}-"]
+
+
+def test_a_part_that_is_whole_already_is_taken(server, tmp_path):
+    (tmp_path / "f.npz.part").write_bytes(CONTENT)
+    assert download(server.url, tmp_path / "f.npz", MD5).read_bytes() == CONTENT
+
+
+def test_wrong_content_is_set_aside_and_fetched_anew(server, tmp_path):
+    (tmp_path / "f.npz.part").write_bytes(b"x" * 1000)
+    with pytest.raises(DataError, match=r"f\.npz\.part is damaged .*set aside as f\.npz\.part\.damaged"):
+        download(server.url, tmp_path / "f.npz", MD5)
+    assert not (tmp_path / "f.npz").exists()
+    assert download(server.url, tmp_path / "f.npz", MD5).read_bytes() == CONTENT
+
+
+def test_a_damaged_target_is_replaced_only_by_a_right_one(server, tmp_path):
+    target = tmp_path / "f.npz"
+    target.write_bytes(b"damaged")
+    server.cut = 10
+    with pytest.raises(DataError):
+        download(server.url, target, MD5)
+    assert target.read_bytes() == b"damaged"
+    assert download(server.url, target, MD5).read_bytes() == CONTENT
+
+
+def test_network_closed(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"cannot be downloaded .*place the file by hand as .*f\.npz"):
+        download("http://127.0.0.1:9/f.npz", tmp_path / "f.npz", MD5)
+    monkeypatch.setenv("BENCH_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"BENCH_OFFLINE forbids.*by hand as .*f\.npz"):
+        download("http://127.0.0.1:9/f.npz", tmp_path / "f.npz", MD5)
+
+
+def test_missing_on_the_server(server, tmp_path):
+    with pytest.raises(DataError, match="Not Found"):
+        download(server.url + "x", tmp_path / "f.npz", MD5)
+
+
+def test_folder_that_cannot_be_written(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot be written .*--data-root"):
+        download(server.url, tmp_path / "file" / "f.npz", MD5)
+
+
+def published(server, monkeypatch, name, content):
+    """Let `name` be published by the local server."""
+    server.files["/x.npz"] = content
+    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    table = _medmnist.catalogue()
+    own = table[name] | {"url": server.url.replace("/f.npz", "/x.npz"), "MD5": checksum}
+    monkeypatch.setattr(_medmnist, "catalogue", lambda: table | {name: own})
+
+
+def test_bench_fetch_of_a_medmnist_set(server, tmp_path, monkeypatch):
+    published(server, monkeypatch, "bloodmnist", CONTENT)
+    server.cut = 50_000
+    words = ["fetch", "medmnist:bloodmnist", "--data-root", str(tmp_path)]
+    first = CliRunner().invoke(group, words)
+    assert isinstance(first.exception, DataError)
+    second = CliRunner().invoke(group, words)
+    assert second.exit_code == 0
+    assert second.stdout == f"medmnist:bloodmnist: {tmp_path / 'bloodmnist.npz'}\n"
+    assert (tmp_path / "bloodmnist.npz").read_bytes() == CONTENT
+    assert server.requests[1].startswith("bytes=")
+
+
+def test_bench_fetch_of_cifar_unpacks_and_keeps(server, tmp_path, monkeypatch):
+    import torchvision
+
+    def digest(content):
+        return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+    inside = {name: name.encode() * 9 for name in ("data_batch_1", "test_batch", "batches.meta")}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in inside.items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    server.files["/cifar.tar.gz"] = packed.getvalue()
+    known = torchvision.datasets.CIFAR10
+    monkeypatch.setattr(known, "url", server.url.replace("/f.npz", "/cifar.tar.gz"))
+    monkeypatch.setattr(known, "tgz_md5", digest(packed.getvalue()))
+    monkeypatch.setattr(known, "train_list", [["data_batch_1", digest(inside["data_batch_1"])]])
+    monkeypatch.setattr(known, "test_list", [["test_batch", digest(inside["test_batch"])]])
+    monkeypatch.setattr(known, "meta", known.meta | {"md5": digest(inside["batches.meta"])})
+    words = ["fetch", "cifar10lt", "--data-root", str(tmp_path)]
+    for _ in range(2):
+        assert CliRunner().invoke(group, words).exit_code == 0
+    folder = tmp_path / "cifar-10-batches-py"
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == inside
+    assert len(server.requests) == 1
+    (folder / "test_batch").unlink()
+    (tmp_path / "cifar-10-python.tar.gz").rename(tmp_path / "gone")
+    assert CliRunner().invoke(group, words).exit_code == 0
+    assert (folder / "test_batch").is_file()
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["cifar-10-batches-py", "cifar-10-python.tar.gz", "gone"]
