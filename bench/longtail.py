@@ -25,6 +25,7 @@ from bench.errors import DataError, UsageError, did_you_mean
 from bench.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
+SELECTIONS = ("seeded", "official-builder", "file")
 
 
 def check_ir(ir: float) -> float:
@@ -78,17 +79,23 @@ def ordered_members(labels: NDArray[np.integer], classes: int, selection: str, s
     labels: integers in [0, classes), length N. `split` ("train" or "test") names the stream. Raises UsageError for an
     unknown selection, DataError for an index file that does not fit.
     """
+    check_selection(selection)
     name, _, argument = selection.partition(":")
     orders = {"seeded": _seeded, "official-builder": _official_builder, "file": _from_file}
-    if name not in orders:
-        raise UsageError(f"selection '{selection}' is not known. {did_you_mean(name, orders)}")
     members = [np.flatnonzero(labels == c).astype(np.int64) for c in range(classes)]
     return orders[name](members, argument, split)
 
 
+def check_selection(selection: str) -> None:
+    """Refuse a selection that cannot be meant. Raises UsageError."""
+    name, _, argument = selection.partition(":")
+    if name not in SELECTIONS or (name == "file" and not argument):
+        raise UsageError(f"selection '{selection}' is not known. {did_you_mean(name, SELECTIONS)}")
+    if name == "seeded" and argument and not argument.isdecimal():
+        raise UsageError(f"selection '{selection}' is not known; write seeded or seeded:N with a whole number.")
+
+
 def _seeded(members: list[Indices], argument: str, split: str) -> list[Indices]:
-    if argument and not argument.isdecimal():
-        raise UsageError(f"selection 'seeded:{argument}' is not known; write seeded or seeded:N with a whole number.")
     root = int(argument or 0)
     return [numpy_stream(root, "subset", split, c).permutation(m) for c, m in enumerate(members)]
 

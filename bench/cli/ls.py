@@ -55,7 +55,9 @@ def _facts() -> dict[str, str]:
     found = {}
     for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
         parts = [f"{int(row['parameters']) / 1e6:.2f} M parameters"] if row.get("parameters") else []
-        if row.get("peak_memory_mib"):
-            parts.append(f"{float(row['peak_memory_mib']):.0f} MiB at batch {row.get('batch_size', '128')}")
-        found.setdefault(row["name"], f"  [{', '.join(parts)}]" if parts else "")
+        if row.get("measured_mib"):
+            parts.append(f"{float(row['measured_mib']):.0f} MiB measured in training at batch 128 on {row['device']}")
+        elif row.get("tensors_mib"):
+            parts.append(f"{float(row['tensors_mib']):.0f} MiB of tensors in training at batch 128")
+        found[row["model"]] = f"  [{', '.join(parts)}]" if parts else ""
     return found

@@ -76,3 +76,16 @@ def _show(value: Any) -> str:
 def _table(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def explain_model(name: str) -> str:
+    """Input, normalisation and size of a network, as text. `name` may carry an argument (`timm:NAME`)."""
+    cls = registry("models").get(name)
+    model = cls(name.partition(":")[2])
+    parts = [f"{name}: {registry('models').origin(name).describe()}"]
+    for image in ((3, 32, 32), (1, 8, 8)):
+        declared = "x".join(map(str, model.input_size(image)))
+        given = "x".join(map(str, image))
+        parts.append(f"  images of {given}: the network takes {declared}" + ("" if given == declared else ", resized inside it"))
+    constants = f"mean {model.mean}, std {model.std}" if model.mean else "none (images go in as [0,1])"
+    return "\n".join([*parts, f"  normalisation inside the network: {constants}"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import longtail
 from bench.api import Dataset, DatasetFacts, Method
 from bench.config import (
     PRECISIONS, TEST_SPLITS, AttackSpec, CellSpec, Recipe, Request, Task, ThreatModel, check_setting, make,
@@ -127,6 +128,8 @@ def resolve(
     full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
+    longtail.check_selection(axes.selection)
+    longtail.class_ranks(axes.class_order, facts.classes)
     if axes.precision not in PRECISIONS:
         raise UsageError(f"unknown precision '{axes.precision}'. {did_you_mean(axes.precision, PRECISIONS)}")
     return CellSpec(

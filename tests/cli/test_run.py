@@ -1,0 +1,148 @@
+"""`bench run` as a user calls it: exit codes, one clear sentence, nothing half-written."""
+
+import json
+
+import pytest
+
+from bench.cli import main
+from bench.store import query
+
+SMALL = "--datasets digitslt --irs 10 --epochs 1 --limit 6 --attacks clean --jobs 0".split()
+
+
+def call(*words):
+    with pytest.raises(SystemExit) as ended:
+        main([str(w) for w in words])
+    return ended.value.code
+
+
+def sentence(capsys):
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error
+    return error
+
+
+def test_a_run_fills_the_grid_and_the_same_command_does_nothing_more(tmp_path, capsys):
+    words = ["run", "--methods", "ce,at", "--seeds", "0", *SMALL, "--results", tmp_path / "r"]
+    assert call(*words) == 0
+    assert "2 cells done, 0 failed" in capsys.readouterr().out
+    assert call(*words) == 0
+    assert "all 2 cells are done" in capsys.readouterr().out
+    assert query.rows(tmp_path / "r")["method"].nunique() == 2
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys):
+    words = ["run", "--methods", "ce,taet", "--seeds", "0,1", *SMALL, "--results", tmp_path / "r", "--dry-run"]
+    assert call(*words) == 0
+    out = capsys.readouterr().out
+    assert "4 cells, 0 done, 4 to do" in out
+    assert "reduced: epochs=1 of 100, limit=6" in out
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_failed_cell_gives_exit_code_1_and_the_others_are_done(tmp_path, capsys):
+    words = ["run", "--methods", "ce[lr=1e30],ce", "--seeds", "0", *SMALL, "--epochs", "3", "--results", tmp_path]
+    assert call(*words) == 1
+    assert "1 cells done, 1 failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (["--methods", "teat"], "Did you mean 'taet'"),
+        (["--methods", "trades[beta=-3]"], "beta=-3"),
+        (["--methods", "trades[gamma=3]"], "no setting 'gamma'"),
+        (["--datasets", "digits"], "Did you mean 'digitslt'"),
+        (["--irs", "1"], "above 1"),
+        (["--irs", "many"], "above 1"),
+        (["--seeds", "0,a"], "seed 'a' is not an integer"),
+        (["--methods", ","], "names nothing"),
+        (["--attacks", "pgd-7"], "unknown attack 'pgd-7'"),
+        (["--models", "resnet"], "unknown model"),
+        (["--recipe", "mine"], "unknown recipe 'mine'"),
+        (["--test-split", "all"], "unknown test split"),
+        (["--preset", "table12"], "unknown preset 'table12'"),
+        (["--device", "gpu"], "device 'gpu' is not known"),
+        (["--jobs", "many"], "--jobs 'many'"),
+        (["--epochs", "0"], "--epochs 0"),
+        (["--limit", "-1"], "--limit -1"),
+        (["--precision", "fp8"], "unknown precision"),
+        (["--selection", "random"], "selection"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_code_2(tmp_path, capsys, words, pattern):
+    base = dict(zip(SMALL[::2], SMALL[1::2], strict=True)) | {"--methods": "ce", "--seeds": "0"}
+    base |= dict(zip(words[::2], words[1::2], strict=True))
+    code = call("run", *[w for pair in base.items() for w in pair], "--results", tmp_path / "r")
+    error = sentence(capsys)
+    assert pattern in error
+    assert len(error.splitlines()) == 1
+    assert code == 2
+    assert not list(tmp_path.glob("r/*/per_class.csv"))
+
+
+def test_an_absent_gpu_is_named(tmp_path, capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    code = call("run", "--methods", "ce", "--seeds", "0", *SMALL, "--device", "cuda", "--results", tmp_path)
+    assert "'cuda' was asked for" in sentence(capsys)
+    assert code == 1
+
+
+def test_a_results_path_that_cannot_be_a_folder_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    code = call("run", "--methods", "ce", "--seeds", "0", *SMALL, "--results", tmp_path / "file" / "r")
+    assert "results folder" in sentence(capsys)
+    assert code == 1
+
+
+def test_a_store_of_a_newer_schema_is_refused(tmp_path, capsys):
+    words = ["run", "--methods", "ce", "--seeds", "0", *SMALL, "--results", tmp_path]
+    assert call(*words) == 0
+    path = next(tmp_path.glob("ce-*/cell.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 2}))
+    capsys.readouterr()
+    assert call(*words) == 1
+    assert "schema 2" in sentence(capsys)
+
+
+def test_missing_data_name_the_file_and_the_mend(tmp_path, capsys):
+    words = ["run", "--methods", "ce", "--seeds", "0", *SMALL, "--datasets", "archive:nothing", "--results", tmp_path / "r"]
+    assert call(*words, "--data-root", tmp_path) in (1, 2)
+    assert "nothing.npz" in sentence(capsys)
+
+
+def test_a_mistyped_verb_gets_a_suggestion(capsys):
+    assert call("reprot") == 2
+    assert "Did you mean 'report'" in capsys.readouterr().err
+
+
+def test_verbose_shows_the_traceback():
+    from bench.errors import UsageError
+
+    with pytest.raises(UsageError):
+        main(["--verbose", "run", "--methods", "teat", "--datasets", "digitslt"])
+
+
+def test_show_and_ls_read_what_was_run(tmp_path, capsys):
+    call("run", "--methods", "taet[beta=0.05]", "--seeds", "0", *SMALL, "--results", tmp_path)
+    capsys.readouterr()
+    assert call("show", "taet-", "--results", tmp_path) == 0
+    out = capsys.readouterr().out
+    for word in ("taet[beta=0.05]", "data hash", "subset hash", "epochs=1 of 100, limit=6", "torch", "clean"):
+        assert word in out
+    assert call("show", "at-", "--results", tmp_path) == 1
+    assert "fits 0 cells" in capsys.readouterr().err
+    for kind in ("methods", "datasets", "models", "attacks", "tables", "figures", "presets"):
+        assert call("ls", kind) == 0
+        assert len(capsys.readouterr().out.splitlines()) >= 4
+    for words in (("method", "taet"), ("attack", "pgd-20"), ("dataset", "digitslt"), ("model", "resnet18")):
+        assert call("show", *words) == 0
+        assert words[1] in capsys.readouterr().out.lower() or words[0] == "attack"
+
+
+def test_doctor_finds_this_machine_in_order(tmp_path, capsys):
+    assert call("doctor", "--results", tmp_path) == 0
+    assert "everything is in order" in capsys.readouterr().out
