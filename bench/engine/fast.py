@@ -88,7 +88,7 @@ class NetworkGradient:
             self.folded.refresh()
 
     def _record_refresh(self, recorder: Recorder, device: torch.device) -> None:
-        """Fold by one launch too: the live weights are changed in place, so they stay where the recording reads them."""
+        """Fold by one launch too: the live weights change in place, so they stay where the recording reads them."""
         folded = self.folded
         if folded is None:
             return

@@ -159,6 +159,6 @@ def aside(device: torch.device) -> AbstractContextManager[Any]:
     """A stream of its own for warm-up passes on a GPU, as recording asks for; nothing on a CPU."""
     if device.type != "cuda":
         return nullcontext()
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     return torch.cuda.stream(stream)
