@@ -6,7 +6,7 @@ from the boundary. Images near it weigh more (their Eq. 6 and 7):
     omega_i = (1 + tanh(lambda + 5 (1 - 2 kappa_i / K))) / 2        w_i = N omega_i / sum_j omega_j
     L = mean_i w_i CE_i(x'_i)
 
-with K/2 rounded down. Before epoch `begin` (counted from 1) the weights are 1. lambda = inf gives adversarial training.
+with K/2 rounded down. Before epoch `begin` (counted from 1) the weights are 1. lambda = 100 gives adversarial training.
 
 `paper`: 8/255, 2/255, 100 epochs. `official`: 0.031, 0.007, 120 epochs, weight decay 2e-4, drops at 60, 90 and 110.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from bench.api import Context, Method, UsageError, register, setting
 
@@ -45,7 +45,9 @@ class Gairat(Method):
     class Hparams:
         """The weight function."""
 
-        lam: float = setting(-1.0, help="lambda, the offset of the weight function; inf gives equal weights")
+        lam: float = setting(
+            -1.0, low=-100.0, high=100.0, help="lambda, the offset in the weights; 100 gives equal ones"
+        )
         func: str = setting("tanh", choices=("tanh", "sigmoid", "discrete"), help="the weight function")
         begin: int = setting(60, low=1, help="first epoch with weights, counted from 1 in the full-length recipe")
 
@@ -73,13 +75,14 @@ class Gairat(Method):
         """Weights (N, mean 1) of images with counts `kappa` (N)."""
         steps, half = context.recipe.steps, context.recipe.steps // 2
         counts = kappa if kappa.is_floating_point() else kappa.float()
+        depth = self.hp.lam + 5 * (half - counts) / half if half else counts
+        # log omega, because omega itself may vanish for a whole batch: (1 + tanh u) / 2 = sigmoid(2 u)
         functions = {
-            "tanh": lambda: (1 + torch.tanh(self.hp.lam + 5 * (half - counts) / half)) / 2,
-            "sigmoid": lambda: torch.sigmoid(self.hp.lam + 5 * (half - counts) / half),
-            "discrete": lambda: (steps + 1 - counts) / (steps + 1),
+            "tanh": lambda: logsigmoid(2 * depth),
+            "sigmoid": lambda: logsigmoid(depth),
+            "discrete": lambda: torch.log((steps + 1 - counts) / (steps + 1)),
         }
-        omega = functions[self.hp.func]()
-        return omega * (len(omega) / omega.sum())
+        return functions[self.hp.func]().softmax(0) * len(counts)
 
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context

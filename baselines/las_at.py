@@ -200,13 +200,12 @@ class LearnableStrategy(Method):
             first = cross_entropy(model(x_adv), y).clamp(0.0, 10.0)
         model.train()
         trial = copy.deepcopy(model)
-        descent = torch.optim.SGD(
-            trial.parameters(), lr=context.lr, momentum=0.9, weight_decay=context.recipe.weight_decay
-        )
-        descent.zero_grad()
+        weights = list(trial.parameters())
         with torch.enable_grad():
-            self.smoothed(trial(x_adv), y).backward()  # type: ignore[no-untyped-call]
-        descent.step()
+            slopes = torch.autograd.grad(self.smoothed(trial(x_adv), y), weights)
+        with torch.no_grad():  # the first step of a fresh SGD with weight decay; its momentum has no part in it yet
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight -= context.lr * (slope + context.recipe.weight_decay * weight)
         attacked = self.probe(trial, x, y, context)
         trial.eval()
         with torch.no_grad():

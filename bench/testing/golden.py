@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError, UsageError, did_you_mean
+from bench.seeding import isolated
 from bench.testing.compare import Outcome, difference, pairs, report
 from bench.testing.evaluate import attack, build_head, loss, step
 from bench.testing.forms import FormNoise, Split, Tiny, closed_form, fill
@@ -101,7 +102,9 @@ def network(case: Mapping[str, Any], forms: Mapping[str, Any], hparams: Mapping[
     }
     if kind not in types:
         raise UnsupportedError(f"network {kind!r}; known: {', '.join(types)}")
-    return fill(types[kind](), forms, inputs["net"]["fc_scale"])
+    with isolated(0, "init"):
+        net = types[kind]()
+    return fill(net, forms, inputs["net"]["fc_scale"])
 
 
 def labels(case: Mapping[str, Any]) -> Tensor:
