@@ -67,12 +67,12 @@ def train(
     a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
     """
     recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
-    network.to(device=device, dtype=dtype, memory_format=layout(device))
+    network.to(device=device, dtype=dtype).to(memory_format=layout(device))
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     counts = torch.tensor(data.train_counts, device=device)
     context = Context(
-        class_counts=counts, recipe=recipe, threat=spec.threat, noise=StreamNoise(torch_stream(0, device=device), dtype),
-        ascend=make_ascend(spec, device, network),
+        class_counts=counts, recipe=recipe, threat=spec.threat, ascend=make_ascend(spec, device, network),
+        noise=StreamNoise(torch_stream(0, device=device), dtype),
     )  # fmt: skip
     optimizer = torch.optim.SGD(
         network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
@@ -134,7 +134,7 @@ def _epoch(
             x_adv = x if phase == "natural" else method.perturb(network, x, y, context)
             loss, values = method.loss(network, x, x_adv, y, context)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses[step] = loss.detach()
         for name, value in values.items():
