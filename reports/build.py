@@ -133,7 +133,8 @@ def _cell(
         note = f"failed: {broken[0]['failure']['message']}" if broken and broken[0].get("failure") else ""
         return replace(base, provenance=tuple(c["id"] for c in broken), note=note)
     got = measure(source, found, query.metric, query.position)
-    gap, verdict = paper.verdict(got.value, printed, draft.comparable, query.metric, got.n, got.correct)
+    gap, verdict = paper.verdict(got.value, printed, draft.comparable, query.metric, got.n, got.correct,
+                                 max(got.value - got.seeds[0], got.seeds[1] - got.value) if got.seeds else 0.0)  # fmt: skip
     return replace(
         base, value=got.value, sampling=got.sampling, seeds=got.seeds, difference=gap, verdict=verdict,
         marks=ledger.flags(tuple(dict.fromkeys(f for e in found for f in e.flags))),

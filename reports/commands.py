@@ -13,8 +13,11 @@ from bench.reports.source import Config, Setting
 Want = tuple[Config, str]
 
 
-def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = ()) -> list[str]:
-    """Commands that measure (configuration, attack) pairs under a setting; pairs that form a grid share one line."""
+def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = (), *more: str) -> list[str]:
+    """Commands that measure (configuration, attack) pairs under a setting; pairs that form a grid share one line.
+
+    `more`: words added to every line, such as `--track clean,pgd-20`.
+    """
     attacks: dict[Config, list[str]] = defaultdict(list)
     for config, attack in wants:
         if attack and attack not in attacks[config]:
@@ -25,18 +28,16 @@ def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = ()) -> l
     lines: dict[tuple[str, tuple[str, ...], tuple[float, ...]], list[str]] = defaultdict(list)
     for (method, model, labels_), irs in by_method.items():
         lines[model, labels_, tuple(irs)].append(method)
-    return [_line(setting, methods, key[0], key[1], key[2], seeds) for key, methods in lines.items()]
+    return [_line(setting, methods, *key, seeds, more) for key, methods in lines.items()]
 
 
 def _line(
     setting: Setting, methods: Sequence[str], model: str, attacks: Sequence[str], irs: Sequence[float],
-    seeds: Sequence[int],
+    seeds: Sequence[int], more: Sequence[str],
 ) -> str:  # fmt: skip
     words = ["--methods", ",".join(methods), "--datasets", setting.dataset]
-    ratios = [f"{ir:g}" for ir in irs if not math.isnan(ir)]
-    if ratios and setting.selection != "natural":
-        words += ["--irs", ",".join(ratios)]
-    words += ["--models", model, "--attacks", ",".join(attacks)]
+    ratios = ["natural" if setting.natural or math.isnan(ir) else f"{ir:g}" for ir in irs]
+    words += ["--irs", ",".join(dict.fromkeys(ratios)), "--models", model, "--attacks", ",".join(attacks)]
     if seeds:
         words += ["--seeds", ",".join(map(str, seeds))]
     if setting.recipe != "paper":
@@ -48,6 +49,7 @@ def _line(
     for part in setting.reduced.split(", ") if setting.reduced else []:
         name, _, value = part.partition("=")
         words += [f"--{name}", value]
+    words += more
     return "bench run " + " ".join(shlex.quote(w) for w in words)
 
 

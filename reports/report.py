@@ -8,6 +8,8 @@ from pathlib import Path
 from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
 from bench.errors import UsageError
+from bench.reports.compare import sources
+from bench.reports.compare import tables as comparison
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
 from bench.reports.source import Source
@@ -23,8 +25,7 @@ def make(
     `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. Raises
     StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice.
     """
-    if interval not in INTERVALS:
-        raise UsageError(f"--interval {interval} is not one of {', '.join(INTERVALS)}.")
+    _check(interval)
     source = Source(root)
     made: list[Table] = []
     for name in names("tables") if tables is None else tables:
@@ -45,4 +46,20 @@ def names(kind: str) -> list[str]:
     return sorted(found, key=lambda n: (n != "overview", not n[-1].isdigit(), n))
 
 
-def compare(*a, **k): ...
+def compare(
+    root_a: Path, root_b: Path, *, interval: str = "both", dataset: str | None = None, test_split: str | None = None
+) -> Report:  # fmt: skip
+    """Two results folders side by side. Raises StoreError when they share no evaluation, UsageError as `make`."""
+    _check(interval)
+    a, b = sources(root_a, root_b)
+    pages = {page.id: page for source in (b, a) for page in cell_pages(source)}
+    return Report(
+        title="Two results folders side by side", origin=f"A: {root_a}, B: {root_b}", interval=interval,
+        tables=tuple(comparison(a, b, dataset, test_split)), figures=(), cells=tuple(pages[k] for k in sorted(pages)),
+        problems=(*a.problems, *b.problems), heading="Comparison", versions=f"Benchmark version {BENCHMARK_VERSION}.",
+    )  # fmt: skip
+
+
+def _check(interval: str) -> None:
+    if interval not in INTERVALS:
+        raise UsageError(f"--interval {interval} is not one of {', '.join(INTERVALS)}.")

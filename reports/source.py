@@ -24,6 +24,7 @@ class Setting:
     """Everything that two numbers must share before they may stand in one table.
 
     `reduced` is the stored text without the recipe's full length, which differs between methods of one recipe.
+    `natural`: the data are imbalanced by themselves, not made long-tailed by the law.
     """
 
     dataset: str
@@ -36,6 +37,7 @@ class Setting:
     selection: str
     class_order: str
     benchmark: str
+    natural: bool = False
 
     @property
     def digest(self) -> str:
@@ -90,6 +92,7 @@ class Source:
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in query.cells(root)} if self.is_folder else {}
         self.problems: list[str] = query.damaged(root) if self.is_folder else []
         self.measured: dict[Any, Any] = {}
+        self.curves: dict[Any, list[pd.DataFrame]] = {}
         self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
         self._build()
@@ -112,7 +115,7 @@ class Source:
             names = tuple(column["class_name"][start:stop])
             setting = Setting(
                 row["dataset"], row["source"], row["test_split"], row["recipe"], _bare(row["reduced"]),
-                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"], str(row["benchmark"]),
+                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"], str(row["benchmark"]), self._natural(row),
             )  # fmt: skip
             ir = float("nan") if pd.isna(row["ir"]) else round(float(row["ir"]), 2)
             config = Config(ir, row["model"], row["method"], params_of(row["variant"]))
@@ -124,6 +127,11 @@ class Source:
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(row["attack"], []).append(one)
             self.by_cell[row["cell"]][row["test_split"]].append(one)
         self.index = {s: index[s] for s in sorted(index)}
+
+    def _natural(self, row: dict[str, Any]) -> bool:
+        """Whether a row's data have their own ratio; without a cell.json, whether the ratio is no round number."""
+        cell = self.cells.get(row["cell"])
+        return cell["spec"].get("ir") is None if cell else pd.isna(row["ir"]) or float(row["ir"]) % 1 != 0
 
     def evaluations(self, setting: Setting, config: Config, attack: str) -> list[Evaluation]:
         """What is there of a configuration under an attack, one a seed; empty when nothing is."""

@@ -71,7 +71,7 @@ _TEX = {
     "—": "---", "–": "--", "’": "'", "“": "``", "”": "''", "\u00a0": "~", "†": r"\ensuremath{\dagger}", "‡": r"\ensuremath{\ddagger}",
     "§": r"\ensuremath{\mathsection}", "¶": r"\ensuremath{\mathparagraph}", "©": r"\copyright{}", "°": r"\ensuremath{^\circ}", "ß": r"\ss{}", "ø": r"\o{}",
     "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}",
-    "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\triangle}", "⚠": r"\ensuremath{\triangle}",
+    "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\bigtriangleup}", "▼": r"\ensuremath{\bigtriangledown}", "⚠": r"\ensuremath{\triangle}",
     "◆": r"\ensuremath{\diamond}", "*": r"\ensuremath{*}",
 }  # fmt: skip
 _ACCENTS = {

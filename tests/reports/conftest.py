@@ -98,7 +98,7 @@ def write_curves(folder: Path, method: str, names: tuple[str, ...], test: list[i
     rng = numpy_stream(5, "curves", method)
     with (folder / CURVES).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        tracked = [f"{a}:{n}" for a in ("clean", "pgd-20") for n in names]
+        tracked = [f"{a}:{i}" for a in ("clean", "pgd-20") for i in range(len(names))]
         writer.writerow([*EPOCHS, *tracked])
         for epoch in range(total):
             natural = epoch < first
@@ -109,8 +109,11 @@ def write_curves(folder: Path, method: str, names: tuple[str, ...], test: list[i
                     level = np.clip(strength * rise * (1 + 0.3 * np.cos(1.7 * i)) + 0.01 * rng.normal(), 0, 1)
                     counts.append(int(n * level))
             seconds = 23.0 if natural else (23.0 + 6.2 * steps) * cost
-            writer.writerow([epoch, "natural" if natural else "adversarial", 0.1, round(2.3 - rise, 4), round(rise / 2, 4),
-                             seconds, 20431, 700 if natural else 1900 + 10 * len(method), *counts])  # fmt: skip
+            row = {
+                "epoch": epoch, "phase": "natural" if natural else "adversarial", "lr": 0.1, "loss": round(2.3 - rise, 4),
+                "seconds": seconds, "images": 20431, "peak_memory_mib": 700 if natural else 1900 + 10 * len(method),
+            }  # fmt: skip
+            writer.writerow([*(row[name] for name in EPOCHS), *counts])
 
 
 def write_features(folder: Path, names: tuple[str, ...], test: list[int], seed: int) -> None:
@@ -127,7 +130,9 @@ def write_features(folder: Path, names: tuple[str, ...], test: list[int], seed: 
 DIGITS = tuple(f"digit {i}" for i in range(10))
 
 
-def write_digits(root: Path, methods: tuple[str, ...] = ("ce", "at", "at-bsl", "taet"), seeds: int = 3, **more: Any) -> None:
+def write_digits(
+    root: Path, methods: tuple[str, ...] = ("ce", "at", "at-bsl", "taet"), seeds: int = 3, **more: Any
+) -> None:  # fmt: skip
     """The quick preset's shape: four methods, two ratios, three seeds, reduced, on digits."""
     spec = CellSpec("x", "digitslt", 10.0, "small-cnn", 0, Recipe(epochs=30), threat=ThreatModel(eps=0.15))
     for method in methods:

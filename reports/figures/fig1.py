@@ -1,0 +1,86 @@
+"""Figure 1: accuracy and robustness of each class over class counts; balanced accuracy against balanced robustness."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bench.api import register
+from bench.reports import draw, plot
+from bench.reports.paper import TABLE1, method_label
+from bench.reports.panels import Panel
+from bench.reports.source import Config, Source
+
+WEAK = ("at-bsl", "taet")
+
+
+@register("figures")
+class Fig1(plot.PaperFigure):
+    """Top: AT-BSL and TAET by class. Bottom: every method of Table 1, all classes and tail classes."""
+
+    name = "fig1"
+    number = 1
+    caption = (
+        "Top: recall of each class, clean and under PGD-20, above the number of training images. "
+        "Bottom: balanced accuracy against balanced PGD-20 robustness of every method, all classes and the rarest half."
+    )
+    methods = TABLE1
+
+    def wants(self, panel: Panel) -> list[tuple[Config, str]]:
+        """The runs of Table 1, clean and PGD-20."""
+        methods = (*self.methods, *panel.extra_methods)
+        return [(Config(panel.ir, panel.models[0], m), a) for m in methods for a in ("clean", "pgd-20")]
+
+    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+        """Two panels by class above two scatters."""
+        shown = [m for m in (*self.methods, *panel.extra_methods) if self._both(source, panel, m)]
+        with draw.figure(7.2, 5.6, 2, 2) as (made, axes):
+            for axis, method in zip(axes[0], WEAK, strict=True):
+                self._classes(axis, source, panel, method)
+            titles = ("All classes", "Rarest half of the classes")
+            for axis, metric, title in zip(axes[1], ("balanced", "tail"), titles, strict=True):
+                for i, method in enumerate(shown):
+                    config = Config(panel.ir, panel.models[0], method)
+                    point = [plot.value(source, panel, config, a, metric) for a in ("clean", "pgd-20")]
+                    axis.plot(*([p] for p in point), linestyle="", color=draw.COLOURS[i % len(draw.COLOURS)],
+                              marker=draw.MARKERS[i % len(draw.MARKERS)], markersize=9 if method == "taet" else 6.5,
+                              markeredgecolor="black", markeredgewidth=0.6, label=method_label(method))  # fmt: skip
+                axis.set_title(title)
+                axis.set_xlabel("clean accuracy, %")
+                axis.set_ylabel("PGD-20 robustness, %")
+                axis.margins(0.15)
+            handles, labels = axes[1][0].get_legend_handles_labels()
+            if handles:
+                made.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 6), columnspacing=1.2)
+            return plot.Drawing(draw.files(made, key), self._alt(source, panel, shown))
+
+    def _both(self, source: Source, panel: Panel, method: str) -> bool:
+        config = Config(panel.ir, panel.models[0], method)
+        return all(source.evaluations(panel.setting, config, a) for a in ("clean", "pgd-20"))
+
+    def _classes(self, axis: Any, source: Source, panel: Panel, method: str) -> None:
+        config = Config(panel.ir, panel.models[0], method)
+        axis.set_title(method_label(method))
+        draw.counts_behind(axis, plot.train_counts(source, panel))
+        draw.class_ticks(axis, panel.classes)
+        draw.percent_axis(axis, "recall, %")
+        x = np.arange(len(panel.classes))
+        for i, attack in enumerate(("clean", "pgd-20")):
+            recall = plot.recall(source, panel, config, attack)
+            if recall is not None:
+                draw.line(axis, x, recall, i, ("clean", "PGD-20")[i])
+        axis.set_ylim(0, 118)  # room for the legend
+        axis.set_yticks(range(0, 101, 20))
+        if not self._both(source, panel, method):
+            axis.text(0.5, 0.5, "not measured yet", transform=axis.transAxes, ha="center", color="#555555")
+        else:
+            axis.legend(loc="upper right", ncols=2)
+
+    def _alt(self, source: Source, panel: Panel, shown: list[str]) -> str:
+        parts = []
+        for method in shown:
+            config = Config(panel.ir, panel.models[0], method)
+            clean, robust = (plot.value(source, panel, config, a) for a in ("clean", "pgd-20"))
+            parts.append(f"{method_label(method)} {clean:.1f} / {robust:.1f}")
+        return "Balanced clean accuracy / PGD-20 robustness in per cent: " + ", ".join(parts) + "."

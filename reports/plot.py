@@ -1,0 +1,160 @@
+"""What a file of `reports/figures` declares: which runs it needs, and how it draws what is there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from bench.reports import commands, paper
+from bench.reports.build import measure
+from bench.reports.model import Figure
+from bench.reports.panels import OfPaper, Panel
+from bench.reports.source import Config, Evaluation, Source
+from bench.store import query
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What `draw` made: files, a text that says what is to be seen, and what was lacking (one phrase each)."""
+
+    files: dict[str, bytes]
+    alt: str
+    lacks: Sequence[str] = field(default_factory=list)
+
+
+class PaperFigure(OfPaper):
+    """A figure of the paper. Declare the attributes, `wants` and `draw`.
+
+    `measured`: whether it shows numbers at all. `logs`: it needs epochs.csv with these tracked attacks; `features`: it
+    needs features.npz. All these exist only for runs that were asked for them.
+    """
+
+    logs: ClassVar[tuple[str, ...] | None] = None
+    features: ClassVar[bool] = False
+    measured: ClassVar[bool] = True
+
+    def wants(self, panel: Panel) -> list[tuple[Config, str]]:
+        """(configuration, attack) of every run the figure shows."""
+        return []
+
+    def draw(self, source: Source, panel: Panel, key: str) -> Drawing | None:
+        """The figure from what is there, or None when that is nothing."""
+        raise NotImplementedError("abstract")
+
+    # ------------------------------------------------------------------------------------------------ rendering
+
+    def figures(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Figure]:
+        """The paper's own rendering and one for every other setting that has at least two of its runs."""
+        made: list[Figure] = []
+        for panel in self.panels(source, dataset, test_split) if self.measured else [None]:
+            title = f"Figure {self.number}" + (f".{len(made)}" if made else "")
+            if panel is None:
+                drawing = self.draw(source, None, self.name)  # type: ignore[arg-type]
+                made.append(Figure(self.name, title, self.caption, drawing.alt if drawing else "",
+                                   drawing.files if drawing else {}))  # fmt: skip
+            elif panel.is_paper or self._worth(source, panel, dataset):
+                figure = self._one(source, panel, title)
+                if panel.is_paper or figure.files:
+                    made.append(figure)
+        return made
+
+    def _worth(self, source: Source, panel: Panel, dataset: str | None) -> bool:
+        """Other settings of the paper's own data get a figure only when asked for by name."""
+        own_data = panel.setting.source == paper.ORIGINAL[self.dataset]
+        return len(self._there(source, panel)) >= 2 if dataset is None and not own_data else dataset is not None
+
+    def _there(self, source: Source, panel: Panel) -> set[Config]:
+        return {c for c, attack in self.wants(panel) if self.found(source, panel, c, attack)}
+
+    def _one(self, source: Source, panel: Panel, title: str) -> Figure:
+        key = self.key(panel)
+        drawing = self.draw(source, panel, key) if self._there(source, panel) else None
+        absent = [(c, a) for c, a in self.wants(panel) if not self.found(source, panel, c, a)]
+        lacks = [f"{_name(c)} ({a})" for c, a in absent]
+        if drawing is not None:
+            lacks += drawing.lacks
+        missing = ("not measured yet: " + ", ".join(lacks),) if lacks else ()
+        more = [w for words in (("--track", ",".join(self.logs)) if self.logs else (), ("--features",) if self.features else ())
+                for w in words]  # fmt: skip
+        lines = commands.run(panel.setting, absent, (), *more) if absent else []
+        if panel.is_paper and (drawing is None or (lacks and not absent)):
+            lines = [f"bench run --preset {self.name}"]
+        return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
+                      self.data(panel), missing, tuple(lines))  # fmt: skip
+
+    # -------------------------------------------------------------------------------------------------- helpers
+
+    def found(self, source: Source, panel: Panel, config: Config, attack: str) -> list[Any]:
+        """What the figure needs of one run: evaluations, or curves or features where it declares these."""
+        if self.features:
+            return [f for e in evaluations(source, panel, config) if (f := source.folder(e.cell) / "features.npz").exists()]
+        if self.logs is not None:
+            return self.curves(source, panel, config)
+        return list(source.evaluations(panel.setting, config, attack))
+
+    def curves(self, source: Source, panel: Panel, config: Config) -> list[pd.DataFrame]:
+        """epochs.csv of a configuration, one a seed; only those that track what the figure shows."""
+        if not source.is_folder:
+            return []
+        key = (panel.setting, config)
+        if key not in source.curves:
+            source.curves[key] = [f for e in evaluations(source, panel, config) if not (f := query.curves(source.folder(e.cell))).empty]
+        wanted = tuple(f"{attack}:0" for attack in self.logs or ())
+        return [f for f in source.curves[key] if set(wanted) <= set(f.columns)]
+
+    def tracked(self, source: Source, panel: Panel, config: Config, attack: str) -> tuple[np.ndarray, np.ndarray]:
+        """(epochs, recall E x C in per cent, classes by frequency) under a tracked attack, mean over seeds."""
+        frames = self.curves(source, panel, config)
+        some = evaluations(source, panel, config)[0]
+        cell = source.cells[some.cell]
+        n = np.asarray(cell["data"]["test_counts"]["long-tailed"], dtype=float)
+        order = np.lexsort((np.arange(len(n)), -np.asarray(cell["data"]["train_counts"])))
+        length = min(len(f) for f in frames)
+        counts = np.mean([f[[f"{attack}:{c}" for c in range(len(n))]].to_numpy(float)[:length] for f in frames], axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            recall = 100 * counts / n
+        return frames[0]["epoch"].to_numpy()[:length] + 1, recall[:, order]
+
+
+def evaluations(source: Source, panel: Panel, config: Config) -> list[Evaluation]:
+    """One evaluation of each seed of a configuration, whatever the attack."""
+    found = source.index.get(panel.setting, {}).get(config, {})
+    return next(iter(found.values()), [])
+
+
+def recall(source: Source, panel: Panel, config: Config, attack: str) -> np.ndarray | None:
+    """Recall of each class in per cent, mean over seeds, classes by frequency; None when not measured."""
+    found = source.evaluations(panel.setting, config, attack)
+    if not found:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(100 * np.mean([e.correct / e.n for e in found], axis=0))
+
+
+def value(source: Source, panel: Panel, config: Config, attack: str, metric: str = "balanced") -> float | None:
+    """A metric in per cent, mean over seeds; None when not measured."""
+    found = source.evaluations(panel.setting, config, attack)
+    return measure(source, found, metric).value if found else None
+
+
+def train_counts(source: Source, panel: Panel) -> np.ndarray:
+    """Training images a class, by frequency, of the first run of the panel."""
+    for config in source.configs(panel.setting):
+        if config.ir in panel.irs and config.model in panel.models:
+            return evaluations(source, panel, config)[0].train_count
+    return np.zeros(len(panel.classes))
+
+
+def label(config: Config) -> str:
+    """How a run is called in a legend."""
+    return paper.method_label(config.label)
+
+
+def _name(config: Config) -> str:
+    ratio = "" if math.isnan(config.ir) else f" at IR {config.ir:g}"
+    return f"{label(config)}{ratio}, {paper.MODEL_LABEL.get(config.model, config.model)}"
