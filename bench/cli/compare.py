@@ -79,17 +79,17 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
         click.echo(table(head, body))
     for fact in facts if classes else ():
         click.echo(f"\n{fact['where']}, {fact['test_split']}, {fact['attack']}, seed {_seed(fact)}")
-        head_classes = ("class", "images", f"only {names[0]}", f"only {names[1]}", "difference", "p (Holm)")
-        click.echo(table(head_classes, [[
-            c["class"], str(c["images"]), str(c["only_a"]), str(c["only_b"]), f"{c['difference']:+.2f}", _p(c["p_holm"]),
-        ] for c in fact["classes"]]))  # fmt: skip
+        columns = ("class", "images", f"only {names[0]}", f"only {names[1]}", "difference", "p (Holm)")
+        click.echo(table(columns, [[c["class"], str(c["images"]), str(c["only_a"]), str(c["only_b"]),
+                                    f"{c['difference']:+.2f}", _p(c["p_holm"])] for c in fact["classes"]]))  # fmt: skip
     click.echo("\n" + NOTE)
 
 
 NOTE = (
     "images: stratified paired bootstrap over test images; seeds: Student t over training seeds. p is corrected\n"
     "(Holm) over the lines of its kind. A pooled verdict needs both images and seeds; with one seed it is about\n"
-    "these two networks only. needs: test images, and seeds where their spread is known, to find the gap with 80% power."
+    "these two networks only. needs: test images, and seeds where their spread is known, to find the gap with 80%\n"
+    "power."
 )
 
 
@@ -99,9 +99,6 @@ def _facts(line: Line, level: float, gap: float | None) -> dict[str, Any]:
 
     result = line.comparison
     claimed = result.difference if gap is None else gap
-    shown = {
-        k: v for k, v in line.where.items() if k in ("method", "dataset", "ir", "model") or v not in ("", "natural")
-    }
     return {
         "where": _where(line.where), "cell": line.where, "test_split": line.test_split, "attack": line.attack,
         "seed": line.seed, "seeds": list(line.seeds), "difference": 100 * result.difference,

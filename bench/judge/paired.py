@@ -108,8 +108,10 @@ def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int
     value = float(np.round(per_seed.mean(), 12))
     rng = numpy_stream(seed, "paired bootstrap")
     often = _disagreement(shares)
-    moves = sum((_resampled(share, often, draws, rng) for share in shares), np.zeros(draws))
-    moves = np.round(moves / len(labels), 12)
+    # Always drawn for the better of the two, so that B against A is exactly A against B mirrored.
+    sign = -1.0 if value < 0 else 1.0
+    drawn = sum((_resampled(share * [sign, 1.0], often, draws, rng) for share in shares), np.zeros(draws))
+    moves = sign * np.round(drawn / len(labels), 12)
     low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2])
     images = Interval(value, min(value + float(low), value), max(value + float(high), value), "sampling", level,
                       "stratified paired bootstrap")  # fmt: skip

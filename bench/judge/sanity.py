@@ -235,8 +235,8 @@ def page() -> str:
     parts = [
         "# Validity flags",
         "A flag is stored with a cell and shown as a mark with a footnote wherever its number is shown. It never "
-        "changes a number. Probes look at up to 128 test images spread evenly over the split. This page is written from the "
-        "table in `bench/judge/sanity.py`, and a test keeps the two equal.",
+        "changes a number. Probes look at up to 128 test images spread evenly over the split. This page is written "
+        "from the table in `bench/judge/sanity.py`, and a test keeps the two equal.",
     ]
     for flag in FLAGS:
         parts += [

@@ -163,7 +163,8 @@ def _counts(rows: pd.DataFrame, bits: Mapping[str, np.ndarray], data: Mapping[st
         label = bits[f"{split}/label"]
         images = np.bincount(label, minlength=len(data["class_names"]))
         correct = None if attack == WORST else np.bincount(label[bits[key] == 1], minlength=len(images))
-        for row in part.itertuples():
+        rows_of_attack: Any = part.itertuples()
+        for row in rows_of_attack:
             where = f"{ROWS}, {key}, class {row.class_index} ({row.class_name})"
             if row.n != images[row.class_index]:
                 yield f"{where}: n is {row.n}, the bits hold {images[row.class_index]} images"
@@ -188,9 +189,14 @@ def _columns(rows: pd.DataFrame, derived: pd.DataFrame) -> Iterator[str]:
         if column in ("n", "correct"):
             wrong &= (common.get_level_values("attack") == WORST).astype(bool)
         if wrong.any():
-            at: Any = common[wrong][0]
-            yield (f"{ROWS}, {at[0]}/{at[1]}, class {at[2]}: {column} is {have[at]!r}, recomputed {want[at]!r}"
-                   + (f" ({int(wrong.sum())} rows)" if wrong.sum() > 1 else ""))  # fmt: skip
+            at: Any = next(iter(common[wrong]))
+            more = f" ({int(wrong.sum())} rows)" if wrong.sum() > 1 else ""
+            values = f"{column} is {_text(have[at])}, recomputed {_text(want[at])}{more}"
+            yield f"{ROWS}, {at[0]}/{at[1]}, class {at[2]}: {values}"
+
+
+def _text(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _order(evaluations: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> Iterator[str]:

@@ -68,9 +68,10 @@ class Maker:
 
     @staticmethod
     def edit(folder, change):
-        """Apply `change` to the frame of per_class.csv and write it back."""
+        """Apply `change` to the frame of per_class.csv (in place, or by returning another) and write it back."""
         frame = pd.read_csv(folder / ROWS, dtype=dict(PER_CLASS), keep_default_na=False)
-        change(frame)
+        changed = change(frame)
+        frame = frame if changed is None else changed
         frame.to_csv(folder / ROWS, index=False, lineterminator="\n")
 
 
