@@ -32,6 +32,7 @@ from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult, SuiteResult, evaluate
 from bench.engine.train import Progress, peak_memory, train
 from bench.errors import BenchError, StoreError
+from bench.judge.sanity import flag_cell
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.folders import CellFolder, atomic_write, moved, set_aside
@@ -228,7 +229,7 @@ class _Run:
             "stages": self.cell["stages"] | {key: stage},
             "probes": self.cell.get("probes", {}) | {split: result.probes},
         }  # fmt: skip
-        cell = flagged(cell, bits)
+        cell = flag_cell(cell, bits)
         atomic_write(self.folder.path / ROWS, build_rows(cell, bits).to_csv(index=False, lineterminator="\n"))
         self._keep(cell)
 
@@ -275,11 +276,6 @@ def _check_needs(method: Method, data: CellData) -> None:
 def _device(device: torch.device, settings: Settings) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {"kind": device.type, "name": name, "threads": settings.threads, "at": int(time.time())}
-
-
-def flagged(cell: dict[str, Any], bits: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The cell with its validity flags."""
-    return cell
 
 
 def _facts(attack: AttackResult) -> dict[str, Any]:
