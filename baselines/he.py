@@ -33,11 +33,13 @@ class SphereHead(nn.Module):
         self.scale, self.deployed = scale, False
 
     def forward(self, features: Tensor) -> Tensor:
-        """Project the rows in place, then compare."""
+        """Cosines; the rows are projected in place in training, and left alone (but for the copy used) when deployed."""
+        features = normalize(features, dim=1)
+        if self.deployed:
+            return linear(features, normalize(self.weight, dim=1)) * self.scale
         # through `.data`: the projection is no part of the graph, and repeating it does not spoil an earlier graph
         self.weight.data.copy_(normalize(self.weight.data, dim=1))
-        cosines = linear(normalize(features, dim=1), self.weight)
-        return cosines * self.scale if self.deployed else cosines
+        return linear(features, self.weight)
 
 
 @register("methods")

@@ -202,7 +202,7 @@ class LearnableStrategy(Method):
         trial = copy.deepcopy(model)
         weights = list(trial.parameters())
         with torch.enable_grad():
-            slopes = torch.autograd.grad(self.smoothed(trial(x_adv), y), weights)
+            slopes = torch.autograd.grad(self.smoothed(trial(x_adv), y), weights, materialize_grads=True)
         with torch.no_grad():  # the first step of a fresh SGD with weight decay; its momentum has no part in it yet
             for weight, slope in zip(weights, slopes, strict=True):
                 weight -= context.lr * (slope + context.recipe.weight_decay * weight)
