@@ -33,7 +33,7 @@ class SphereHead(nn.Module):
         self.scale, self.deployed = scale, False
 
     def forward(self, features: Tensor) -> Tensor:
-        """Cosines; the rows are projected in place in training, and left alone (but for the copy used) when deployed."""
+        """Cosines; in training the rows are projected in place, when deployed only in a copy."""
         features = normalize(features, dim=1)
         if self.deployed:
             return linear(features, normalize(self.weight, dim=1)) * self.scale

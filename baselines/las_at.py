@@ -205,7 +205,7 @@ class LearnableStrategy(Method):
             slopes = torch.autograd.grad(self.smoothed(trial(x_adv), y), weights, materialize_grads=True)
         with torch.no_grad():  # the first step of a fresh SGD with weight decay; its momentum has no part in it yet
             for weight, slope in zip(weights, slopes, strict=True):
-                weight -= context.lr * (slope + context.recipe.weight_decay * weight)
+                weight.sub_(context.lr * (slope + context.recipe.weight_decay * weight))
         attacked = self.probe(trial, x, y, context)
         trial.eval()
         with torch.no_grad():
