@@ -12,7 +12,15 @@ import pytest
 
 #: package -> what it may import of the project besides itself; plug-ins have a rule of their own.
 #: The base knows nothing above it; the store knows no engine; the judge and the reports read only the store.
-BASE = {"bench.errors", "bench.config", "bench.registry", "bench.seeding", "bench.longtail", "bench.versions", "bench.api"}
+BASE = {
+    "bench.errors",
+    "bench.config",
+    "bench.registry",
+    "bench.seeding",
+    "bench.longtail",
+    "bench.versions",
+    "bench.api",
+}
 MAY_IMPORT = {
     "bench.store": BASE,
     "bench.judge": BASE | {"bench.store"},
@@ -20,7 +28,8 @@ MAY_IMPORT = {
     "bench.presets": BASE | {"bench.engine"},
     "bench.engine": BASE | {"bench.store", "bench.judge"},
     "bench.testing": BASE | {"bench.engine"},
-    "bench.cli": BASE | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"},
+    "bench.cli": BASE
+    | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"},
     "bench.results": set(),
 }
 
@@ -65,7 +74,11 @@ def test_every_layer_has_a_rule(modules):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_of_a_cell_imports_only_the_stages_it_drives(graph, stage):
-    reached = {name.removeprefix("bench.engine.") for name in graph[f"bench.engine.{stage}"]} & {*STAGES, "cell", "grid"}
+    reached = {name.removeprefix("bench.engine.") for name in graph[f"bench.engine.{stage}"]} & {
+        *STAGES,
+        "cell",
+        "grid",
+    }
     assert reached <= DRIVES[stage]
 
 

@@ -40,12 +40,12 @@ def global_draws(tree: ast.AST) -> Iterator[int]:
     """Lines that seed or draw from a global generator of torch, NumPy or `random`."""
     for call, name, last in calls(tree):
         private = any(keyword.arg == "generator" for keyword in call.keywords)
-        of_torch = name.startswith("torch.") and (last in TORCH_DRAWS or last.endswith("_like") and "rand" in last)
+        of_torch = name.startswith("torch.") and (last in TORCH_DRAWS or (last.endswith("_like") and "rand" in last))
         in_place = isinstance(call.func, ast.Attribute) and last in TENSOR_DRAWS and ".init." not in name
         of_numpy = re.match(r"(np|numpy)\.random\.", name) is not None and last not in PRIVATE
         of_python = name.startswith("random.") and last != "Random"
         seeds = last in SEEDERS and (name.startswith(("torch.", "random.", "np.", "numpy.")))
-        if (of_torch or in_place) and not private or of_numpy or of_python or seeds:
+        if ((of_torch or in_place) and not private) or of_numpy or of_python or seeds:
             yield call.lineno
 
 
@@ -86,7 +86,8 @@ def test_only_the_command_line_prints(modules):
         for m in modules.values()
         if not m.name.startswith(mouths)
         for call, name, _ in calls(m.tree)
-        if name in {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "pprint", "pprint.pprint"}
+        if name
+        in {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "pprint", "pprint.pprint"}
     ]
     assert not wrong
 
@@ -107,7 +108,11 @@ def names_compared(tree: ast.AST) -> Iterator[tuple[str, int]]:
             sides: list[ast.AST] = [node.left, *node.comparators]
         elif isinstance(node, ast.MatchValue):
             sides = [node.value]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("startswith", "get"):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("startswith", "get")
+        ):
             sides = list(node.args)
         else:
             continue
@@ -123,7 +128,9 @@ def test_the_core_chooses_nothing_by_the_name_of_a_plugin(modules):
     What a number means may be said by name (a flag is about AutoAttack, a table about the paper's rows); how it is made
     may not.
     """
-    plugins = {m.name.rpartition(".")[2].replace("_", "-") for m in modules.values() if m.is_plugin and "._" not in m.name}
+    plugins = {
+        m.name.rpartition(".")[2].replace("_", "-") for m in modules.values() if m.is_plugin and "._" not in m.name
+    }
     core = ("bench.engine", "bench.store", "bench.api", "bench.config", "bench.registry", "bench.seeding")
     wrong = [
         f"{m.path}:{line}: '{text}'"

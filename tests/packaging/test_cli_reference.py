@@ -31,7 +31,7 @@ def sections(project):
     text = (project / "docs" / "cli.md").read_text(encoding="utf-8")
     found = {}
     for heading, body in re.findall(r"^## (.+)\n([\s\S]*?)(?=^## |\Z)", text, flags=re.MULTILINE):
-        found |= {verb: body for verb in re.findall(r"bench ([\w-]+)", heading)}
+        found |= dict.fromkeys(re.findall(r"bench ([\w-]+)", heading), body)
     return found
 
 
