@@ -1,6 +1,6 @@
 """Stored numbers against a reference, one verdict a number.
 
-    same           the same counts
+    same           the same value
     match          no further apart than the absolute tolerance
     within noise   further apart, but within the statistical margin
     off            beyond both; the check fails
@@ -88,19 +88,16 @@ class Evaluation:
     correct: Floats
     names: Sequence[str]
 
-    def numbers(self) -> Iterator[tuple[str, float, float, str]]:
-        """(name, value, standard error, counts as text) of everything that is compared."""
-        total, correct = int(self.n.sum()), int(self.correct.sum())
+    def numbers(self) -> Iterator[tuple[str, float, float]]:
+        """(name, value, standard error) of everything that is compared."""
         for name in AMOUNTS:
             value = float(metric(name, self.n, self.correct))
             if not math.isnan(value):
-                yield name, value, float(standard_error(name, self.n, self.correct)), f"{correct} of {total}"
-        errors = np.sqrt(variance(self.n, self.correct))
-        for name, value, error, k, n in zip(
-            self.names, recalls(self.n, self.correct), errors, self.correct, self.n, strict=True
-        ):
+                yield name, value, float(standard_error(name, self.n, self.correct))
+        recall, errors = recalls(self.n, self.correct), np.sqrt(variance(self.n, self.correct))
+        for name, value, error, n in zip(self.names, recall, errors, self.n, strict=True):
             if n > 0:
-                yield f"class {name}", float(value), float(error), f"{int(k)} of {int(n)}"
+                yield f"class {name}", float(value), float(error)
 
 
 def verdict(difference: float, tolerance: float, margin: float) -> str:
@@ -200,16 +197,15 @@ def _shown(value: Any) -> str:
 
 
 def _closely(theirs: Evaluation, ours: Evaluation, tolerance: float, z: float) -> Iterator[Number]:
-    measured = {name: (value, error, counts) for name, value, error, counts in ours.numbers()}
-    for name, value, error, counts in theirs.numbers():
+    measured = {name: (value, error) for name, value, error in ours.numbers()}
+    for name, value, error in theirs.numbers():
         if name not in measured:
             yield Number(_where(theirs.line), name, value, None, None, "missing", "the class has no test images")
             continue
-        own, own_error, own_counts = measured[name]
+        own, own_error = measured[name]
         margin = z * math.hypot(error, own_error)
-        same = own == value and counts == own_counts
-        yield Number(_where(theirs.line), name, value, own, margin,
-                     "same" if same else verdict(own - value, tolerance, margin))  # fmt: skip
+        result = "same" if own == value else verdict(own - value, tolerance, margin)
+        yield Number(_where(theirs.line), name, value, own, margin, result)
 
 
 def _exactly(theirs: Evaluation, ours: Evaluation) -> Iterator[Number]:

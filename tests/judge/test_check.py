@@ -60,7 +60,8 @@ def test_both_tolerances_must_be_exceeded(two, another):
     assert status == 0
     outcome = check_rows(query.rows(another.root), query.rows(two.root), name="two")
     assert {(n.name, n.verdict) for n in outcome.numbers if n.verdict != "same"} == {
-        ("class zero", "within noise"), ("head", "within noise"), ("balanced", "match"), ("standard", "match")}  # fmt: skip
+        ("class zero", "within noise"), ("head", "within noise"), ("balanced", "match"), ("standard", "match"),
+    }  # fmt: skip
     lose(another, folder, 20)  # 21 of 40
     status, output = run("--results", another.root, "--against", two.root)
     assert status == 1
