@@ -41,18 +41,28 @@ def enlarge(planes: Tensor, side: int) -> Tensor:
 
 
 def crop_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random crop of the zero-padded image, then a flip with probability 1/2; uint8 N x H x W x channels."""
-    n, height, width, _ = images.shape
+    """Random crop of the zero-padded image, then a flip with probability 1/2; uint8 N x H x W x channels.
+
+    A crop is H runs of W * channels bytes in the padded batch, so one gather of runs makes all of them.
+    """
+    n, height, width, channels = images.shape
     pad = padding(height, width)
+    tall, wide = height + 2 * pad, width + 2 * pad
     top, left = rng.integers(0, 2 * pad + 1, size=(2, n))
     flip = rng.random(n) < 0.5
-    rows = top[:, None] + np.arange(height)
-    columns = np.arange(width)
-    columns = left[:, None] + np.where(flip[:, None], columns[::-1], columns)
-    index = (rows * (width + 2 * pad))[:, :, None] + columns[:, None, :]
-    index += (np.arange(n) * ((height + 2 * pad) * (width + 2 * pad)))[:, None, None]
-    padded = F.pad(images, (0, 0, pad, pad, pad, pad)).flatten(0, 2)
-    return padded[torch.from_numpy(index.reshape(-1)).to(images.device, non_blocking=True)].view_as(images)
+    first = ((np.arange(n) * tall + top) * wide + left)[:, None] + np.arange(height) * wide
+    padded = F.pad(images, (0, 0, pad, pad, pad, pad)).contiguous()
+    runs = padded.as_strided((n * tall * wide - width + 1, width * channels), (channels, 1))
+    cropped = runs.index_select(0, _send(first.reshape(-1), images)).view(n, height, width, channels)
+    mirrored = cropped.index_select(0, _send(np.flatnonzero(flip), images))
+    # seen as channels-last planes, the flip of the last axis is one vectorised pass
+    mirrored = mirrored.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+    place = np.where(flip, n - 1 + np.cumsum(flip), np.arange(n))
+    return torch.cat([cropped, mirrored]).index_select(0, _send(place, images))
+
+
+def _send(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(like.device, non_blocking=True)
 
 
 def rand_augment(images: Tensor, rng: np.random.Generator, count: int = 2, level: int = 8) -> Tensor:

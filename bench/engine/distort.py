@@ -59,7 +59,7 @@ def distort(images: Tensor, operation: np.ndarray, strength: np.ndarray) -> Tens
         chosen = np.flatnonzero(np.isin(operation, kinds))
         if len(chosen):
             where = torch.from_numpy(chosen).to(images.device, non_blocking=True)
-            out[where] = apply(images[where], operation[chosen], strength[chosen])
+            out.index_copy_(0, where, apply(images.index_select(0, where), operation[chosen], strength[chosen]))
     return out
 
 
