@@ -192,11 +192,16 @@ class _Run:
         images = data.test_images[index]
         if self.spec.recipe.resize:
             images = to_float(images, resize=self.spec.recipe.resize)
-        return evaluate(
-            network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
-            num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
-            batch_size=self.settings.batch_size, store=chunks, progress=progress,
-        )  # fmt: skip
+        method = make_method(self.spec)
+        method.deploy(network, True)
+        try:
+            return evaluate(
+                network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
+                num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
+                batch_size=self.settings.batch_size, store=chunks, progress=progress,
+            )  # fmt: skip
+        finally:
+            method.deploy(network, False)
 
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
         """Each wanted attack on each wanted split; rows and bits are written after every one."""
