@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,33 +14,48 @@ from bench.cli._options import comma_list, data_root_option, device_option, resu
 from bench.config import PRECISIONS
 from bench.errors import BenchError, UsageError
 
+if TYPE_CHECKING:
+    from bench.config import Task
+    from bench.engine.cost import Cost
+
 log = logging.getLogger("bench")
 
 
+#: options that describe a grid; `bench estimate` takes the same
+AXES = (
+    click.option("--preset", metavar="NAME", help="A named grid, see `bench ls presets`. Default: quick."),
+    click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
+    click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
+    click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own."),
+    click.option("--models", metavar="A,B", help="Networks. Default: the data set's own."),
+    click.option("--seeds", metavar="0,1,2", help="Root seeds, integers."),
+    click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper."),
+    click.option("--recipe", "recipes", metavar="paper|official", help="Training settings (both: `paper,official`)."),
+    click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
+    click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced."),
+    click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced."),
+    click.option("--selection", metavar="seeded|official-builder|file:PATH", help="Which images are chosen."),
+    click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail."),
+    click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32."),
+    click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded."),
+    click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded."),
+    click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
+    click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE."),
+    click.option("--aa-engine", type=click.Choice(["lean", "reference"]), help="Implementation behind `aa`."),
+)
+
+
+def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options of a grid, of its folders and of the device."""
+    for option in reversed((*AXES, data_root_option, results_option, device_option)):
+        command = option(command)
+    return command
+
+
 @click.command("run")
-@click.option("--preset", metavar="NAME", help="A named grid, see `bench ls presets`. Default: quick.")
-@click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`.")
-@click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ...")
-@click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own.")
-@click.option("--models", metavar="A,B", help="Networks. Default: the data set's own.")
-@click.option("--seeds", metavar="0,1,2", help="Root seeds, integers.")
-@click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper.")
-@click.option("--recipe", "recipes", metavar="paper|official", help="Training settings (both: `paper,official`).")
-@click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: separated by a comma).")
-@click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced.")
-@click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced.")
-@click.option("--selection", metavar="seeded|official-builder|file:PATH", help="Which images are chosen.")
-@click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail.")
-@click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32.")
-@click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded.")
-@click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded.")
-@click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves.")
-@click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE.")
-@click.option("--aa-engine", type=click.Choice(["lean", "reference"]), help="Implementation behind `aa`.")
-@data_root_option
-@results_option
-@device_option
-@click.option("--jobs", default="auto", metavar="N|auto", help="Processes; 0 runs in this process. Default auto.")
+@axes_options
+@click.option("--jobs", default="auto", metavar="N|auto",
+              help="Processes; 0 runs in this process. Default auto: as many as cores and memory hold.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
@@ -51,19 +67,9 @@ def command(ctx: click.Context, preset: str | None, data_root: Path | None, resu
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
     others. The exit code is 1 when a cell failed.
     """
-    from bench.engine.cost import estimate
-    from bench.engine.plan import plan
     from bench.store.folders import open_root
 
-    tasks = _tasks(preset, axes, data_root, aa_engine)
-    skipped = [t for t in tasks if t.skip]
-    for task in skipped:
-        click.echo(f"skipped {task.spec.id}: {task.skip}", err=True)
-    tasks = [t for t in tasks if not t.skip]
-    if not tasks:
-        raise UsageError("every cell of the grid is skipped; see the reasons above.")
-    todo = plan(tasks, results)
-    cost = estimate(todo, results, data_root, device)
+    tasks, todo, cost = price(preset, data_root, results, device, aa_engine, axes)
     if dry_run:
         from bench.cli._dry import show
 
@@ -76,7 +82,25 @@ def command(ctx: click.Context, preset: str | None, data_root: Path | None, resu
     open_root(results, write=True)
     if cost.seconds is not None and cost.seconds > 3600 and not yes and ctx.find_root().params.get("ask", True):
         _confirm(cost)
-    return _run(todo, done, results, data_root, device, jobs, threads)
+    return _run(todo, done, results, data_root, device, jobs, threads, cost.memory_mib)
+
+
+def price(
+    preset: str | None, data_root: Path | None, results: Path, device: str, aa_engine: str | None, axes: dict[str, Any]
+) -> tuple[list[Task], list[Task], Cost]:
+    """(cells of the grid that exist, those with work left, what that work costs). Raises UsageError."""
+    from bench.engine.cost import estimate
+    from bench.engine.plan import plan
+
+    tasks = _tasks(preset, axes, data_root, aa_engine)
+    for task in tasks:
+        if task.skip:
+            click.echo(f"skipped {task.spec.id}: {task.skip}", err=True)
+    tasks = [t for t in tasks if not t.skip]
+    if not tasks:
+        raise UsageError("every cell of the grid is skipped; see the reasons above.")
+    todo = plan(tasks, results)
+    return tasks, todo, estimate(todo, results, data_root, device)
 
 
 def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None, aa_engine: str | None) -> list[Any]:
@@ -119,7 +143,8 @@ def _confirm(cost: Any) -> None:
         click.confirm(f"this takes about {duration(cost.seconds)}; go on?", abort=True)
 
 
-def _run(todo: list[Any], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int) -> int:
+def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int,
+         memory_mib: float | None) -> int:  # fmt: skip
     from bench.cli._progress import Progress
     from bench.engine.device import resolve_device, resolve_jobs
     from bench.engine.executors.inline import Inline
@@ -127,7 +152,7 @@ def _run(todo: list[Any], done: int, results: Path, data_root: Path | None, devi
     from bench.engine.settings import Settings
 
     chosen = resolve_device(device)
-    count = resolve_jobs(jobs, chosen, threads)
+    count = resolve_jobs(jobs, chosen, threads, memory_mib)
     settings = Settings(results=results, data_root=data_root, device=chosen, threads=threads)
     executor = Local(count) if count else Inline()
     with Progress(todo, done) as progress:

@@ -1,27 +1,32 @@
 """What a grid costs before it runs: passes, and from measured rates seconds, memory and disk.
 
-Passes follow from the recipe and the attacks; seconds from rates measured on this device, either by `bench doctor
---calibrate` or by cells already in the results folder. Without a measurement the seconds are unknown, never guessed.
+Passes follow from the recipe and the attacks, and where a finished cell has run the same attack on the same data, from
+what it needed there. Seconds follow from rates measured on this device, by `bench doctor --calibrate` or else by cells
+in the results folder. Without a measurement the seconds are unknown, never guessed.
 """
 
 from __future__ import annotations
 
-import json
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import longtail
-from bench.config import Task
+from bench.api import DatasetFacts
+from bench.config import AttackSpec, CellSpec, Task
 from bench.engine.grid import dataset_facts, make_method
 from bench.engine.plan import missing
+from bench.engine.rates import EVALUATION_BATCH, Line, Rate, key, read_calibration
 from bench.registry import registry
 from bench.store import query
 from bench.store.folders import CellFolder
 
-#: share of test images assumed to resist, where only survivors go on (AutoAttack): on the safe side
+#: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
+#: MiB of a cell's files besides the checkpoint, which holds weights and momentum
+FILES_MIB = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,89 +49,145 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Rate:
-    """Seconds of one image's forward and backward pass on a device, fixed seconds a cell, peak MiB, MiB of weights."""
+class Known:
+    """What has been measured: rates by `bench.engine.rates.key`, and passes an image by (data set, attack label)."""
 
-    forward: float
-    backward: float
-    overhead: float
-    memory_mib: float | None
-    weights_mib: float
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    passes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    batch: int = EVALUATION_BATCH["cpu"]
+
+    def rate(self, spec: CellSpec, facts: DatasetFacts, precision: str) -> Rate | None:
+        """The rate of a cell's network on its images."""
+        return self.rates.get(key(spec.model, _image(spec, facts), precision))
 
 
 def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, device: str) -> Cost:
-    """The cost of what `tasks` still lack."""
-    rates = known_rates(results, device)
-    total = Cost()
+    """The cost of what `tasks` still lack, one after the other in one process."""
+    known = learn(results, data_root, device)
+    total, startup = Cost(), 0.0
     for task in tasks:
-        total += cell_cost(task, results, data_root, rates)
-    return total
+        facts = dataset_facts(task.spec.dataset, data_root)
+        total += cell_cost(task, facts, missing(task, CellFolder(results, task.spec.id).read()), known)
+        rate = known.rate(task.spec, facts, task.spec.precision)
+        startup = max(startup, rate.startup if rate else 0.0)
+    return total + Cost(seconds=startup)
 
 
-def cell_cost(task: Task, results: Path, data_root: Path | None, rates: Mapping[str, Rate]) -> Cost:
+def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Known) -> Cost:
     """The cost of one task's missing stages."""
-    spec, facts = task.spec, dataset_facts(task.spec.dataset, data_root)
-    lacks = missing(task, CellFolder(results, spec.id).read())
-    forward = backward = 0.0
-    if "train" in lacks:
-        steps = spec.recipe.epochs * sum(class_counts(facts.train_max, spec.ir, facts.classes, spec.limit))
-        f, b = make_method(spec).passes(spec.recipe)
-        forward, backward = steps * f, steps * b
+    if not lacks:
+        return Cost()
+    spec = task.spec
+    trained, tested = known.rate(spec, facts, spec.precision), known.rate(spec, facts, "fp32")
+    total = Cost()
+    if "train" in lacks or "curves" in lacks:
+        total += training(spec, facts, trained)
     for split in task.want.test_splits:
         ir = spec.ir if split == "long-tailed" else None
         images = sum(class_counts(facts.test_max, ir, facts.classes, spec.limit))
         for attack in task.want.attacks:
             if f"{split}/{attack.label}" in lacks:
-                cls = registry("attacks").get(attack.name)
-                f, b = cls(cls.Params(**dict(attack.params)), spec.threat, facts.classes).passes()
-                share = SURVIVORS if f > 500 else 1.0
-                forward, backward = forward + share * images * f, backward + share * images * b
-    cost = Cost(forward, backward, None, None, 0.2)
-    rate = rates.get(f"{spec.model}/{spec.precision}")
+                total += evaluation(spec, facts, attack, images, tested, known)
+    fixed = trained or tested
+    if fixed is None:
+        return total + Cost(disk_mib=FILES_MIB)
+    peak = fixed.memory(spec.recipe.batch_size)
+    memory = None if peak is None else peak + _data_mib(spec, facts)
+    return total + Cost(0.0, 0.0, fixed.cell, memory, FILES_MIB + 2 * fixed.weights_mib)
+
+
+def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
+    """All epochs of a cell. A step is one outer pass; backward passes beyond it are attack steps."""
+    recipe, method = spec.recipe, make_method(spec)
+    images = sum(class_counts(facts.train_max, spec.ir, facts.classes, spec.limit))
+    forward, backward = method.passes(recipe)
+    total = recipe.epochs * images
     if rate is None:
-        return cost
-    seconds = forward * rate.forward + backward * rate.backward + rate.overhead
-    return replace(cost, seconds=seconds, memory_mib=rate.memory_mib, disk_mib=0.2 + 2 * rate.weights_mib)
+        return Cost(total * forward, total * backward, None)
+    step, attack, more = (line.seconds(images, recipe.batch_size) for line in (rate.step, rate.attack, rate.forward))
+    seconds = step + max(backward - 1, 0.0) * attack + max(forward - backward, 0.0) * more
+    return Cost(total * forward, total * backward, recipe.epochs * seconds)
+
+
+def evaluation(
+    spec: CellSpec, facts: DatasetFacts, attack: AttackSpec, images: int, rate: Rate | None, known: Known
+) -> Cost:
+    """One attack on one test split. A backward pass comes with its forward pass."""
+    cls = registry("attacks").get(attack.name)
+    made = cls(cls.Params(**dict(attack.params)), spec.threat, facts.classes)
+    forward, backward = made.passes()
+    attacked = images * (SURVIVORS if len(made.stages()) > 1 else 1.0)
+    if (spec.dataset, attack.label) in known.passes:
+        forward, backward = known.passes[spec.dataset, attack.label]
+        attacked = images
+    if rate is None:
+        return Cost(attacked * forward, attacked * backward, None)
+    gradient, lone = (line.seconds(attacked, known.batch) for line in (rate.gradient, rate.forward))
+    passes = backward * gradient + max(forward - backward, 0.0) * lone
+    seconds = passes * rate.slowdown.get(attack.name, 1.0) + rate.evaluation
+    return Cost(attacked * forward, attacked * backward, seconds)
 
 
 def class_counts(largest: int, ir: float | None, classes: int, limit: int | None) -> list[int]:
     """Images a class as the data module will choose them."""
-    full = longtail.counts(largest, ir, classes) if ir is not None and largest else [largest] * classes
+    full = longtail.counts(largest, ir, classes, at_least=1) if ir is not None and largest else [largest] * classes
     return longtail.limited(full, limit) if largest else full
 
 
-def known_rates(results: Path, device: str) -> dict[str, Rate]:
-    """Rates by `model/precision`: the calibration file's, else those of finished cells in the store."""
-    rates = _from_store(results, device) if results.is_dir() else {}
-    return rates | read_calibration(device)
+def learn(results: Path, data_root: Path | None, device: str) -> Known:
+    """Everything measured so far: the calibration file's rates, and the store's where that has none."""
+    cells = query.cells(results) if results.is_dir() else []
+    kind = device.partition(":")[0]
+    rates = _rates_of(cells, data_root, kind) | read_calibration(device)
+    return Known(rates, _passes_of(cells), EVALUATION_BATCH.get(kind, EVALUATION_BATCH["cpu"]))
 
 
-def calibration_path() -> Path:
-    """Where `bench doctor --calibrate` writes: BENCH_CALIBRATION or the usual cache folder."""
-    import os
-
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bench" / "calibration.json"
-    return Path(os.environ.get("BENCH_CALIBRATION", default))
-
-
-def read_calibration(device: str) -> dict[str, Rate]:
-    """Rates measured by `bench doctor --calibrate` on this kind of device; none when the file is absent or unreadable."""
-    try:
-        stored = json.loads(calibration_path().read_text(encoding="utf-8"))
-        return {key: Rate(**rate) for key, rate in stored.get(device.partition(":")[0], {}).items()}
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def _from_store(results: Path, device: str) -> dict[str, Rate]:
-    """Seconds a pass from finished trainings, forward and backward taken as equally long."""
-    kind, found = device.partition(":")[0], dict[str, list[Rate]]()
-    for cell in query.cells(results):
-        train: dict[str, Any] = cell.get("stages", {}).get("train", {})
+def _rates_of(cells: Sequence[Mapping[str, Any]], data_root: Path | None, kind: str) -> dict[str, Rate]:
+    """Seconds a pass from finished trainings, every pass taken as equally long; the median cell of each network."""
+    found = dict[str, list[Rate]]()
+    for cell in cells:
+        train: Mapping[str, Any] = cell.get("stages", {}).get("train", {})
         passes = train.get("forward", 0) + train.get("backward", 0)
-        if passes and (kind == "auto" or cell.get("device", {}).get("kind") == kind):
-            each = train["seconds"] / passes
-            memory = max(stage.get("peak_memory_mib") or 0 for stage in cell["stages"].values())
-            rate = Rate(each, each, 0.0, memory, train.get("weights_mib", 0.0))
-            found.setdefault(f"{cell['spec']['model']}/{cell['spec']['precision']}", []).append(rate)
-    return {key: sorted(rates, key=lambda r: r.forward)[len(rates) // 2] for key, rates in found.items()}
+        if not passes or (kind != "auto" and cell.get("device", {}).get("kind") != kind):
+            continue
+        spec = cell["spec"]
+        try:
+            image = dataset_facts(spec["dataset"], data_root).image
+        except Exception:  # the data set of an old cell may be gone; its rates then tell nothing
+            continue
+        side = spec["recipe"].get("resize")
+        each = Line(0.0, train["seconds"] / passes)
+        both = Line(0.0, 2 * each.image)
+        memory = max(stage.get("peak_memory_mib") or 0 for stage in cell["stages"].values())
+        weights = train.get("weights_mib", 0.0)
+        rate = Rate(both, both, each, both, memory_mib=memory, base_mib=memory, weights_mib=weights)
+        name = key(spec["model"], (image[0], side, side) if side else image, spec["precision"])
+        found.setdefault(name, []).append(rate)
+    return {name: sorted(rates, key=lambda r: r.forward.image)[len(rates) // 2] for name, rates in found.items()}
+
+
+def _passes_of(cells: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
+    """(forward, backward) passes an image of the test set that each attack needed: survivors as they were."""
+    found = dict[tuple[str, str], list[tuple[float, float]]]()
+    for cell in cells:
+        for stage, facts in cell.get("stages", {}).items():
+            label = stage.partition("/")[2]
+            if label and facts.get("images"):
+                each = facts["forward"] / facts["images"], facts["backward"] / facts["images"]
+                found.setdefault((cell["spec"]["dataset"], label), []).append(each)
+    return {
+        name: (statistics.fmean(f for f, _ in pairs), statistics.fmean(b for _, b in pairs))
+        for name, pairs in found.items()
+    }
+
+
+def _image(spec: CellSpec, facts: DatasetFacts) -> tuple[int, int, int]:
+    side = spec.recipe.resize
+    return (facts.image[0], side, side) if side else facts.image
+
+
+def _data_mib(spec: CellSpec, facts: DatasetFacts) -> float:
+    """Training images used and the whole test set, resident as bytes."""
+    train = sum(class_counts(facts.train_max, spec.ir, facts.classes, spec.limit))
+    channels, height, width = facts.image
+    return (train + facts.test_max * facts.classes) * channels * height * width / 2**20

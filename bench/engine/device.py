@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from bench.errors import DeviceError, UsageError
+
+#: share of free memory that `--jobs auto` fills, and what a process is taken to need where nothing was measured
+FILL, USUAL_MIB, USUAL_GPU_MIB = 0.9, 1200.0, 6000.0
+#: most processes that share a GPU (a judgement: one process leaves gaps, three were never measured), what each takes
+#: besides its tensors, and the slack its allocator keeps
+GPU_PROCESSES, CONTEXT_MIB, GPU_RESERVE = 2, 600.0, 1.2
+#: where the libraries under torch and NumPy look for their number of threads
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def resolve_device(name: str) -> str:
@@ -21,14 +30,24 @@ def resolve_device(name: str) -> str:
         raise UsageError(f"device '{name}' is not known; use auto, cpu, cuda or cuda:N.")
     present = torch.cuda.device_count()
     if int(match[1] or 0) >= present:
-        raise DeviceError(f"device '{name}' was asked for, but this machine has {present} CUDA devices; use --device cpu.")
+        raise DeviceError(
+            f"device '{name}' was asked for, but this machine has {present} CUDA devices; use --device cpu."
+        )
     return name
 
 
-def resolve_jobs(text: str, device: str, threads: int) -> int:
-    """Number of worker processes; `auto` fills the cores of a CPU, and is one a GPU. Raises UsageError."""
+def resolve_jobs(text: str, device: str, threads: int, memory_mib: float | None = None) -> int:
+    """Number of worker processes. Raises UsageError.
+
+    `auto` fills the cores with processes of `threads` threads and stops before memory is full: `memory_mib` is what
+    one process takes (None: a usual amount). On a GPU its memory counts, and no more than GPU_PROCESSES share it.
+    """
     if text == "auto":
-        return 1 if device.startswith("cuda") else max(1, len(os.sched_getaffinity(0)) // threads)
+        cores = len(os.sched_getaffinity(0)) // threads
+        if device.startswith("cuda"):
+            room = gpu_free_mib(device) / (GPU_RESERVE * (memory_mib or USUAL_GPU_MIB) + CONTEXT_MIB)
+            return max(1, min(cores, GPU_PROCESSES, int(room)))
+        return max(1, min(cores, int(available_mib() * FILL / (memory_mib or USUAL_MIB))))
     try:
         jobs = int(text)
     except ValueError:
@@ -36,3 +55,36 @@ def resolve_jobs(text: str, device: str, threads: int) -> int:
     if jobs < 0:
         raise UsageError(f"--jobs '{text}' is neither a number of processes nor auto.")
     return jobs
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment of a process that may use so many cores, whichever library asks."""
+    return os.environ | {name: str(threads) for name in THREAD_VARIABLES}
+
+
+def available_mib() -> float:
+    """MiB of memory that new processes can take: of the machine, or less where a control group sets a limit."""
+    free = [_meminfo()]
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = (group / "memory.max").read_text().strip()
+        if limit.isdecimal():
+            free.append((int(limit) - int((group / "memory.current").read_text())) / 2**20)
+    except (OSError, ValueError):  # no control group of the second version
+        pass
+    return max(min(free), 0.0)
+
+
+def _meminfo() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / 2**20
+
+
+def gpu_free_mib(device: str) -> float:
+    """MiB free on a CUDA device."""
+    import torch
+
+    return float(torch.cuda.mem_get_info(torch.device(device))[0]) / 2**20

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from bench.config import Task, canonical_json
+from bench.engine.device import environment
 from bench.engine.executors import OnEvent
 from bench.engine.failure import mark_failed
 from bench.engine.settings import Settings
@@ -78,7 +79,7 @@ class _Worker:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "bench.engine.executors.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                text=True,
+                text=True, env=environment(self.settings.threads),
             )  # fmt: skip
             self._send(json.dumps(self.settings.to_plain()))
         self._send(canonical_json({"spec": task.spec, "want": task.want}))

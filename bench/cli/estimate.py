@@ -1,0 +1,24 @@
+"""`bench estimate`: what a grid would cost here, before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.run import axes_options, price
+
+
+@click.command("estimate")
+@axes_options
+def command(preset: str | None, data_root: Path | None, results: Path, device: str, aa_engine: str | None,
+            **axes: Any) -> int:  # fmt: skip
+    """Print the cells of a grid, what is done, and time, memory and disk of the rest (`bench run --dry-run`).
+
+    Times need one measurement of this machine: `bench doctor --calibrate --models NAMES`.
+    """
+    from bench.cli._dry import show
+
+    show(*price(preset, data_root, results, device, aa_engine, axes))
+    return 0
