@@ -41,10 +41,10 @@ def project() -> Path:
 
 def _global_states() -> dict[str, Any]:
     """The state of every global generator that exists by now, in a form that compares."""
-    states: dict[str, Any] = {"random": random.getstate(), "numpy": repr(np.random.get_state()[2:])}
-    states["numpy"] += str(hash(np.random.get_state()[1].tobytes()))  # type: ignore[union-attr, index]
+    _, key, *rest = np.random.get_state()
+    states: dict[str, Any] = {"random": random.getstate(), "numpy": (key.tobytes(), *rest)}
     if "torch" in sys.modules:
-        states["torch"] = hash(sys.modules["torch"].get_rng_state().numpy().tobytes())
+        states["torch"] = sys.modules["torch"].get_rng_state().numpy().tobytes()
     return states
 
 
