@@ -60,7 +60,7 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
 @click.pass_context
-def command(ctx: click.Context, preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
+def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
             threads: int, dry_run: bool, yes: bool, aa_engine: str | None, **axes: Any) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 

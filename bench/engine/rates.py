@@ -6,6 +6,7 @@ One `Rate` a model, image shape and precision, in one JSON file a user and machi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -97,10 +98,11 @@ def read_calibration(device: str) -> dict[str, Rate]:
     kind = device.partition(":")[0]
     if kind == "auto":
         kind = "cuda" if "cuda" in stored else "cpu"
-    try:
-        return {name: Rate.from_plain(rate) for name, rate in stored.get(kind, {}).items()}
-    except (TypeError, KeyError, AttributeError):
-        return {}
+    found = {}
+    for name, rate in stored.get(kind, {}).items():
+        with contextlib.suppress(TypeError, KeyError):  # a rate that cannot be understood is no measurement
+            found[name] = Rate.from_plain(rate)
+    return found
 
 
 def write_calibration(device: str, rates: Mapping[str, Rate]) -> Path:
