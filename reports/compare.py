@@ -108,8 +108,3 @@ def _cells(
     spans = [None if i is None else (100 * i.low, 100 * i.high) for i in (result.images, result.seeds)]
     mark = SIGN.get(line.verdict)
     return [*made, Cell(value=100 * result.difference, sampling=spans[0], seeds=spans[1], marks=(mark,) if mark else ())]
-
-
-def sources(root_a: Path, root_b: Path) -> tuple[Source, Source]:
-    """Both stores. Raises StoreError when one does not exist."""
-    return Source(root_a), Source(root_b)

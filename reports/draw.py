@@ -47,7 +47,11 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **optio
         yield made, np.asarray(made.subplots(rows, columns, squeeze=False, **options))
 
 
-def files(made: Any, key: str) -> dict[str, bytes]:
+#: what would make the bytes differ from run to run
+DATELESS = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def files(made: Any, key: str, suffixes: Sequence[str]) -> dict[str, bytes]:
     """The figure as SVG and PDF: no date, ids salted by the figure's key, so the same data give the same bytes."""
     import matplotlib
 
@@ -55,9 +59,9 @@ def files(made: Any, key: str) -> dict[str, bytes]:
     made.draw_without_rendering()
     made.set_layout_engine("none")  # laid out once, not again for each format
     with matplotlib.rc_context({"svg.hashsalt": key}):
-        for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+        for suffix in suffixes:
             buffer = io.BytesIO()
-            made.savefig(buffer, format=suffix, metadata=metadata)
+            made.savefig(buffer, format=suffix, metadata=DATELESS[suffix])
             out[suffix] = buffer.getvalue()
     return out
 

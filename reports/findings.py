@@ -65,7 +65,9 @@ def _beats(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iter
 def _paired(root: Path, a: str, b: str, *attacks: str) -> Iterator[str]:
     """A table of pooled paired differences, or the command that makes it possible."""
     try:
-        found = [line for line in compare_methods(root, a, b, attacks=attacks) if line.seed is None or len(line.seeds) == 1]
+        found = [
+            line for line in compare_methods(root, a, b, attacks=attacks) if line.seed is None or len(line.seeds) == 1
+        ]
     except BenchError:
         yield f"{a} against {b} under {', '.join(attacks)}: not measured yet (`bench run --methods {a},{b}`)."
         return
@@ -182,7 +184,7 @@ def _stages(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
 
 
 def _recipes(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
-    """paper against official."""
+    """Paper against official."""
     own = lines[lines["variant"].eq("") & lines["attack"].isin(["clean", "pgd-20", "aa"])]
     mean = own.pivot_table(index=["dataset", "ir", "method", "attack"], columns="recipe", values="balanced")
     if not {"paper", "official"} <= set(mean.columns) or mean.dropna().empty:
@@ -205,12 +207,12 @@ def _limits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
     if counts:
         yield "Validity flags raised: " + ", ".join(f"{name} in {n} cells" for name, n in sorted(counts.items())) + "."
     failed = [c for c in cells if c["status"] == "failed"]
-    yield "Failed cells: " + ("none." if not failed else ", ".join(f"{c['id']} ({c['failure']['message']})" for c in failed))
+    yield "Failed cells: " + (", ".join(f"{c['id']} ({c['failure']['message']})" for c in failed) or "none.")
     if lines["reduced"].ne("").all():
         yield (
-            "All cells are reduced: fewer images and epochs than the recipe, and a small network. They show that the chain "
-            "works on real images and what the attacks do to one another; they do not confirm or refute the paper's "
-            "ranking, which needs the full recipe (`bench run --preset paper`)."
+            "All cells are reduced: fewer images and epochs than the recipe, and a small network. They show that the "
+            "chain works on real images and what the attacks do to one another; they do not confirm or refute the "
+            "paper's ranking, which needs the full recipe (`bench run --preset paper`)."
         )
 
 
@@ -236,9 +238,7 @@ def _wide(lines: pd.DataFrame, attacks: tuple[str, ...]) -> pd.DataFrame:
     return wide.dropna().reset_index() if set(attacks) <= set(wide.columns) else pd.DataFrame()
 
 
-def _unmeasured(
-    what: str, lines: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.Series], command: str
-) -> str:
+def _unmeasured(what: str, lines: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.Series], command: str) -> str:
     return "" if bool(chosen(lines).any()) else f"{what}: not measured yet (`{command}`)."
 
 

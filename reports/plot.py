@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from bench.reports import commands, paper
+from bench.reports import commands, draw, paper
 from bench.reports.build import measure
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
 from bench.store import query
+
+#: a figure as bytes by suffix
+Save = Callable[[Any], dict[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -42,23 +46,26 @@ class PaperFigure(OfPaper):
         """(configuration, attack) of every run the figure shows."""
         return []
 
-    def draw(self, source: Source, panel: Panel, key: str) -> Drawing | None:
-        """The figure from what is there, or None when that is nothing."""
+    def draw(self, source: Source, panel: Panel, save: Save) -> Drawing | None:
+        """The figure from what is there, or None when that is nothing. `save` makes the bytes of a figure."""
         raise NotImplementedError("abstract")
 
     # ------------------------------------------------------------------------------------------------ rendering
 
-    def figures(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Figure]:
+    def figures(
+        self, source: Source, dataset: str | None = None, test_split: str | None = None,
+        suffixes: Sequence[str] = ("svg", "pdf"),
+    ) -> list[Figure]:  # fmt: skip
         """The paper's own rendering and one for every other setting that has at least two of its runs."""
         made: list[Figure] = []
         for panel in self.panels(source, dataset, test_split) if self.measured else [None]:
             title = f"Figure {self.number}" + (f".{len(made)}" if made else "")
             if panel is None:
-                drawing = self.draw(source, None, self.name)  # type: ignore[arg-type]
+                drawing = self.draw(source, None, partial(draw.files, key=self.name, suffixes=suffixes))  # type: ignore[arg-type]
                 made.append(Figure(self.name, title, self.caption, drawing.alt if drawing else "",
                                    drawing.files if drawing else {}))  # fmt: skip
             elif panel.is_paper or self._worth(source, panel, dataset):
-                figure = self._one(source, panel, title)
+                figure = self._one(source, panel, title, suffixes)
                 if panel.is_paper or figure.files:
                     made.append(figure)
         return made
@@ -71,9 +78,10 @@ class PaperFigure(OfPaper):
     def _there(self, source: Source, panel: Panel) -> set[Config]:
         return {c for c, attack in self.wants(panel) if self.found(source, panel, c, attack)}
 
-    def _one(self, source: Source, panel: Panel, title: str) -> Figure:
+    def _one(self, source: Source, panel: Panel, title: str, suffixes: Sequence[str]) -> Figure:
         key = self.key(panel)
-        drawing = self.draw(source, panel, key) if self._there(source, panel) else None
+        save = partial(draw.files, key=key, suffixes=suffixes)
+        drawing = self.draw(source, panel, save) if self._there(source, panel) else None
         absent = [(c, a) for c, a in self.wants(panel) if not self.found(source, panel, c, a)]
         lacks = [f"{_name(c)} ({a})" for c, a in absent]
         if drawing is not None:

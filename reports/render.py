@@ -153,6 +153,9 @@ FORMATS: dict[str, Callable[[Report, Path], list[Path]]] = {
     "html": html, "latex": latex, "markdown": markdown, "csv": csv_,
 }  # fmt: skip
 
+#: format -> the kind of figure files it shows
+FIGURES = {"html": "svg", "markdown": "svg", "latex": "pdf"}
+
 
 def write(report: Report, folder: Path, formats: list[str]) -> list[Path]:
     """Write a report in these formats, figures as SVG and PDF with them; returns the main file of each format."""

@@ -8,8 +8,6 @@ from pathlib import Path
 from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
 from bench.errors import UsageError
-from bench.reports.compare import sources
-from bench.reports.compare import tables as comparison
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
 from bench.reports.source import Source
@@ -18,11 +16,12 @@ from bench.reports.text import INTERVALS
 
 def make(
     root: Path, *, interval: str = "both", tables: Sequence[str] | None = None, figures: Sequence[str] | None = None,
-    dataset: str | None = None, test_split: str | None = None,
+    dataset: str | None = None, test_split: str | None = None, suffixes: Sequence[str] = ("svg", "pdf"),
 ) -> Report:  # fmt: skip
     """The report of a results folder (or of one per_class.csv).
 
-    `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. Raises
+    `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`: kinds
+    of files that figures are drawn as. Raises
     StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice.
     """
     _check(interval)
@@ -32,7 +31,7 @@ def make(
         made += registries.registry("tables").get(name)().tables(source, dataset, test_split)
     drawn: list[Figure] = []
     for name in names("figures") if figures is None else figures:
-        drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split)
+        drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
     return Report(
         title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=tuple(made),
         figures=tuple(drawn), cells=tuple(cell_pages(source)), problems=tuple(source.problems),
@@ -50,8 +49,10 @@ def compare(
     root_a: Path, root_b: Path, *, interval: str = "both", dataset: str | None = None, test_split: str | None = None
 ) -> Report:  # fmt: skip
     """Two results folders side by side. Raises StoreError when they share no evaluation, UsageError as `make`."""
+    from bench.reports.compare import tables as comparison  # it needs the paired tests, which no other report does
+
     _check(interval)
-    a, b = sources(root_a, root_b)
+    a, b = Source(root_a), Source(root_b)
     pages = {page.id: page for source in (b, a) for page in cell_pages(source)}
     return Report(
         title="Two results folders side by side", origin=f"A: {root_a}, B: {root_b}", interval=interval,

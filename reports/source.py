@@ -87,10 +87,10 @@ class Source:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.rows = query.rows(root)
-        self.is_folder = root.is_dir()
-        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in query.cells(root)} if self.is_folder else {}
-        self.problems: list[str] = query.damaged(root) if self.is_folder else []
+        self.is_folder = not root.is_file()
+        loaded = query.load(root) if self.is_folder else query.Loaded(query.read_rows(root), [], [])
+        self.rows, self.problems = loaded.rows, loaded.problems
+        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in loaded.cells}
         self.measured: dict[Any, Any] = {}
         self.curves: dict[Any, list[pd.DataFrame]] = {}
         self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}

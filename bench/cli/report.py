@@ -31,7 +31,8 @@ def command(
 ) -> None:  # fmt: skip
     """Render the tables and figures of a results folder beside the paper's numbers.
 
-    Works from whatever is there: what is missing is shown as missing, with the command that measures it.
+    Works from whatever is there: what is missing is shown as missing, with the command that measures it. Figures are
+    drawn as SVG for html and markdown, as PDF for latex.
     """
     from bench.reports import render
     from bench.reports.report import compare as side_by_side
@@ -44,7 +45,8 @@ def command(
         report = side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
     else:
         report = make(results, interval=interval, tables=_numbered(tables, "tables"),
-                      figures=_numbered(figures, "figures"), dataset=dataset, test_split=test_split)  # fmt: skip
+                      figures=_numbered(figures, "figures"), dataset=dataset, test_split=test_split,
+                      suffixes=sorted({render.FIGURES[f] for f in chosen if f in render.FIGURES}))  # fmt: skip
     for path in render.write(report, output, chosen):
         click.echo(path)
 

@@ -1,16 +1,18 @@
 """From a results folder to data frames. Reads only; imports no torch.
 
-    rows(root)    one line an attack, test split and class, columns of `schema.PER_CLASS`
-    cells(root)   the cell.json of every folder
-    damaged(root) what could not be read, one sentence each
-    curves(folder), samples(folder)   one cell's epochs and per-image bits
+rows(root)    one line an attack, test split and class, columns of `schema.PER_CLASS`
+cells(root)   the cell.json of every folder
+damaged(root) what could not be read, one sentence each
+load(root)    all three at once, each file read once
+curves(folder), samples(folder)   one cell's epochs and per-image bits
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,14 +34,7 @@ def cells(root: Path) -> list[dict[str, Any]]:
 
 def damaged(root: Path) -> list[str]:
     """One sentence for each file of the store that cannot be read."""
-    problems = [problem for _, _, problem in _read(root) if problem]
-    for folder in folders(root):
-        if (folder / ROWS).exists():
-            try:
-                read_rows(folder / ROWS)
-            except StoreError as error:
-                problems.append(str(error))
-    return problems
+    return load(root).problems
 
 
 def _read(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None, str]]:
@@ -52,11 +47,52 @@ def _read(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None, str]]:
             yield folder, None, str(error)
 
 
+class Loaded(NamedTuple):
+    """A whole store in one pass: what `rows`, `cells` and `damaged` give."""
+
+    rows: pd.DataFrame
+    cells: list[dict[str, Any]]
+    problems: list[str]
+
+
+def load(root: Path) -> Loaded:
+    """Everything of a results folder, each file read once. Raises StoreError as `rows`."""
+    found = list(_read(root))
+    paths = [f / ROWS for f, _, problem in found if not problem and (f / ROWS).exists()]
+    frame, problems = _read_many(paths)
+    unreadable = [problem for _, _, problem in found if problem]
+    return Loaded(frame, [c for _, c, problem in found if c is not None and not problem], unreadable + problems)
+
+
+def _read_many(paths: list[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """(all rows, one sentence a file that cannot be read): parsed at once, one by one only when that fails."""
+    header = ",".join(PER_CLASS) + "\n"
+    try:
+        texts = [path.read_text(encoding="utf-8") for path in paths]
+        if texts and all(t.startswith(header) and t.endswith("\n") for t in texts):
+            return _parse(io.StringIO(header + "".join(t[len(header) :] for t in texts))), []
+    except (OSError, ValueError):
+        pass  # the file by file reading below names the one
+    frames, problems = [], []
+    for path in paths:
+        try:
+            frames.append(read_rows(path))
+        except StoreError as error:
+            problems.append(str(error))
+    if not frames:
+        return pd.DataFrame({k: pd.Series(dtype=v) for k, v in PER_CLASS.items()}), problems
+    return pd.concat(frames, ignore_index=True), problems
+
+
+def _parse(where: Path | io.StringIO) -> pd.DataFrame:
+    return pd.read_csv(where, dtype={k: v for k, v in PER_CLASS.items()}, keep_default_na=False,
+                       na_values={k: [""] for k, v in PER_CLASS.items() if v != "string"})  # fmt: skip
+
+
 def read_rows(path: Path) -> pd.DataFrame:
     """One per_class.csv. Raises StoreError when a column is missing or a value has the wrong type."""
     try:
-        frame = pd.read_csv(path, dtype={k: v for k, v in PER_CLASS.items()}, keep_default_na=False,
-                            na_values={k: [""] for k, v in PER_CLASS.items() if v != "string"})
+        frame = _parse(path)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error
     missing = [c for c in PER_CLASS if c not in frame.columns]
@@ -71,18 +107,7 @@ def rows(root: Path) -> pd.DataFrame:
     Unreadable files are left out here and named by `damaged`. Raises StoreError when `root` does not exist or
     holds cells of a newer schema.
     """
-    if root.is_file():
-        return read_rows(root)
-    frames = []
-    for folder, _, problem in _read(root):
-        if not problem and (folder / ROWS).exists():
-            try:
-                frames.append(read_rows(folder / ROWS))
-            except StoreError:
-                continue
-    if not frames:
-        return pd.DataFrame({k: pd.Series(dtype=v) for k, v in PER_CLASS.items()})
-    return pd.concat(frames, ignore_index=True)
+    return read_rows(root) if root.is_file() else load(root).rows
 
 
 def find(root: Path, prefix: str) -> Path:

@@ -32,7 +32,7 @@ class Fig1(plot.PaperFigure):
         methods = (*self.methods, *panel.extra_methods)
         return [(Config(panel.ir, panel.models[0], m), a) for m in methods for a in ("clean", "pgd-20")]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Two panels by class above two scatters."""
         shown = [m for m in (*self.methods, *panel.extra_methods) if self._both(source, panel, m)]
         with draw.figure(7.2, 5.6, 2, 2) as (made, axes):
@@ -53,7 +53,7 @@ class Fig1(plot.PaperFigure):
             handles, labels = axes[1][0].get_legend_handles_labels()
             if handles:
                 made.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 6), columnspacing=1.2)
-            return plot.Drawing(draw.files(made, key), self._alt(source, panel, shown))
+            return plot.Drawing(save(made), self._alt(source, panel, shown))
 
     def _both(self, source: Source, panel: Panel, method: str) -> bool:
         config = Config(panel.ir, panel.models[0], method)

@@ -21,7 +21,7 @@ class Fig2(Curves):
     )
     methods = ("at-bsl", "taet")
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Four panels."""
         import matplotlib
 
@@ -53,4 +53,4 @@ class Fig2(Curves):
             handles, labels = draw.first_legend(axes)
             step = max(1, len(handles) // 12)
             made.legend(handles[::step], labels[::step], loc="outside lower center", ncols=6)
-            return plot.Drawing(draw.files(made, key), "Balanced accuracy in per cent: " + ", ".join(said) + ".")
+            return plot.Drawing(save(made), "Balanced accuracy in per cent: " + ", ".join(said) + ".")

@@ -33,7 +33,7 @@ class Fig3(plot.PaperFigure):
             return []
         return [(Config(panel.ir, panel.models[0], m), "clean") for m in self.methods]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """One map a method; the first seed's features."""
         tail = min(5, len(panel.classes) // 2)
         with draw.figure(7.2, 2.5, 1, 4) as (made, axes):
@@ -54,7 +54,7 @@ class Fig3(plot.PaperFigure):
             handles, names = draw.first_legend(axes)
             made.legend(handles, names, loc="outside lower center", ncols=tail, markerscale=2)
             rarest = ", ".join(panel.classes[len(panel.classes) - tail :])
-            return plot.Drawing(draw.files(made, key), f"Two-dimensional maps of features, one a method, classes {rarest}.")
+            return plot.Drawing(save(made), f"Two-dimensional maps of features, one a method, classes {rarest}.")
 
 
 def _rarest(source: Source, cell: str, tail: int) -> list[int]:

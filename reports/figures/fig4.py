@@ -43,7 +43,7 @@ class Fig4(plot.PaperFigure):
     caption = "The two stages of TAET, one optimiser and one schedule throughout; drawn from the paper's equations"
     measured = False
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Boxes and arrows."""
         with draw.figure(7.4, 4.1) as (made, axes):
             axis = axes[0][0]
@@ -68,7 +68,7 @@ class Fig4(plot.PaperFigure):
             _arrow(axis, _side("sum", "right"), (6.55, 0.85), head=False)
             _arrow(axis, (6.55, 0.85), _side("net2", "bottom"))
             axis.text(6.62, 1.25, "update", fontsize=7)
-            return plot.Drawing(draw.files(made, key), (
+            return plot.Drawing(save(made), (
                 "Diagram. Stage 1, 40 epochs: clean batch, network, cross-entropy. Its weights start stage 2, 60 epochs: clean "
                 "batch, PGD with 10 steps, adversarial batch, network, mean loss of each class, the terms BCL, HDL and RCEL, "
                 "their weighted sum, which updates the network."))  # fmt: skip

@@ -26,7 +26,7 @@ class Fig5(plot.PaperFigure):
         """AT-BSL and TAET; the paper does not say which methods it shows, so more are welcome."""
         return [(Config(panel.ir, panel.models[0], m), a) for m in self.methods for a in ("clean", "pgd-20")]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Two panels of grouped bars."""
         methods = [*self.methods, *panel.extra_methods][:4]
         said = []
@@ -47,4 +47,4 @@ class Fig5(plot.PaperFigure):
                              linewidth=0.4, label=plot.label(config))  # fmt: skip
                     said.append(f"{plot.label(config)} {attack} {np.nanmean(recall):.1f}")
             made.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-            return plot.Drawing(draw.files(made, key), "Balanced accuracy in per cent: " + ", ".join(said) + ".")
+            return plot.Drawing(save(made), "Balanced accuracy in per cent: " + ", ".join(said) + ".")

@@ -37,7 +37,7 @@ class Fig6(plot.PaperFigure):
         parts = [subset(panel, s) for s in SUBSETS]
         return [(c, "clean") for c in dict.fromkeys(runs + parts)] + [(c, a) for c in parts for a in ATTACKS[1:]]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Three panels: memory, seconds, subsets."""
         cost = {m: c for m in (*self.methods, *panel.extra_methods) if (c := self._cost(source, panel, m)) is not None}
         lacks = [f"epoch log of {method_label(m)}" for m in self.methods if m not in cost]
@@ -56,7 +56,7 @@ class Fig6(plot.PaperFigure):
                 axis.remove()
             self._subsets(made.add_subplot(axes[1][0].get_gridspec()[1, :]), source, panel)
             alt = "Seconds an epoch and peak MiB: " + ", ".join(f"{method_label(m)} {c[1]:.3g} / {c[0]:.4g}" for m, c in cost.items())
-            return plot.Drawing(draw.files(made, key), alt + ".", lacks)
+            return plot.Drawing(save(made), alt + ".", lacks)
 
     def _cost(self, source: Source, panel: Panel, method: str) -> tuple[float, float] | None:
         """(peak MiB, median seconds) of the adversarial epochs of a method's runs."""

@@ -30,7 +30,7 @@ class Fig7(plot.PaperFigure):
         """The sweep."""
         return [(self.config(panel, e), a) for e in EPOCHS for a in ATTACKS]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """One line an attack."""
         said = []
         with draw.figure(5.2, 3.1) as (made, axes):
@@ -44,4 +44,4 @@ class Fig7(plot.PaperFigure):
             axis.set_xticks(EPOCHS)
             draw.percent_axis(axis, "balanced, %")
             axis.legend(ncols=3, loc="upper right")
-            return plot.Drawing(draw.files(made, key), "Balanced per cent by epochs: " + "; ".join(said) + ".")
+            return plot.Drawing(save(made), "Balanced per cent by epochs: " + "; ".join(said) + ".")

@@ -21,7 +21,7 @@ class Fig8(Curves):
     )
     methods = ("taet", "harl")
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Two panels."""
         said = []
         with draw.figure(7.2, 3.0, 1, 2) as (made, axes):
@@ -44,4 +44,4 @@ class Fig8(Curves):
                 axis.set_ylim(0)
                 axis.xaxis.get_major_locator().set_params(integer=True)
             made.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-            return plot.Drawing(draw.files(made, key), "Balanced per cent after the last epoch: " + ", ".join(said) + ".")
+            return plot.Drawing(save(made), "Balanced per cent after the last epoch: " + ", ".join(said) + ".")

@@ -35,7 +35,7 @@ class Fig9(plot.PaperFigure):
         """The runs of Table 9, with their log."""
         return [(self.config(panel, k), "clean") for k in STEPS]
 
-    def draw(self, source: Source, panel: Panel, key: str) -> plot.Drawing | None:
+    def draw(self, source: Source, panel: Panel, save: plot.Save) -> plot.Drawing | None:
         """Two panels."""
         ours = {k: s for k in STEPS if (s := self._seconds(source, panel, k)) is not None}
         with draw.figure(7.2, 2.9, 1, 2) as (made, axes):
@@ -50,7 +50,7 @@ class Fig9(plot.PaperFigure):
                 axis.set_ylabel("relative to 10 steps" if relative else "seconds an epoch")
                 axis.set_ylim(0)
                 axis.legend(loc="upper left")
-            return plot.Drawing(draw.files(made, key), "Measured seconds an adversarial epoch: "
+            return plot.Drawing(save(made), "Measured seconds an adversarial epoch: "
                                 + ", ".join(f"{k} steps {s:.3g}" for k, s in ours.items()) + ".")  # fmt: skip
 
     def _seconds(self, source: Source, panel: Panel, steps: int) -> float | None:
