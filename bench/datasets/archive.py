@@ -46,7 +46,6 @@ class Archive(Dataset):
             image=(channels, height, width),
             train_max=int(sizes.min()),
             test_max=int(np.bincount(test, minlength=len(sizes)).min()),
-            native_ir=float(sizes.max() / max(1, sizes.min())),
             default_model="small-cnn" if max(height, width) < 16 else "resnet18",
         )
 

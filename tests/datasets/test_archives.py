@@ -34,6 +34,7 @@ def test_archive_by_path_and_by_name(tmp_path, save):
             assert np.array_equal(getattr(read, key), content[key])
         facts = found.facts()
         assert (facts.classes, facts.image, facts.train_max, facts.test_max) == (3, (3, 8, 8), 10, 5)
+        assert facts.native_ir is None  # the law may be applied, or not: it is the user's choice
 
 
 def test_images_stored_plainly_are_mapped_not_read(tmp_path):
