@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,8 +35,15 @@ TEST_SPLITS = ("long-tailed", "balanced")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
 
 
-def setting(default: Any, *, low: float | None = None, high: float | None = None, above: float | None = None,
-            choices: tuple[Any, ...] | None = None, help: str = "") -> Any:  # noqa: A002 - reads as in click
+def setting(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    help: str = "",
+) -> Any:
     """A dataclass field with a range: `low` <= value <= `high`, value > `above`, or one of `choices`."""
     meta = {"low": low, "high": high, "above": above, "choices": choices, "help": help}
     return field(default=default, metadata=meta)
@@ -43,7 +51,7 @@ def setting(default: Any, *, low: float | None = None, high: float | None = None
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings. Defaults are the paper's (TAET, Appendix A.1) for every method; `recipe=official` changes them.
+    """Training settings. Defaults are the paper's (TAET, A.1) for every method; `recipe=official` changes them.
 
     `eps`, `step` are the training attack's radius and step on the [0,1] scale at the reference radius 8/255.
     Milestones count 0-based epochs of a run of `full_epochs`; a shorter run (`epochs`) meets them in proportion.
@@ -198,8 +206,11 @@ def cell_from_plain(plain: Mapping[str, Any]) -> CellSpec:
     body = dict(plain)
     recipe = {k: _tupled(v) for k, v in body.pop("recipe").items()}
     body["hparams"] = tuple((k, _tupled(v)) for k, v in body["hparams"])
-    return make(CellSpec, body | {"recipe": make(Recipe, recipe, "recipe"),
-                                  "threat": make(ThreatModel, body["threat"], "threat model")}, "cell")
+    return make(
+        CellSpec,
+        body | {"recipe": make(Recipe, recipe, "recipe"), "threat": make(ThreatModel, body["threat"], "threat model")},
+        "cell",
+    )
 
 
 def request_from_plain(plain: Mapping[str, Any]) -> Request:
@@ -245,8 +256,7 @@ def check_setting(spec: dataclasses.Field[Any], value: Any, what: str) -> Any:
     limits = spec.metadata
     if limits.get("choices") and value not in limits["choices"]:
         raise UsageError(f"{where} is not one of {', '.join(map(str, limits['choices']))}.")
-    for bound, wrong, sign in (("low", lambda v, b: v < b, ">="), ("high", lambda v, b: v > b, "<="),
-                               ("above", lambda v, b: v <= b, ">")):
+    for bound, wrong, sign in (("low", operator.lt, ">="), ("high", operator.gt, "<="), ("above", operator.le, ">")):
         limit = limits.get(bound)
         if limit is not None and isinstance(value, (int, float)) and wrong(value, limit):
             raise UsageError(f"{where} is out of range; it must be {sign} {limit:g}.")

@@ -1,12 +1,12 @@
 """Everything a user can mend is a `BenchError`: one clear sentence, an exit code, no traceback.
 
-    BenchError           exit 1   something failed that the message says how to mend
-    +- UsageError        exit 2   the command line or a call was wrong: value, what was expected, the mend
-    +- DataError         exit 1   a data set is missing, damaged or of the wrong shape
-    +- StoreError        exit 1   a results folder cannot be read, written or understood
-    +- DeviceError       exit 1   a device was asked for and is absent
-    +- ModelError        exit 1   a network cannot be built, loaded or attacked
-    +- TrainingError     exit 1   a loss became NaN or infinite; carries where
+BenchError           exit 1   something failed that the message says how to mend
++- UsageError        exit 2   the command line or a call was wrong: value, what was expected, the mend
++- DataError         exit 1   a data set is missing, damaged or of the wrong shape
++- StoreError        exit 1   a results folder cannot be read, written or understood
++- DeviceError       exit 1   a device was asked for and is absent
++- ModelError        exit 1   a network cannot be built, loaded or attacked
++- TrainingError     exit 1   a loss became NaN or infinite; carries where
 """
 
 from __future__ import annotations

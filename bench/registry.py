@@ -60,7 +60,7 @@ class Registry:
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """name -> origin of every plug-in, sorted by name. Raises BenchError when two share a name."""
+        """Name -> origin of every plug-in, sorted by name. Raises BenchError when two share a name."""
         if self._origins is None:
             found: dict[str, Origin] = {}
             for name, origin in [*self._scan(), *self._entry_points()]:

@@ -75,9 +75,7 @@ class StreamNoise:
         """Standard normal draws of the given shape."""
         import torch
 
-        return torch.randn(
-            tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype
-        )
+        return torch.randn(tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype)
 
     def rand(self, shape: Sequence[int]) -> torch.Tensor:
         """Uniform draws in [0, 1)."""

@@ -8,7 +8,16 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("robust-longtail-bench", "torch", "torchvision", "pyautoattack", "numpy", "pandas", "scikit-learn", "medmnist")
+PACKAGES = (
+    "robust-longtail-bench",
+    "torch",
+    "torchvision",
+    "pyautoattack",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "medmnist",
+)
 
 
 @cache

@@ -7,6 +7,7 @@ in percent, differences in percent points; intervals are at 95 % and say what th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,25 @@ from bench.store import query
 OURS, RIVAL = "taet", "at-bsl"
 
 
+@dataclass(frozen=True)
+class Store:
+    """What an answer may look at: the folder, its cells, and one line an evaluation with its metrics."""
+
+    root: Path
+    cells: list[dict[str, Any]]
+    lines: Any
+
+
 def findings(root: Path) -> str:
     """The page for a results folder, as Markdown. Raises StoreError when the folder cannot be read."""
-    cells, lines = query.cells(root), summarise(query.rows(root))
-    parts = ["# Findings", _preface(cells, lines)]
+    store = Store(root, query.cells(root), summarise(query.rows(root)))
+    parts = ["# Findings", _preface(store.cells, store.lines)]
     for title, answer in QUESTIONS:
-        parts += [f"## {title}", *answer(root, cells, lines)]
+        parts += [f"## {title}", *answer(store)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _preface(cells: list[dict[str, Any]], lines: pd.DataFrame) -> str:
+def _preface(cells: list[dict[str, Any]], lines: Any) -> str:
     done = [c for c in cells if c["status"] == "done"]
     text = [
         "This page is written by `bench findings` from the stored counts; no number in it is typed.",
@@ -54,12 +64,14 @@ def _reduced(text: str) -> str:
     return f"reduced ({text})" if text else "full recipe"
 
 
-def _beats(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
-    yield from _paired(root, OURS, RIVAL, "aa")
-    yield _unmeasured(
-        f"{OURS} against {RIVAL} under AutoAttack with the full recipe on CIFAR-10-LT at IR 10, 20, 50, 100",
-        lines, lambda own: own["source"].eq("cifar10") & own["reduced"].eq("") & own["attack"].eq("aa"), "bench run --preset table5",
-    )  # fmt: skip
+def _beats(store: Store) -> Iterator[str]:
+    yield from _paired(store.root, OURS, RIVAL, "aa")
+    lines = store.lines
+    if not (lines["source"].eq("cifar10") & lines["reduced"].eq("") & lines["attack"].eq("aa")).any():
+        yield (
+            f"{OURS} against {RIVAL} under AutoAttack with the full recipe on CIFAR-10-LT at IR 10, 20, 50, 100: "
+            "not measured yet (`bench run --preset table5`)."
+        )
 
 
 def _paired(root: Path, a: str, b: str, *attacks: str) -> Iterator[str]:
@@ -101,13 +113,14 @@ def _difference(line: Line) -> list[str]:
     ]  # fmt: skip
 
 
-def _columns(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
+def _columns(store: Store) -> Iterator[str]:
     """cw-l2 beside cw-linf and aa, with the logit margin."""
-    wide = _wide(lines, ("clean", "cw-l2", "cw-linf", "aa"))
+    wide = _wide(store.lines, ("clean", "cw-l2", "cw-linf", "aa"))
     if wide.empty:
         yield "Not measured yet (`bench run --preset table1`)."
         return
-    margins = {c["id"]: c.get("probes", {}).get("long-tailed", {}).get("margin", np.nan) for c in cells}
+    probes = {c["id"]: c.get("probes", {}).get("long-tailed", {}) for c in store.cells}
+    margins = {cell: found.get("margin", np.nan) for cell, found in probes.items()}
     wide = wide.assign(margin=[margins.get(cell, np.nan) for cell in wide["cell"]])
     mean = wide.groupby(["dataset", "ir", "label"], sort=False)[["clean", "cw-l2", "cw-linf", "aa", "margin"]].mean()
     yield "Balanced accuracy, mean over seeds, and the median distance between the two largest logits of clean images."
@@ -126,7 +139,7 @@ def _columns(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> It
             f"correlation of cw-l2 with the logit margin is {rank.statistic:+.2f} (p = {rank.pvalue:.2g}), with aa "
             f"{same.statistic:+.2f} (p = {same.pvalue:.2g}), over {len(attacked)} cells."
         )
-    both = _wide(lines, ("aa", "aa-10"))
+    both = _wide(store.lines, ("aa", "aa-10"))
     if both.empty:
         yield "aa-10 against aa: not measured yet (`bench run --preset table1 --attacks aa,aa-10`)."
     else:
@@ -137,11 +150,11 @@ def _columns(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> It
         )
 
 
-def _splits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
+def _splits(store: Store) -> Iterator[str]:
     """Does the ranking change between the two test splits?"""
     answered = False
     for attack in ("clean", "pgd-20", "aa"):
-        own = lines[lines["attack"].eq(attack)].assign(label=_labels)
+        own = store.lines[store.lines["attack"].eq(attack)].assign(label=_labels)
         mean = own.pivot_table(index=["dataset", "ir", "label"], columns="test_split", values="balanced")
         if not {"long-tailed", "balanced"} <= set(mean.columns):
             continue
@@ -154,18 +167,19 @@ def _splits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
             shift = 100 * (group["balanced"] - group["long-tailed"]).mean()
             yield (
                 f"**{dataset}, IR {ir:g}, {attack}**: Kendall's tau between the two rankings is {tau.statistic:+.2f} "
-                f"over {len(group)} methods; balanced accuracy is {shift:+.2f} points on the balanced split on average. "
+                f"over {len(group)} methods; the balanced split gives {shift:+.2f} points. "
                 f"Long-tailed: {order['long-tailed']}. Balanced: {order['balanced']}."
             )
     if not answered:
         yield "Not measured yet (`bench run --preset table1 --test-split long-tailed,balanced`)."
 
 
-def _stages(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
+def _stages(store: Store) -> Iterator[str]:
     """What the cross-entropy epochs give, and at what cost; which part of the loss matters."""
-    yield from _paired(root, OURS, "harl", "clean", "aa")
+    lines = store.lines
+    yield from _paired(store.root, OURS, "harl", "clean", "aa")
     seconds = {
-        name: [c["stages"]["train"]["forward"] + c["stages"]["train"]["backward"] for c in cells
+        name: [c["stages"]["train"]["forward"] + c["stages"]["train"]["backward"] for c in store.cells
                if c["status"] == "done" and c["spec"]["method"] == name and not c["spec"]["variant"]]
         for name in (OURS, "harl")
     }  # fmt: skip
@@ -183,8 +197,9 @@ def _stages(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
         ])  # fmt: skip
 
 
-def _recipes(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
-    """Paper against official."""
+def _recipes(store: Store) -> Iterator[str]:
+    """Recipe `paper` against `official`."""
+    lines = store.lines
     own = lines[lines["variant"].eq("") & lines["attack"].isin(["clean", "pgd-20", "aa"])]
     mean = own.pivot_table(index=["dataset", "ir", "method", "attack"], columns="recipe", values="balanced")
     if not {"paper", "official"} <= set(mean.columns) or mean.dropna().empty:
@@ -197,8 +212,9 @@ def _recipes(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> It
     ])  # fmt: skip
 
 
-def _limits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Iterator[str]:
+def _limits(store: Store) -> Iterator[str]:
     """What cannot be said, and what was flagged."""
+    cells = store.cells
     flagged = [c for c in cells if c.get("flags")]
     counts: dict[str, int] = {}
     for cell in flagged:
@@ -208,7 +224,7 @@ def _limits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
         yield "Validity flags raised: " + ", ".join(f"{name} in {n} cells" for name, n in sorted(counts.items())) + "."
     failed = [c for c in cells if c["status"] == "failed"]
     yield "Failed cells: " + (", ".join(f"{c['id']} ({c['failure']['message']})" for c in failed) or "none.")
-    if lines["reduced"].ne("").all():
+    if store.lines["reduced"].ne("").all():
         yield (
             "All cells are reduced: fewer images and epochs than the recipe, and a small network. They show that the "
             "chain works on real images and what the attacks do to one another; they do not confirm or refute the "
@@ -216,7 +232,7 @@ def _limits(root: Path, cells: list[dict[str, Any]], lines: pd.DataFrame) -> Ite
         )
 
 
-QUESTIONS: tuple[tuple[str, Callable[[Path, list[dict[str, Any]], pd.DataFrame], Iterator[str]]], ...] = (
+QUESTIONS: tuple[tuple[str, Callable[[Store], Iterator[str]]], ...] = (
     ("Does TAET beat AT-BSL in balanced robustness under AutoAttack?", _beats),
     ("What do the CW columns measure, and is aa-10 above aa?", _columns),
     ("Does the ranking change between the long-tailed and the balanced test split?", _splits),
@@ -226,20 +242,16 @@ QUESTIONS: tuple[tuple[str, Callable[[Path, list[dict[str, Any]], pd.DataFrame],
 )
 
 
-def _labels(frame: pd.DataFrame) -> pd.Series:
+def _labels(frame: Any) -> Any:
     bracketed = frame["method"].astype(str) + "[" + frame["variant"].astype(str) + "]"
     return frame["method"].astype(str).where(frame["variant"].eq(""), bracketed)
 
 
-def _wide(lines: pd.DataFrame, attacks: tuple[str, ...]) -> pd.DataFrame:
+def _wide(lines: Any, attacks: tuple[str, ...]) -> Any:
     """One line a cell with the balanced accuracy under each attack, cells that lack one left out."""
     own = lines[lines["test_split"].eq("long-tailed") & lines["attack"].isin(attacks)].assign(label=_labels)
     wide = own.pivot_table(index=["cell", "dataset", "ir", "label"], columns="attack", values="balanced", sort=False)
     return wide.dropna().reset_index() if set(attacks) <= set(wide.columns) else pd.DataFrame()
-
-
-def _unmeasured(what: str, lines: pd.DataFrame, chosen: Callable[[pd.DataFrame], pd.Series], command: str) -> str:
-    return "" if bool(chosen(lines).any()) else f"{what}: not measured yet (`{command}`)."
 
 
 def _span(low: float, high: float, *, sign: bool = False) -> str:

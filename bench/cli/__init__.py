@@ -31,7 +31,9 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"bench.cli.{cmd_name.replace('-', '_')}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with a suggestion for a mistyped verb."""
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             raise click.UsageError(f"no command '{args[0]}'. {did_you_mean(args[0], self.list_commands(ctx))}")
@@ -51,8 +53,9 @@ def group(ctx: click.Context, verbose: bool) -> None:
     import logging
 
     ctx.obj = {"verbose": verbose}
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr,
-                        format="%(asctime)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.ERROR, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
+    )
 
 
 def main(args: list[str] | None = None) -> Any:
@@ -64,7 +67,9 @@ def main(args: list[str] | None = None) -> Any:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("bench: interrupted; what was finished is stored, and the same command goes on from there.", err=True)
+        click.echo(
+            "bench: interrupted; what was finished is stored, and the same command goes on from there.", err=True
+        )
         sys.exit(130)
     except BenchError as error:
         if "--verbose" in words:

@@ -68,7 +68,7 @@ class Progress:
     def summary(self, results: Path) -> None:
         """The last lines of a run."""
         click.echo(
-            f"{self.finished - len(self.failed)} cells done, {len(self.failed)} failed, {self.before} were done already, "
+            f"{self.finished - len(self.failed)} cells done, {len(self.failed)} failed, {self.before} done before, "
             f"in {duration(time.monotonic() - self.started)}; results are in {results}. Next: bench report"
             + ("" if str(results) == "results/runs" else f" --results {results}")
         )

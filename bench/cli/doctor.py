@@ -46,7 +46,9 @@ def _checks(results: Path, data_root: Path | None) -> dict[str, Callable[[], str
         "GPU": _gpu,
         "plug-ins": _plugins,
         "results folder": lambda: _folder(results),
-        "data folder": lambda: str(data_root) if data_root else "not given; data sets are looked for in the cache folder",
+        "data folder": lambda: (
+            str(data_root) if data_root else "not given; data sets are looked for in the cache folder"
+        ),
         "AutoAttack": _autoattack,
         "known answer": _known_answer,
     }

@@ -14,14 +14,16 @@ from bench.cli._options import device_option
 @click.group("golden", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """The CPU twin of the benchmark: `check` runs it afresh and compares, `update` rewrites it with a diff to review."""
+    """The CPU twin of the benchmark: `check` runs it afresh and compares, `update` rewrites it for review."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 @command.command("check")
 @click.option("--jobs", default="auto", metavar="N|auto")
-@click.option("--results", type=click.Path(path_type=Path), help="Keep the fresh run here. Default: a temporary folder.")
+@click.option(
+    "--results", type=click.Path(path_type=Path), help="Keep the fresh run here. Default: a temporary folder."
+)
 @click.option("--exact", is_flag=True, help="Ask for equal counts (the kind of machine that wrote the golden store).")
 @device_option
 def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:

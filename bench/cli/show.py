@@ -14,7 +14,9 @@ from bench.errors import UsageError
 
 
 @click.command("show")
-@click.argument("words", nargs=-1, required=True, metavar="CELL | method NAME | model NAME | dataset NAME | attack NAME")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="CELL | method NAME | model NAME | dataset NAME | attack NAME"
+)
 @click.option("--json", "as_json", is_flag=True, help="The cell's stored facts as JSON.")
 @results_option
 def command(words: tuple[str, ...], as_json: bool, results: Path) -> None:
@@ -24,7 +26,9 @@ def command(words: tuple[str, ...], as_json: bool, results: Path) -> None:
     elif len(words) == 1:
         _cell(results, words[0], as_json)
     else:
-        raise UsageError(f"'{' '.join(words)}' cannot be shown; write a cell id, or one of {', '.join(KINDS)} and a name.")
+        raise UsageError(
+            f"'{' '.join(words)}' cannot be shown; write a cell id, or one of {', '.join(KINDS)} and a name."
+        )
 
 
 def _cell(results: Path, prefix: str, as_json: bool) -> None:
@@ -47,7 +51,8 @@ def _cell(results: Path, prefix: str, as_json: bool) -> None:
         "method": spec.method + (f"[{spec.variant}]" if spec.variant else ""), "recipe": spec.recipe.name,
         "dataset": spec.dataset, "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
         "model": spec.model, "seed": spec.seed, "reduced": spec.reduced or "no", "precision": spec.precision,
-        "selection": spec.selection, "class order": spec.class_order, "radius": f"{spec.threat.norm} {spec.threat.eps:.6g}",
+        "selection": spec.selection, "class order": spec.class_order,
+        "radius": f"{spec.threat.norm} {spec.threat.eps:.6g}",
         "recipe in full": canonical_json(spec.recipe), "hyper-parameters": canonical_json(dict(spec.hparams)),
     })  # fmt: skip
     data = cell.get("data")
@@ -68,7 +73,9 @@ def _cell(results: Path, prefix: str, as_json: bool) -> None:
         rows = query.read_rows(folder / ROWS)
         table = summarise(rows)
         click.echo("accuracies in percent")
-        click.echo(f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>9}" for m in METRICS) + "  correct/n by class")
+        click.echo(
+            f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>9}" for m in METRICS) + "  correct/n by class"
+        )
         for line in table.itertuples():
             own = rows[(rows.test_split == line.test_split) & (rows.attack == line.attack)]
             counts = " ".join(f"{r.correct}/{r.n}" for r in own.itertuples())

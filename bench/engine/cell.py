@@ -20,8 +20,8 @@ import torch
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, AttackSpec, CellSpec, Task, to_plain
 from bench.engine.augment import to_float
-from bench.engine.chunks import ChunkFolder
 from bench.engine.checkpoint import load_checkpoint
+from bench.engine.chunks import ChunkFolder
 from bench.engine.data import CellData, load_data
 from bench.engine.failure import mark_failed
 from bench.engine.grid import make_method
@@ -212,10 +212,12 @@ class _Run:
                 if key not in keys:
                     continue
                 self._say(key, 0, 1)
-                result = self._suite(data, network, split, [attack], chunks,
-                                     lambda stage, at, of, key=key: self._say(key, at, of))  # fmt: skip
+                result = self._suite(data, network, split, [attack], chunks, self._reporter(key))
                 self._store(data, split, attack.label, result)
             chunks.clear()
+
+    def _reporter(self, key: str) -> Callable[[str, int, int], None]:
+        return lambda _, at, of: self._say(key, at, of)
 
     def _store(self, data: CellData, split: str, label: str, result: SuiteResult) -> None:
         """Merge one attack's bits into per_sample.npz, its facts into cell.json, and derive the rows again."""
@@ -228,7 +230,8 @@ class _Run:
         atomic_write(self.folder.path / SAMPLES, buffer.getvalue())
         key = f"{split}/{label}"
         stage = {"seconds": round(attack.total("seconds"), 3), "peak_memory_mib": peak_memory(self.device),
-                 "forward": attack.total("forwards"), "backward": attack.total("backwards"), "images": len(index)}  # fmt: skip
+                 "forward": attack.total("forwards"), "backward": attack.total("backwards"),
+                 "images": len(index)}  # fmt: skip
         cell = self.cell | {
             "evaluations": self.cell["evaluations"] | {key: _facts(attack)},
             "stages": self.cell["stages"] | {key: stage},
@@ -245,7 +248,7 @@ class _Run:
         network.eval()
         parts: list[tuple[torch.Tensor, torch.Tensor]] = []
         with torch.no_grad():
-            for chunk in index.split(256):
+            for chunk in torch.split(index, 256):
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)
                 parts.append((f.cpu(), network.head(f).cpu()))

@@ -16,8 +16,18 @@ from typing import Any
 from bench import longtail
 from bench.api import Dataset, DatasetFacts, Method
 from bench.config import (
-    PRECISIONS, TEST_SPLITS, AttackSpec, CellSpec, Recipe, Request, Task, ThreatModel, check_setting, make,
-    parse_variant, variant_label,
+    PRECISIONS,
+    TEST_SPLITS,
+    AttackSpec,
+    CellSpec,
+    Recipe,
+    Request,
+    Task,
+    ThreatModel,
+    check_setting,
+    make,
+    parse_variant,
+    variant_label,
 )  # fmt: skip
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
@@ -69,7 +79,15 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
                 if facts.native_ir is not None and ir is not None:
                     skip = f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
                 spec = resolve(
-                    name, settings, dataset=dataset, ir=ir, model=model, seed=seed, recipe=recipe, facts=facts, axes=axes
+                    name,
+                    settings,
+                    dataset=dataset,
+                    ir=ir,
+                    model=model,
+                    seed=seed,
+                    recipe=recipe,
+                    facts=facts,
+                    axes=axes,
                 )
                 tasks.setdefault(spec.id, Task(spec, want, skip))
     if not tasks:
@@ -115,7 +133,9 @@ def parse_ratio(text: str) -> float | None:
     except ValueError:
         ratio = float("nan")
     if not 1 < ratio < float("inf"):
-        raise UsageError(f"imbalance ratio '{text}' is not a number above 1; write for instance --irs 10,50 or natural.")
+        raise UsageError(
+            f"imbalance ratio '{text}' is not a number above 1; write for instance --irs 10,50 or natural."
+        )
     return ratio
 
 
@@ -145,7 +165,8 @@ def settle(
 ) -> tuple[Recipe, tuple[tuple[str, Any], ...], str]:
     """(recipe, hyper-parameters sorted by name, label of what the user changed) of a method.
 
-    `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one. `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
+    `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
+    `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
     """
     if recipe not in ("paper", "official"):
         raise UsageError(f"unknown recipe '{recipe}'. {did_you_mean(recipe, ('paper', 'official'))}")

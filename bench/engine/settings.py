@@ -19,7 +19,11 @@ class Settings:
 
     def to_plain(self) -> dict[str, object]:
         """JSON form, for a worker's first line."""
-        return {**vars(self), "results": str(self.results), "data_root": str(self.data_root) if self.data_root else None}
+        return {
+            **vars(self),
+            "results": str(self.results),
+            "data_root": str(self.data_root) if self.data_root else None,
+        }
 
     @classmethod
     def from_plain(cls, plain: dict[str, object]) -> Settings:

@@ -17,7 +17,9 @@ from bench.errors import UsageError, did_you_mean
 def names() -> list[str]:
     """All presets: quick first, then the paper's tables and figures in order, then the rest."""
     found = [p.name.removesuffix(".toml") for p in files(__name__).iterdir() if p.name.endswith(".toml")]
-    return sorted(found, key=lambda n: (n != "quick", n.rstrip("0123456789"), int("".join(filter(str.isdigit, n)) or 0)))
+    return sorted(
+        found, key=lambda n: (n != "quick", n.rstrip("0123456789"), int("".join(filter(str.isdigit, n)) or 0))
+    )
 
 
 def describe(name: str) -> str:
@@ -42,4 +44,5 @@ def _axes(grid: dict[str, Any]) -> Axes:
     known = {f.name for f in dataclasses.fields(Axes)}
     if wrong := set(grid) - known:
         raise UsageError(f"preset: unknown axis '{min(wrong)}'. {did_you_mean(min(wrong), known)}")
-    return Axes(**{k: tuple(v) if isinstance(v, list) else v for k, v in grid.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in grid.items()}
+    return Axes(**values)

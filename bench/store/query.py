@@ -85,7 +85,7 @@ def _read_many(paths: list[Path]) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _parse(where: Path | io.StringIO) -> pd.DataFrame:
-    return pd.read_csv(where, dtype={k: v for k, v in PER_CLASS.items()}, keep_default_na=False,
+    return pd.read_csv(where, dtype=dict(PER_CLASS), keep_default_na=False,
                        na_values={k: [""] for k, v in PER_CLASS.items() if v != "string"})  # fmt: skip
 
 
