@@ -108,7 +108,8 @@ def _difference(line: Line) -> list[str]:
     over_seeds = "-" if result.seeds is None else _span(result.seeds.low, result.seeds.high, sign=True)
     return [
         line.where["dataset"], f"{line.where['ir']:g}" if line.where["ir"] else "natural", line.test_split, line.attack,
-        str(len(line.seeds)), f"{100 * result.difference:+.2f}", _span(result.images.low, result.images.high, sign=True),
+        str(len(line.seeds)), f"{100 * result.difference:+.2f}",
+        _span(result.images.low, result.images.high, sign=True),
         over_seeds, line.verdict,
     ]  # fmt: skip
 
