@@ -75,7 +75,7 @@ class RoBal(Method):
         "The authors evaluate R with the training head, logits in [-1, 1], and N scaled and adjusted.",
         "The running mean of features that the authors' head records is never used and left out.",
     )
-    cost = "14F+14B (9F+9B at the authors' 5 steps)"
+    cost = "14F+13B (9F+8B at the authors' 5 steps); one backward more with beta_nat > 0"
     official = {
         "epochs": 80, "batch_size": 64, "weight_decay": 2e-4, "milestones": (60, 75), "factors": (0.1, 0.01),
         "compounding": True, "drop_last": True, "eps": 0.031, "step": 0.0078, "steps": 5,

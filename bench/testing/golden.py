@@ -1,17 +1,15 @@
-"""Files of golden cases: read, run, compared, reported. `python -m bench.testing FILE.json` is `main`."""
+"""Files of golden cases: read, run and compared case by case."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from bench.errors import BenchError, UsageError, did_you_mean
 from bench.testing.cases import KINDS, METHODS, UnsupportedError
-from bench.testing.compare import Outcome, difference, pairs, report
+from bench.testing.compare import Outcome, difference, pairs
 
 
 def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float = 1e-5) -> Outcome:
@@ -60,17 +58,3 @@ def run_file(path: Path) -> list[Outcome]:
     body = read(path)
     forms = body.get("tiny_net", {}).get("params", {})
     return [run_case(case, forms, float(body.get("tolerance_relative", 1e-5))) for case in body["cases"]]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the file named on the command line; 0 when every case matches, 1 when not, 2 on a bad call or file."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        click.echo("usage: python -m bench.testing FILE.json", err=True)
-        return 2
-    try:
-        outcomes = run_file(Path(arguments[0]))
-    except UsageError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    click.echo("\n".join(report(outcomes)))
-    return 0 if all(outcome.matches for outcome in outcomes) else 1

@@ -8,11 +8,11 @@ import re
 import sys
 from pathlib import Path
 
-import bench.methods
 import pytest
 import torch
 from torch import nn
 
+import bench.methods
 from bench.api import Context, Method
 from bench.config import Recipe, ThreatModel, make
 from bench.engine.explain import explain_method

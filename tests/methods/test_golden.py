@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.testing.golden import main, read, run_case
+from bench.testing.__main__ import main
+from bench.testing.golden import read, run_case
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"
 BODY = read(FILE)
