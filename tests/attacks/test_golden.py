@@ -13,7 +13,7 @@ from bench.config import AttackSpec, ThreatModel
 from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "losses.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 CASES = [c for c in json.loads(GOLDEN.read_text())["cases"] if c["kind"] == "attack_only"] if GOLDEN.exists() else []
 pytestmark = pytest.mark.skipif(not CASES, reason="golden values are not in this checkout")
 SPECS = {
