@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rich.style  # noqa: F401 - draws a number when it is first imported, which scikit-learn does
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, Recipe, ThreatModel, parse_variant, to_plain
 from bench.seeding import numpy_stream

@@ -1,0 +1,83 @@
+"""`bench report` as a user calls it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli.report import command
+from bench.reports import render
+from bench.reports.report import make
+
+HERE = Path(__file__).parent
+
+
+def call(*words: str) -> Any:
+    return CliRunner().invoke(command, words)
+
+
+def test_formats_and_choice_of_tables(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ran = call("--results", str(HERE / "store"), "--output", str(out), "--format", "html,csv", "--format", "latex",
+               "--tables", "1,5", "--figures", "none")  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.split() == [str(out / "report.html"), str(out / "tables.csv"), str(out / "latex" / "report.tex")]
+    keys = {line.split(",")[0] for line in (out / "tables.csv").read_text(encoding="utf-8").splitlines()[1:]}
+    assert {k.split("-")[0] for k in keys} == {"table01", "table05"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "word"], "--format word is unknown"),
+        (["--tables", "12"], "unknown table 'table12'"),
+        (["--figures", "nine"], "unknown figure 'nine'"),
+        (["--interval", "most"], "--interval most"),
+        (["--results", "nowhere"], "does not exist"),
+    ],
+)
+def test_one_sentence_for_a_wrong_word(words: list[str], message: str, tmp_path: Path) -> None:
+    ran = call("--results", str(HERE / "store"), "--output", str(tmp_path), *words)
+    assert ran.exit_code != 0
+    assert message in str(ran.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_starts_without_torch_and_writes_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import sys; from bench.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    words = ["report", "--results", str(HERE / "store"), "--output", str(tmp_path / "out"), "--figures", "none"]
+    subprocess.run([sys.executable, "-c", code, *words], check=True, cwd=tmp_path, capture_output=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_a_thousand_cells(tmp_path: Path, make_cell: Any) -> None:
+    """The limit is 10 s; the clock here counts this process's own time, so that a busy machine cannot fail it."""
+    methods = ("at-bsl", "robal", "trades", "at", "mart", "adt", "reat", "las-at", "he", "gairat", "taet", "ce", "harl")
+    root = tmp_path / "store"
+    for method in methods:
+        for ir in (10.0, 20.0, 50.0, 100.0):
+            cell = make_cell(root, method, ir=ir)
+            texts = {name: (root / cell / name).read_text() for name in ("cell.json", "per_class.csv")}
+            for seed in range(1, 20):
+                other = cell.replace("-s0-", f"-s{seed}-")
+                (root / other).mkdir()
+                for name, text in texts.items():
+                    copy = text.replace(cell, other).replace(",resnet18,0,", f",resnet18,{seed},")
+                    (root / other / name).write_text(copy)
+    start = time.process_time()
+    report = make(tmp_path / "store", figures=[])
+    render.write(report, tmp_path / "out", ["html"])
+    assert time.process_time() - start < 10
+    assert len(report.cells) == 13 * 4 * 20

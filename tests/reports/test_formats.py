@@ -1,0 +1,133 @@
+"""Every format shows the same numbers; LaTeX compiles; names cannot break out."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.reports import render
+from bench.reports.report import compare, make
+
+HERE = Path(__file__).parent
+ALL = ["html", "latex", "markdown", "csv"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    render.write(make(HERE / "store", figures=["fig4"]), folder, ALL)
+    return folder
+
+
+def numbers(folder: Path) -> list[str]:
+    with (folder / "tables.csv").open(encoding="utf-8", newline="") as file:
+        return [r["value"] for r in csv.DictReader(file) if r["value"]]
+
+
+def test_same_numbers_everywhere(written: Path) -> None:
+    expected = sorted(numbers(written))
+    assert len(expected) > 100
+    html = (written / "report.html").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'<a class="value"[^>]*>([\d.]+)</a>', html)) == expected
+    # Beside `value`, only intervals and the paper's numbers stand in small print.
+    markdown = re.sub(r"<sub>.*?</sub>|paper [\d.]+[^|]*", "", (written / "report.md").read_text(encoding="utf-8"))
+    lines = [re.split(r"(?<!\\)\|", line)[2:] for line in markdown.splitlines() if line.startswith("| ")]
+    cells = [m[1] for line in lines for c in line if (m := re.match(r" (?:\*\*|<u>)?(\d+\.\d\d)(?!\d)", c))]
+    assert sorted(cells) == expected
+    tex = "".join(p.read_text() for p in (written / "latex").glob("*.tex") if p.name != "report.tex")
+    tex = re.sub(r"\{\\tiny[^\n]*", "", tex)
+    found = re.findall(r"& (?:\\textbf\{|\\underline\{)?(\d+\.\d\d)", tex)
+    assert sorted(found) == expected
+
+
+def test_nothing_is_fetched_and_nothing_breaks_out(written: Path) -> None:
+    html = (written / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert(1)</script>" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", html)
+    assert html.count("<script>") == 1
+    assert "<b>&</b> 100%" not in html
+    markdown = (written / "report.md").read_text(encoding="utf-8")
+    assert "<script" not in markdown
+    for line in markdown.splitlines():
+        if line.startswith("| cats") or line.startswith("| my"):
+            assert line.endswith("|")
+
+
+def test_images_have_alternative_text(written: Path) -> None:
+    html = (written / "report.html").read_text(encoding="utf-8")
+    images = re.findall(r"<img [^>]*>", html)
+    assert images
+    assert all(re.search(r'alt="[^"]{20,}"', image) for image in images)
+
+
+def test_ids_are_unique_and_links_lead_somewhere(written: Path) -> None:
+    html = (written / "report.html").read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
+
+
+@pytest.mark.parametrize("interval", ["sampling", "seeds", "both"])
+def test_intervals_asked_for(interval: str, tmp_path: Path) -> None:
+    render.write(make(HERE / "store", interval=interval, tables=["table01"], figures=[]), tmp_path, ["html", "markdown"])
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    shown = {word for word in ("img", "seeds") if f"<i>{word}</i>" in html}
+    assert shown == {"sampling": {"img"}, "seeds": {"seeds"}, "both": {"img", "seeds"}}[interval]
+
+
+def test_comparison_of_two_stores(tmp_path: Path, make_cell: Any) -> None:
+    for name, level in (("a", 0.7), ("b", 0.6)):
+        for method in ("at", "taet"):
+            make_cell(tmp_path / name, method, level=level)
+    report = compare(tmp_path / "a", tmp_path / "b")
+    table = report.tables[0]
+    assert [c.label for c in table.columns[:3]] == ["A", "B", "A − B"]
+    a, b, gap = table.rows[0].cells[:3]
+    assert gap.value == pytest.approx(a.value - b.value)
+    assert gap.value > 5
+    render.write(report, tmp_path, ALL)
+    assert "Comparison" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["empty", "failed"])
+def test_a_store_without_results(tmp_path: Path, make_cell: Any, kind: str) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    if kind == "failed":
+        make_cell(root, "taet", status="failed")
+    report = make(root)
+    assert all(t.measured == 0 for t in report.tables)
+    assert {t.title for t in report.tables} == {f"Table {i}" for i in range(1, 12)}
+    assert {f.title for f in report.figures} == {f"Figure {i}" for i in range(1, 10)}
+    assert all(t.commands for t in report.tables)
+    render.write(report, tmp_path / "out", ALL)
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert ("the loss became NaN in epoch 3" in html) == (kind == "failed")
+
+
+@pytest.mark.latex
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    render.write(make(HERE / "store", figures=["fig4"]), tmp_path, ["latex"])
+    ran = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"], cwd=tmp_path / "latex",
+                         capture_output=True, text=True, errors="replace", timeout=120, check=False)  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-2000:]
+    assert (tmp_path / "latex" / "report.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.latex
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_one_table_alone_needs_booktabs_only(tmp_path: Path) -> None:
+    render.write(make(HERE / "store", tables=["table02"], figures=[]), tmp_path, ["latex"])
+    body = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table02.tex}\end{document}"
+    (tmp_path / "latex" / "own.tex").write_text(body)
+    ran = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "own.tex"], cwd=tmp_path / "latex",
+                         capture_output=True, text=True, errors="replace", timeout=120, check=False)  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-2000:]

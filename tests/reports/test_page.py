@@ -1,0 +1,147 @@
+"""The page in a real browser: sorting, drill-down, links, no console message, no request, phone and desktop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.reports import render
+from bench.reports.report import make
+
+HERE = Path(__file__).parent
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+             "--disable-sync", "--no-first-run", "--disable-quic"]  # fmt: skip
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    render.write(make(HERE / "store", figures=["fig4"]), folder, ["html"])
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    opened = context.new_page()
+    opened.told, opened.asked = [], []
+    opened.on("console", lambda message: opened.told.append(message.text))
+    opened.on("pageerror", lambda error: opened.told.append(str(error)))
+    opened.on("request", lambda request: opened.asked.append(request.url))
+    opened.goto(address)
+    yield opened
+    assert opened.told == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [address]
+    context.close()
+
+
+COLUMN = """([id, i]) => [...document.querySelectorAll('#' + id + ' table.main tbody tr:not(.drill)')]
+    .map(r => r.cells[i].dataset.sort).filter(t => t !== '').map(Number)"""
+
+
+def test_sorting(page: Any) -> None:
+    before = page.evaluate(COLUMN, ["table01", 1])
+    head = page.locator("#table01 thead th[data-column='1']")
+    button = head.locator("button")
+    button.click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert page.evaluate(COLUMN, ["table01", 1]) == sorted(before, reverse=True)
+    first = page.evaluate("document.querySelector('#table01 tbody tr').cells[1].dataset.sort")
+    assert first, "what is missing stays last"
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(COLUMN, ["table01", 1]) == sorted(before)
+    assert page.evaluate("document.querySelector('#table01 tbody tr').cells[1].dataset.sort")
+    button.click()
+    assert head.get_attribute("aria-sort") == "none"
+    assert page.evaluate(COLUMN, ["table01", 1]) == before
+
+
+def test_drill_down_to_counts_and_provenance(page: Any) -> None:
+    link = page.locator("#table01 a.value").first
+    link.focus()
+    page.keyboard.press("Space")
+    drill = page.locator("#table01 tr.drill")
+    assert drill.count() == 1
+    assert link.get_attribute("aria-expanded") == "true"
+    lines = drill.locator("tbody tr")
+    assert lines.count() == 10
+    first = lines.first.locator("th, td").all_inner_texts()
+    assert first[:3] == ["airplane", "5000", "1000"]
+    value = float(link.inner_text())
+    recalls = [float(t) for t in drill.locator("tbody tr td:nth-child(6)").all_inner_texts()]
+    assert sum(recalls) / 10 == pytest.approx(value, abs=0.01)
+    drill.locator("p a").first.click()
+    target = page.evaluate("location.hash.slice(1)")
+    article = page.locator(f"[id='{target}']")
+    assert article.locator("details").first.get_attribute("open") is not None
+    assert "recipe.epochs" in article.inner_text()
+    page.locator("#table01 a.value").first.click()
+    assert page.locator("#table01 tr.drill").count() == 0
+
+
+def test_names_are_shown_as_they_are(page: Any) -> None:
+    assert page.evaluate("[...document.querySelectorAll('table.counts th')].some(t => t.textContent === '<script>alert(1)</script>')")
+
+
+def test_filter_of_cells_and_toggles(page: Any) -> None:
+    page.locator("#filter").fill("failed")
+    shown = page.locator("article.cell:visible")
+    assert shown.count() == 1
+    page.locator("input[data-hide='no-intervals']").uncheck()
+    assert not page.locator("#table01 small.interval").first.is_visible()
+    page.locator("input[data-hide='no-paper']").uncheck()
+    assert not page.locator("#table01 small.paper").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_sideways_scrolling_of_the_page(page: Any, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+CONTRAST = """() => {
+  const lum = c => { const v = c.map(x => { x /= 255; return x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4 });
+    return .2126 * v[0] + .7152 * v[1] + .0722 * v[2] };
+  const rgb = t => t.match(/[\\d.]+/g).map(Number);
+  const behind = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c } return [255, 255, 255] };
+  let worst = 99;
+  for (const e of document.querySelectorAll('main *, header *, nav a')) {
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) || !e.getClientRects().length) continue;
+    const [a, b] = [lum(rgb(getComputedStyle(e).color)), lum(behind(e))];
+    worst = Math.min(worst, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
+  }
+  return worst;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate(CONTRAST) >= 4.5
+
+
+def test_theme_button(page: Any) -> None:
+    page.emulate_media(color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    page.locator("#theme").click()
+    assert page.evaluate(background) != before
