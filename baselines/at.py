@@ -24,7 +24,7 @@ class AdversarialTraining(Method):
     name = "at"
     paper = "Madry et al., ICLR 2018"
     formula = "L = CE(z(x'), y),  x' = PGD on CE from clip(x + U(-eps, eps), [0,1])"
-    licence = "MIT"
+    licence = "not determined"
     differences = (
         "The official code is TensorFlow on CIFAR-10 with a wide ResNet and per-image standardisation: 80 000 steps, "
         "drops at 40 000 and 60 000, stated here as 205 epochs with drops at 102 and 153 (50 000 images, batch 128).",

@@ -10,7 +10,8 @@ import io
 import platform
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -192,14 +193,20 @@ class _Run:
         images = data.test_images[index]
         if self.spec.recipe.resize:
             images = to_float(images, resize=self.spec.recipe.resize)
-        method = make_method(self.spec)
-        method.deploy(network, True)
-        try:
+        with self._deployed(network):
             return evaluate(
                 network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
                 batch_size=self.settings.batch_size, store=chunks, progress=progress,
             )  # fmt: skip
+
+    @contextmanager
+    def _deployed(self, network: torch.nn.Module) -> Iterator[None]:
+        """The head in its inference form, as it is attacked; in its training form again afterwards."""
+        method = make_method(self.spec)
+        method.deploy(network, True)
+        try:
+            yield
         finally:
             method.deploy(network, False)
 
@@ -247,7 +254,7 @@ class _Run:
         index = data.splits["long-tailed"]
         network.eval()
         parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-        with torch.no_grad():
+        with torch.no_grad(), self._deployed(network):
             for chunk in torch.split(index, 256):
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)
