@@ -48,7 +48,9 @@ def test_facts_name_every_model_and_nothing_else():
 
 
 def test_facts_are_read_without_torch():
-    code = "import sys; from bench.engine.facts import read_facts; assert read_facts(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from bench.engine.facts import read_facts; assert read_facts(); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
