@@ -14,7 +14,7 @@ from bench.api import Attack, Noise, Oracle, setting
 
 #: where the ascent begins: (images, radius, noise) -> first point
 START: dict[str, Callable[[Tensor, float, Noise], Tensor]] = {
-    "none": lambda x, _eps, _noise: x,
+    "image": lambda x, _eps, _noise: x,
     "gaussian": lambda x, _eps, noise: x + 0.001 * noise.gaussian(x.shape),
     "uniform": lambda x, eps, noise: x + noise.uniform(x.shape, -eps, eps),
     "uniform-clamped": lambda x, eps, noise: (x + noise.uniform(x.shape, -eps, eps)).clamp(0, 1),
@@ -60,7 +60,7 @@ class SignAscent(Attack):
         return cross_entropy_of(y)
 
     def run(self, oracle: Oracle, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
-        """Adversarial images; one draw of the shape of x for the start, unless `start=none`."""
+        """Adversarial images; one draw of the shape of x for the start, unless `start=image`."""
         eps, step = self.params.eps * self.threat.scale, self.params.step * self.threat.scale
         current, objective = START[self.params.start](x, eps, noise), self.objective(y)
         memory = torch.zeros_like(x) if self.momentum else None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.api import register, setting
 
-from ._pgd import SignAscent, margin
+from ._pgd import START, SignAscent, margin
 
 
 @register("attacks")
@@ -27,7 +27,7 @@ class CWLinf(SignAscent):
         """As for every sign-gradient ascent, and the margin up to which a misclassified image is still pushed."""
 
         step: float = setting(2 / 255, above=0.0, high=1.0, help="step on the [0,1] scale")
-        start: str = setting("uniform", choices=("none", "gaussian", "uniform", "uniform-clamped"), help="first point")
+        start: str = setting("uniform", choices=tuple(START), help="first point")
         kappa: float = setting(50.0, low=0.0, help="margin at which an image is left alone")
 
     def objective(self, y: Tensor) -> Callable[[Tensor], Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.api import register, setting
 
-from ._pgd import SignAscent, cross_entropy_of
+from ._pgd import START, SignAscent, cross_entropy_of
 
 
 @register("attacks")
@@ -23,7 +23,7 @@ class LSA(SignAscent):
         """As for every sign-gradient ascent, and the factor on the logits."""
 
         step: float = setting(2 / 255, above=0.0, high=1.0, help="step on the [0,1] scale")
-        start: str = setting("uniform", choices=("none", "gaussian", "uniform", "uniform-clamped"), help="first point")
+        start: str = setting("uniform", choices=tuple(START), help="first point")
         scale: float = setting(10.0, above=0.0, help="factor on the logits")
 
     def objective(self, y: Tensor) -> Callable[[Tensor], Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.api import register, setting
 
-from ._pgd import SignAscent
+from ._pgd import START, SignAscent
 
 
 @register("attacks")
@@ -21,4 +21,4 @@ class MIM(SignAscent):
         """As for every sign-gradient ascent."""
 
         step: float = setting(2 / 255, above=0.0, high=1.0, help="step on the [0,1] scale")
-        start: str = setting("none", choices=("none", "gaussian", "uniform", "uniform-clamped"), help="first point")
+        start: str = setting("image", choices=tuple(START), help="first point")

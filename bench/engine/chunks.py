@@ -26,7 +26,7 @@ class ChunkFolder:
     def load(self, key: str) -> dict[str, np.ndarray] | None:
         """What was saved under the key, or None."""
         try:
-            with np.load(self.file(key), allow_pickle=False) as found:
+            with self.file(key).open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, OSError):
             return None

@@ -1,0 +1,324 @@
+"""The attack suite: resumption, budget, bookkeeping and bad input."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.api import Attack
+from bench.config import AttackSpec, ThreatModel
+from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
+from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
+from bench.registry import registry
+from bench.seeding import isolated
+
+SPECS = ["clean", "fgsm", "pgd-20[steps=4]", "cw-l2[steps=10]", "aa[queries=40,steps=5]"]
+
+
+def setting(count: int = 20, classes: int = 4) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+    """(net, uint8 images N x H x W x channels, labels, names)."""
+    with isolated(5, "suite"):
+        net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Flatten(), nn.Linear(20, classes))
+        images = torch.randint(0, 256, (count, 4, 4, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        labels = net.eval()(images.permute(0, 3, 1, 2) / 255).argmax(1)
+    labels[::7] = (labels[::7] + 1) % classes
+    return net, images, labels, torch.arange(count) * 3 + 1
+
+
+def run(specs: list[str] = SPECS, **changes: object) -> SuiteResult:
+    net, images, labels, names = setting()
+    options: dict = {"threat": ThreatModel(0.03), "num_classes": 4, "root_seed": 0, "batch_size": 6}
+    given = {"network": net, "images": images, "labels": labels, "indices": names} | options | changes
+    first = [given.pop(k) for k in ("network", "images", "labels", "indices")]
+    return evaluate(*first, [AttackSpec.parse(s) for s in specs], **given)
+
+
+def bits(result: SuiteResult) -> dict[str, list[bool]]:
+    return {label: attack.correct.tolist() for label, attack in result.attacks.items()}
+
+
+class Dies(ChunkFolder):
+    """Stops the evaluation at its n-th save."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        super().__init__(path)
+        self.left = after
+
+    def save(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        super().save(key, arrays)
+
+
+class Counts(ChunkFolder):
+    """Counts saves."""
+
+    saves = 0
+
+    def save(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        self.saves += 1
+        super().save(key, arrays)
+
+
+def test_resumes_at_the_last_chunk_wherever_it_was_stopped(tmp_path: Path) -> None:
+    want, whole = run(), Counts(tmp_path / "whole")
+    assert bits(run(store=whole)) == bits(want)
+    assert whole.saves > 15
+    for after in range(0, whole.saves, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run(store=Dies(tmp_path / str(after), after))
+        again = Counts(tmp_path / str(after))
+        result = run(store=again)
+        assert bits(result) == bits(want)
+        assert again.saves == whole.saves - after
+        assert result.probes == want.probes
+        assert [s.forwards for a in result.attacks.values() for s in a.stages] == [
+            s.forwards for a in want.attacks.values() for s in a.stages
+        ]
+
+
+def test_a_finished_evaluation_is_not_computed_again(tmp_path: Path) -> None:
+    run(store=ChunkFolder(tmp_path))
+    again = Counts(tmp_path)
+    run(store=again)
+    assert again.saves == 0
+    run(store=again, batch_size=3)
+    assert again.saves == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"root_seed": 1}, {"threat": ThreatModel(0.02)}, {"labels": torch.zeros(20).long()},
+                {"indices": torch.arange(20)}, {"network": "other"}]
+)  # fmt: skip
+def test_partial_verdicts_of_another_evaluation_are_not_used(tmp_path: Path, changes: dict) -> None:
+    run(store=ChunkFolder(tmp_path))
+    if "network" in changes:
+        changes = {"network": setting()[0]}
+        with torch.no_grad():
+            changes["network"][4].bias.add_(torch.tensor([0.0, 0.2, 0.0, 0.0]))
+    assert bits(run(store=ChunkFolder(tmp_path), **changes)) == bits(run(**changes))
+
+
+def test_damaged_partial_verdicts_are_recomputed(tmp_path: Path) -> None:
+    want = run(store=ChunkFolder(tmp_path))
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    assert bits(run(store=ChunkFolder(tmp_path))) == bits(want)
+    ChunkFolder(tmp_path).clear()
+    assert not tmp_path.exists()
+
+
+def test_kill_minus_nine_loses_at_most_a_chunk(tmp_path: Path) -> None:
+    program = textwrap.dedent(f"""
+        import sys, time
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import test_suite
+        from bench.engine.suite import ChunkFolder
+        class Slow(ChunkFolder):
+            def save(self, key, arrays):
+                super().save(key, arrays)
+                print(key, flush=True)
+                time.sleep(0.05)
+        test_suite.run(store=Slow({str(tmp_path)!r}))
+    """)
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    seen = [child.stdout.readline() for _ in range(9)]
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    child.stdout.close()
+    assert "cw-l2" in seen[-1] or "pgd" in seen[-1]
+    again = Counts(tmp_path)
+    assert bits(run(store=again)) == bits(run())
+    whole = Counts(tmp_path / "whole")
+    run(store=whole)
+    assert again.saves <= whole.saves - 9
+
+
+@dataclass(frozen=True)
+class _None:
+    """No parameters."""
+
+
+class Cheat(Attack):
+    """Leaves the ball."""
+
+    name = "cheat"
+    Params = _None
+
+    def run(self, oracle: object, x: Tensor, y: Tensor, noise: object) -> Tensor:
+        return 1 - x
+
+
+class Wild(Cheat):
+    """Leaves the box, and reality."""
+
+    name, norm = "wild", "l2"
+
+    def run(self, oracle: object, x: Tensor, y: Tensor, noise: object) -> Tensor:
+        out = -3 * x
+        out[0] = torch.nan
+        return out
+
+
+class Crop(Cheat):
+    """Answers with images of another size."""
+
+    name = "crop"
+
+    def run(self, oracle: object, x: Tensor, y: Tensor, noise: object) -> Tensor:
+        return x[..., 1:]
+
+
+@pytest.fixture
+def cheats():
+    attacks = registry("attacks")
+    for cls in (Cheat, Wild, Crop):
+        attacks.add(cls.name, cls)
+    yield
+    for cls in (Cheat, Wild, Crop):
+        attacks.discard(cls.name)
+
+
+@pytest.mark.usefixtures("cheats")
+@pytest.mark.parametrize("name", ["cheat", "wild"])
+def test_a_success_outside_the_budget_is_refused(name: str) -> None:
+    result = run(["clean", name])
+    attack = result.attacks[name]
+    np.testing.assert_array_equal(attack.correct, result.clean)
+    assert attack.total("refused") == 20
+    assert attack.eps == (0.03 if name == "cheat" else None)
+
+
+@pytest.mark.usefixtures("cheats")
+def test_an_answer_of_another_shape_is_an_error() -> None:
+    with pytest.raises(ModelError, match="crop"):
+        run(["crop"])
+
+
+def test_worst_case_is_image_by_image() -> None:
+    result = run(["clean", "fgsm", "pgd-20", "cw-linf", "cw-l2", "fgsm[eps=16/255]"])
+    counted = [result.attacks[label].correct for label in ("clean", "fgsm", "pgd-20", "cw-linf")]
+    assert result.worst is not None
+    np.testing.assert_array_equal(result.worst, np.logical_and.reduce(counted))
+    assert result.worst.any()
+    assert result.attacks["cw-l2"].correct.sum() < result.worst.sum()
+    assert result.attacks["fgsm[eps=16/255]"].eps == pytest.approx(16 / 255 * 0.03 / (8 / 255))
+    assert run(["clean", "cw-l2"]).worst is None
+
+
+def test_survivors_are_gathered_over_the_whole_set() -> None:
+    progress: list[tuple[str, int, int]] = []
+    result = run(["aa[queries=40,steps=5]"], progress=lambda *a: progress.append(a))
+    stages = next(iter(result.attacks.values())).stages
+    assert [s.name for s in stages] == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert stages[0].attacked == result.clean.sum() < 20
+    for before, after in itertools.pairwise(stages):
+        assert after.attacked == before.attacked - before.broken
+    sizes = [done for label, done, _ in progress if label.startswith("aa")]
+    assert sizes[:3] == [6, 12, int(result.clean.sum())]
+    assert stages[0].forwards > stages[0].attacked
+    assert stages[-1].backwards == 0
+
+
+def test_floats_and_uint8_are_the_same_images() -> None:
+    _, images, _, _ = setting()
+    assert bits(run(images=images.permute(0, 3, 1, 2) / 255)) == bits(run())
+
+
+def test_folding_can_be_turned_off() -> None:
+    net, images, labels, names = setting()
+    wide = {"network": net.double(), "images": images, "labels": labels, "indices": names}
+    assert bits(run(**wide)) == bits(run(**wide, fold=False))
+
+
+def test_probes_and_modes() -> None:
+    net, *_ = setting()
+    net.train()
+    result = run(network=net)
+    assert net.training
+    assert result.probes["smallest_class"] >= 1
+    assert result.probes["images"] == 20
+    assert 0 <= result.probes["pixel_min"] <= result.probes["pixel_max"] <= 1
+
+
+class Nothing(nn.Module):
+    """Gives what it is told."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output.expand(len(x), *self.output.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"labels": torch.full((20,), 4)}, DataError),
+        ({"labels": torch.full((20,), -1)}, DataError),
+        ({"labels": torch.zeros(19).long()}, DataError),
+        ({"indices": torch.arange(3)}, DataError),
+        ({"images": torch.zeros(20, 4, 4, dtype=torch.uint8)}, DataError),
+        ({"images": torch.zeros(20, 4, 4, 3, dtype=torch.int32)}, DataError),
+        ({"images": torch.zeros(0, 4, 4, 3, dtype=torch.uint8), "labels": torch.zeros(0), "indices": torch.zeros(0)},
+         DataError),
+        ({"images": torch.zeros(20, 6, 6, 3, dtype=torch.uint8)}, ModelError),
+        ({"images": torch.zeros(20, 4, 4, 1, dtype=torch.uint8)}, ModelError),
+        ({"network": Nothing(torch.zeros(1, 5))}, ModelError),
+        ({"network": Nothing(torch.zeros(1, 4, 1))}, ModelError),
+        ({"network": Nothing(torch.full((1, 4), torch.nan))}, ModelError),
+        ({"specs": ["fgsm[eps=0]"]}, UsageError),
+        ({"specs": ["nothing"]}, UsageError),
+        ({"threat": ThreatModel(0.0)}, UsageError),
+        ({"threat": ThreatModel(0.1, "l2")}, UsageError),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_stores_nothing(tmp_path: Path, changes: dict, error: type[BenchError]) -> None:
+    with pytest.raises(error) as caught:
+        run(**changes, store=ChunkFolder(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+class Greedy(nn.Module):
+    """Runs out of memory above some batch size."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.most, self.sizes = net, 10**6, list[int]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.sizes.append(len(x))
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("full")
+        return self.net(x)
+
+
+def test_batches_are_halved_when_memory_runs_out() -> None:
+    greedy = Greedy(setting()[0])
+
+    def limit(label: str, done: int, total: int) -> None:
+        greedy.most = 7
+
+    wide = ["pgd-20[steps=4]"]
+    got = run(wide, network=greedy, batch_size=None, progress=limit, fold=False)
+    assert bits(got) == bits(run(wide, network=greedy.net, fold=False))
+    assert max(greedy.sizes[-5:]) <= 7
+    greedy.most = 20
+    with pytest.raises(DeviceError, match="12 images"):
+        run(wide, network=greedy, batch_size=12, progress=limit, fold=False)
