@@ -142,14 +142,18 @@ def _network(name: str, device: str) -> Network:
 
 def main(arguments: list[str]) -> None:
     """Write the table of all models that need no argument."""
+    from bench.errors import UsageError
     from bench.registry import registry
 
     rows = []
     for name in registry("models").names():
-        if name != "timm":
-            mib, device = measured_mib(name) if "--measure" in arguments else (None, "")
-            counted = [parameters(name), f"{gflop_forward(name):.4f}", f"{tensors_mib(name):.0f}"]
-            rows.append([name, *counted, "" if mib is None else f"{mib:.0f}", device])
+        try:
+            registry("models").get(name)().input_size(IMAGE)
+        except UsageError:  # it cannot be had without an argument
+            continue
+        mib, device = measured_mib(name) if "--measure" in arguments else (None, "")
+        counted = [parameters(name), f"{gflop_forward(name):.4f}", f"{tensors_mib(name):.0f}"]
+        rows.append([name, *counted, "" if mib is None else f"{mib:.0f}", device])
     target = Path(str(files("bench.models"))) / "facts.csv"
     with target.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
