@@ -195,6 +195,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--aa-images", type=int, default=4084)
     parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--steps-only", action="store_true", help="peak and attack step, nothing longer")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes, to see that everything runs")
     options = parser.parse_args(words)
@@ -206,16 +207,19 @@ def main(words: list[str] | None = None) -> None:
     device = torch.device(options.device)
     held, source = images(options)
     report: dict[str, Any] = {"machine": machine(options.device), "pixels": source}
-    report["published_epoch_seconds"] = published(options, held, device)
+    if not options.steps_only:
+        report["published_epoch_seconds"] = published(options, held, device)
     for kind in options.precisions.split(","):
         entry: dict[str, Any] = {
             "peak_tflops": peak(kind, options.matmul, device),
             "attack_step": steps(options, kind, device),
         }
+        report[kind] = entry
+        if options.steps_only:
+            continue
         entry |= training(options, kind, held, device)
         nets = {name: entry[name].pop("network") for name in ("at", "taet")}
         entry["autoattack"] = autoattack(options, nets["at"], held, device)
-        report[kind] = entry
     text = json.dumps(report, indent=1)
     print(text)
     if options.json:
