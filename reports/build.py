@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,9 @@ from bench.reports.marks import Ledger
 from bench.reports.model import Cell, Column, Footnote, Row, Table, Verdict
 from bench.reports.settings import settings_lines
 from bench.reports.source import Config, Evaluation, Setting, Source
+
+#: what stands for a number that cannot be: the mean of nothing
+NO_IMAGES = "no test images"
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,14 @@ def measure(source: Source, found: Sequence[Evaluation], metric: str, position: 
         n, correct = np.array([e.n for e in found], float), np.array([e.correct for e in found], float)
         if metric == "class":
             n, correct = n[:, position : position + 1], correct[:, position : position + 1]
-        result = stats.estimate("balanced" if metric == "class" else metric, n, correct)
+        result = stats.estimate("balanced" if metric == "class" else metric, list(n), list(correct))
         between = None if result.seeds is None else (100 * result.seeds.low, 100 * result.seeds.high)
         source.measured[key] = Measured(
             100 * result.value, (100 * result.sampling.low, 100 * result.sampling.high), between,
             n.mean(axis=0), correct.mean(axis=0),
         )  # fmt: skip
-    return source.measured[key]
+    made: Measured = source.measured[key]
+    return made
 
 
 def build(draft: Draft, source: Source, setting: Setting) -> Table:
@@ -101,13 +106,16 @@ def build(draft: Draft, source: Source, setting: Setting) -> Table:
             cell = _cell(draft, source, setting, query, found, ledger, seeds)
             if found and len(found) < most:
                 cell = replace(cell, marks=(*cell.marks, ledger.few(len(found))))
-            if cell.value is None and query.attack:
+            if not found:
                 missing.append((query.config, query.attack))
             cells.append(cell)
         rows.append(Row(line.labels, tuple(cells)))
     groups = [(line.group, _reduced(source, setting, line)) for line in draft.lines]
     attacks = tuple(dict.fromkeys(q.attack for line in draft.lines for q in line.queries))
-    notes = [Footnote("", text) for text in (*draft.notes, *(paper.ATTACK_NOTE[a] for a in attacks if a in paper.ATTACK_NOTE))]
+    notes = [
+        Footnote("", text)
+        for text in (*draft.notes, *(paper.ATTACK_NOTE[a] for a in attacks if a in paper.ATTACK_NOTE))
+    ]
     filled = commands.run(setting, missing, seeds) if missing else []
     if draft.preset and not used:
         filled = [f"bench run --preset {draft.preset}"]
@@ -133,14 +141,21 @@ def _cell(
         note = f"failed: {broken[0]['failure']['message']}" if broken and broken[0].get("failure") else ""
         return replace(base, provenance=tuple(c["id"] for c in broken), note=note)
     got = measure(source, found, query.metric, query.position)
+    if math.isnan(got.value):
+        return replace(base, verdict=Verdict.NO_PAPER, provenance=tuple(e.cell for e in found), note=NO_IMAGES)
     gap, verdict = paper.verdict(got.value, printed, draft.comparable, query.metric, got.n, got.correct,
-                                 max(got.value - got.seeds[0], got.seeds[1] - got.value) if got.seeds else 0.0)  # fmt: skip
+                                 _margin(got))  # fmt: skip
     return replace(
         base, value=got.value, sampling=got.sampling, seeds=got.seeds, difference=gap, verdict=verdict,
         marks=ledger.flags(tuple(dict.fromkeys(f for e in found for f in e.flags))),
         provenance=tuple(e.cell for e in found),
         note=f"{len(broken)} seed(s) failed" if broken else "",
     )  # fmt: skip
+
+
+def _margin(got: Measured) -> float:
+    """The larger distance from the value to an end of its interval over seeds, 0 without one."""
+    return 0.0 if got.seeds is None else max(got.value - got.seeds[0], got.seeds[1] - got.value)
 
 
 def _reduced(source: Source, setting: Setting, line: Line) -> str:

@@ -46,6 +46,10 @@ def _line(
         words += ["--test-split", setting.test_split]
     if setting.precision != "fp32":
         words += ["--precision", setting.precision]
+    if setting.selection not in ("seeded", "natural"):
+        words += ["--selection", setting.selection]
+    if setting.class_order != "natural":
+        words += ["--class-order", setting.class_order]
     for part in setting.reduced.split(", ") if setting.reduced else []:
         name, _, value = part.partition("=")
         words += [f"--{name}", value]

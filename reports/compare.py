@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.config import format_value
@@ -17,8 +17,8 @@ from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.reports.text import slug
 
 NOTES = (
-    "A − B is the paired difference on the same images: its first interval is the stratified paired bootstrap over test "
-    "images, the second Student t over seeds.",
+    "A − B is the paired difference on the same images: its first interval is the stratified paired bootstrap over "
+    "test images, the second Student t over seeds.",
     "▲ A better, ▼ A worse, both after Holm's correction over this comparison; no sign: not distinguishable.",
     "A difference without an interval is not paired: one of the stores lacks the bits of each image.",
 )
@@ -27,12 +27,21 @@ SIGN = {"better": "▲", "worse": "▼"}
 
 def tables(a: Source, b: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
     """One table for each setting that both stores have something of. Raises StoreError when there is none."""
-    settings = [s for s in a.index if s in b.index and dataset in (None, s.dataset) and test_split in (None, s.test_split)]
+    settings = [
+        s for s in a.index if s in b.index and dataset in (None, s.dataset) and test_split in (None, s.test_split)
+    ]
     lines = _paired(a, b)
-    made = [t for i, s in enumerate(settings, 1) if (t := _table(a, b, s, lines, f"Comparison {i}")) is not None]
+    parts = [(s, some) for s in settings for some in _threes(a.attacks([s]))]
+    drafts = [t for s, some in parts if (t := _table(a, b, s, some, lines)) is not None]
+    made = [replace(t, title=f"Comparison {i}", key=f"{t.key}-{i}") for i, t in enumerate(drafts, 1)]
     if not made:
         raise StoreError(f"{a.root} and {b.root} share no evaluation; give two results folders of one grid.")
     return made
+
+
+def _threes(attacks: Sequence[str]) -> list[Sequence[str]]:
+    """Three attacks a table, so that nine columns fit a page."""
+    return [attacks[i : i + 3] for i in range(0, len(attacks), 3)]
 
 
 def _paired(a: Source, b: Source) -> dict[tuple[Any, ...], judge.Line]:
@@ -52,9 +61,11 @@ def _identity(line: judge.Line) -> tuple[Any, ...]:
     return (w["method"], w["dataset"], ratio, w["model"], w["recipe"], w["precision"], line.test_split, line.attack)
 
 
-def _table(a: Source, b: Source, setting: Setting, lines: dict[tuple[Any, ...], judge.Line], title: str) -> Table | None:
+def _table(
+    a: Source, b: Source, setting: Setting, attacks: Sequence[str], lines: dict[tuple[Any, ...], judge.Line]
+) -> Table | None:
     configs = [c for c in a.configs(setting) if c in b.index[setting]]
-    attacks = [x for x in a.attacks([setting]) if any(_both(a, b, setting, c, x) for c in configs)]
+    attacks = [x for x in attacks if any(_both(a, b, setting, c, x) for c in configs)]
     rows, used = [], []
     for config in configs:
         cells: list[Cell] = []
@@ -63,21 +74,28 @@ def _table(a: Source, b: Source, setting: Setting, lines: dict[tuple[Any, ...], 
             used += pair[0] if pair else []
             cells += _cells(a, b, setting, config, attack, pair, lines) if pair else [Cell(), Cell(), Cell()]
         if any(c.value is not None for c in cells):
-            labels = (paper.method_label(config.label), format_value(config.ir), paper.MODEL_LABEL.get(config.model, config.model))
+            labels = (
+                paper.method_label(config.label),
+                format_value(config.ir),
+                paper.MODEL_LABEL.get(config.model, config.model),
+            )
             rows.append(Row(labels, tuple(cells)))
     if not rows:
         return None
     columns = [Column(name, paper.attack_label(x), False) for x in attacks for name in ("A", "B", "A − B")]
     stores = (("A", str(a.root)), ("B", str(b.root)))
     return Table(
-        key=slug(f"compare-{setting.dataset}-{setting.digest}"), title=title,
+        key=slug(f"compare-{setting.dataset}-{setting.digest}"), title="Comparison",
         caption="Balanced accuracy and robustness of two results folders", heads=("Method", "IR", "Model"),
-        columns=tuple(columns), rows=tuple(rows), data=f"{setting.dataset}, pixels from {setting.source}, {heading(setting)}",
+        columns=tuple(columns), rows=tuple(rows),
+        data=f"{setting.dataset}, pixels from {setting.source}, {heading(setting)}",
         settings=(*stores, *settings_lines(a, setting, used, attacks)), footnotes=tuple(Footnote("", n) for n in NOTES),
     )  # fmt: skip
 
 
-def _both(a: Source, b: Source, setting: Setting, config: Config, attack: str) -> tuple[list[Evaluation], list[Evaluation]] | None:
+def _both(
+    a: Source, b: Source, setting: Setting, config: Config, attack: str
+) -> tuple[list[Evaluation], list[Evaluation]] | None:
     """Evaluations of the seeds that both stores have; None when they share none."""
     mine, other = (s.evaluations(setting, config, attack) for s in (a, b))
     seeds = {e.seed for e in mine} & {e.seed for e in other}
@@ -107,4 +125,7 @@ def _cells(
     result = line.comparison
     spans = [None if i is None else (100 * i.low, 100 * i.high) for i in (result.images, result.seeds)]
     mark = SIGN.get(line.verdict)
-    return [*made, Cell(value=100 * result.difference, sampling=spans[0], seeds=spans[1], marks=(mark,) if mark else ())]
+    return [
+        *made,
+        Cell(value=100 * result.difference, sampling=spans[0], seeds=spans[1], marks=(mark,) if mark else ()),
+    ]

@@ -17,14 +17,22 @@ import numpy as np
 #: colours that stay apart in grey and for colour-blind readers, dark and light in turn
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#8C6D1F", "#5E4FA2", "#7F7F7F",
            "#B2182B", "#1B7837", "#A6761D")  # fmt: skip
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*", "p", "d")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "oo")
 GREY = "#D9D9D9"
 INK = "#1b1f24"
 
-STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.labelsize": 8.5,
+STYLE: Any = {
+    "font.family": "DejaVu Sans", "font.size": 8.5,
+    "axes.titlesize": 9.5, "axes.titleweight": "bold", "axes.labelsize": 8.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.linewidth": 0.7,
     "axes.grid": True, "grid.color": "#E3E3E3", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
     "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8, "lines.linewidth": 1.6, "lines.markersize": 4.5,
@@ -90,7 +98,7 @@ def first_legend(axes: Any) -> tuple[list[Any], list[str]]:
     return next((pair for pair in found if pair[0]), ([], []))
 
 
-def counts_behind(axis: Any, counts: Sequence[float]) -> None:
+def counts_behind(axis: Any, counts: Any) -> None:
     """Training images a class as grey bars behind the axis, on a scale of their own at the right."""
     twin = axis.twinx()
     twin.bar(range(len(counts)), counts, width=0.85, color=GREY, zorder=0)
@@ -105,5 +113,6 @@ def counts_behind(axis: Any, counts: Sequence[float]) -> None:
 def line(axis: Any, x: Any, y: Any, i: int, label: str, **options: Any) -> None:
     """A line whose colour, dash and marker belong to `i`."""
     every = max(1, len(x) // 8)
-    axis.plot(x, y, color=COLOURS[i % len(COLOURS)], linestyle=DASHES[i % len(DASHES)], marker=MARKERS[i % len(MARKERS)],
-              markevery=(min(i, every - 1), every), label=label, **options)  # fmt: skip
+    axis.plot(x, y, color=COLOURS[i % len(COLOURS)], linestyle=DASHES[i % len(DASHES)],
+              marker=MARKERS[i % len(MARKERS)], markevery=(min(i, every - 1), every), label=label,
+              **options)  # fmt: skip

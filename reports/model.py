@@ -126,6 +126,11 @@ class Table:
         return [cell for row in self.rows for cell in row.cells]
 
     @property
+    def base(self) -> str:
+        """The title of the table it is a rendering of: `Table 5` for `Table 5.2`."""
+        return self.title.partition(".")[0]
+
+    @property
     def measured(self) -> int:
         """How many numbers are there."""
         return sum(cell.value is not None for cell in self.cells)

@@ -24,7 +24,15 @@ def _page(source: Source, cell: str) -> CellPage:
     counts = tuple(_counts(split, runs) for split, runs in sorted(source.by_cell.get(cell, {}).items()))
     failure = body.get("failure") or {}
     groups = [
-        ("Cell", {"id": cell, "benchmark": body.get("benchmark"), "schema": body.get("schema"), "show": f"bench show {cell}"}),
+        (
+            "Cell",
+            {
+                "id": cell,
+                "benchmark": body.get("benchmark"),
+                "schema": body.get("schema"),
+                "show": f"bench show {cell}",
+            },
+        ),
         ("Specification", spec),
         ("Seeds of the streams", body.get("seeds")),
         ("Data", {k: v for k, v in (body.get("data") or {}).items() if k != "class_names"}),
@@ -33,14 +41,18 @@ def _page(source: Source, cell: str) -> CellPage:
         ("Stages", body.get("stages")),
         ("Evaluations", body.get("evaluations")),
         ("Flags", {"flags": " ".join(body["flags"])} if body.get("flags") else None),
-        ("History", {h.get("at", "?"): f"{h.get('status')} {h.get('stage', '')}".strip() for h in body.get("history", [])}),
+        (
+            "History",
+            {h.get("at", "?"): f"{h.get('status')} {h.get('stage', '')}".strip() for h in body.get("history", [])},
+        ),
     ]
     title = paper.method_label(spec.get("method", cell)) + (f" [{spec['variant']}]" if spec.get("variant") else "")
     return CellPage(
         id=cell, title=title, seed=str(spec.get("seed", "")), status=body.get("status", "known by its rows only"),
         facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
         counts=counts,
-        failure=f"{failure.get('stage', '')}: {failure.get('message', '')}\n{failure.get('traceback', '')}" if failure else "",
+        failure="{stage}: {message}\n{traceback}".format_map({"stage": "", "message": "", "traceback": ""} | failure)
+        if failure else "",
     )  # fmt: skip
 
 

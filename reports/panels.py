@@ -75,7 +75,7 @@ class OfPaper:
                     yield self._panel(source, setting, irs, models, False)
 
     def _suits(self, source: Source, setting: Setting) -> bool:
-        """Whether a setting stands in for this table's data by itself: as many classes, and not the paper's other data."""
+        """Whether a setting stands in for this data by itself: as many classes, and not the paper's other data."""
         if setting.source in paper.ORIGINAL.values():
             return setting.source == paper.ORIGINAL[self.dataset]
         counts = {len(e.names) for c in source.index[setting].values() for found in c.values() for e in found[:1]}

@@ -43,14 +43,16 @@ TOLERANCE = 1.0
 Key = tuple[str, ...]
 
 
+_KEY = ("model", "method", "class_name", "attack", "variable")
+_PRINTED = ("value", "standing", "reason", "emphasis")
+
+
 @cache
 def numbers() -> dict[Key, PaperNumber]:
     """(table, ir, model, method, class, attack, variable) -> the printed number."""
     return {
-        (str(r.table), f"{r.ir:g}", r.model, r.method, r.class_name, r.attack, r.variable): PaperNumber(
-            r.value, r.standing, r.reason, r.emphasis
-        )
-        for r in reference.paper_tables().itertuples()
+        (str(r["table"]), f"{r['ir']:g}", *(str(r[k]) for k in _KEY)): PaperNumber(*(str(r[k]) for k in _PRINTED))
+        for r in reference.paper_tables().to_dict("records")
     }
 
 
@@ -61,20 +63,34 @@ def number(table: int, **key: Any) -> PaperNumber | None:
         return None
     ir = key.get("ir")
     ratio = "" if ir is None or math.isnan(ir) else f"{ir:g}"
-    return numbers().get((str(table), ratio, str(key.get("model")), str(key.get("method")),
-                          str(key.get("class_name") or ""), attack, str(key.get("variable") or "")))
+    return numbers().get(
+        (
+            str(table),
+            ratio,
+            str(key.get("model")),
+            str(key.get("method")),
+            str(key.get("class_name") or ""),
+            attack,
+            str(key.get("variable") or ""),
+        )
+    )
 
 
 def verdict(
-    value: float | None, paper: PaperNumber | None, comparable: Verdict | None, metric: str, n: Any, correct: Any,
+    value: float | None,
+    paper: PaperNumber | None,
+    comparable: Verdict | None,
+    metric: str,
+    n: Any,
+    correct: Any,
     spread: float = 0.0,
 ) -> tuple[float | None, Verdict]:
     """(difference in points, verdict) for a measured `value` in per cent on test counts `n` (length C).
 
     `comparable`: None when data and settings are the paper's, else the verdict that says they are not. Match: within
     `TOLERANCE`. Within noise: within the 95 % interval of the difference of two runs on images drawn anew, the
-    paper's own sampling error taken from its printed value and our test counts (it prints none), or within `spread`, the
-    Student t margin over our seeds, where that is wider. Off: neither. `bench check` judges by the same rule.
+    paper's own sampling error taken from its printed value and our test counts (it prints none), or within `spread`,
+    the Student t margin over our seeds, where that is wider. Off: neither. `bench check` judges by the same rule.
     """
     if value is None:
         return None, Verdict.MISSING

@@ -83,12 +83,11 @@ class PaperFigure(OfPaper):
         save = partial(draw.files, key=key, suffixes=suffixes)
         drawing = self.draw(source, panel, save) if self._there(source, panel) else None
         absent = [(c, a) for c, a in self.wants(panel) if not self.found(source, panel, c, a)]
-        lacks = [f"{_name(c)} ({a})" for c, a in absent]
+        lacks = _phrases(absent)
         if drawing is not None:
             lacks += drawing.lacks
-        missing = ("not measured yet: " + ", ".join(lacks),) if lacks else ()
-        more = [w for words in (("--track", ",".join(self.logs)) if self.logs else (), ("--features",) if self.features else ())
-                for w in words]  # fmt: skip
+        missing = ("not measured yet: " + "; ".join(lacks),) if lacks else ()
+        more = [*(("--track", ",".join(self.logs)) if self.logs else ()), *(("--features",) if self.features else ())]
         lines = commands.run(panel.setting, absent, (), *more) if absent else []
         if panel.is_paper and (drawing is None or (lacks and not absent)):
             lines = [f"bench run --preset {self.name}"]
@@ -100,7 +99,9 @@ class PaperFigure(OfPaper):
     def found(self, source: Source, panel: Panel, config: Config, attack: str) -> list[Any]:
         """What the figure needs of one run: evaluations, or curves or features where it declares these."""
         if self.features:
-            return [f for e in evaluations(source, panel, config) if (f := source.folder(e.cell) / "features.npz").exists()]
+            return [
+                f for e in evaluations(source, panel, config) if (f := source.folder(e.cell) / "features.npz").exists()
+            ]
         if self.logs is not None:
             return self.curves(source, panel, config)
         return list(source.evaluations(panel.setting, config, attack))
@@ -111,7 +112,9 @@ class PaperFigure(OfPaper):
             return []
         key = (panel.setting, config)
         if key not in source.curves:
-            source.curves[key] = [f for e in evaluations(source, panel, config) if not (f := query.curves(source.folder(e.cell))).empty]
+            source.curves[key] = [
+                f for e in evaluations(source, panel, config) if not (f := query.curves(source.folder(e.cell))).empty
+            ]
         wanted = tuple(f"{attack}:0" for attack in self.logs or ())
         return [f for f in source.curves[key] if set(wanted) <= set(f.columns)]
 
@@ -163,6 +166,14 @@ def label(config: Config) -> str:
     return paper.method_label(config.label)
 
 
-def _name(config: Config) -> str:
-    ratio = "" if math.isnan(config.ir) else f" at IR {config.ir:g}"
-    return f"{label(config)}{ratio}, {paper.MODEL_LABEL.get(config.model, config.model)}"
+def _phrases(absent: Sequence[tuple[Config, str]]) -> list[str]:
+    """What is missing, one phrase for all methods that lack the same attacks at one ratio and network."""
+    attacks: dict[Config, list[str]] = {}
+    for config, attack in absent:
+        attacks.setdefault(config, []).append(attack)
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for config, names in attacks.items():
+        ratio = "" if math.isnan(config.ir) else f"IR {config.ir:g}, "
+        where = (", ".join(names), ratio, paper.MODEL_LABEL.get(config.model, config.model))
+        groups.setdefault(where, []).append(label(config))
+    return [f"{what} of {', '.join(methods)} ({ratio}{model})" for (what, ratio, model), methods in groups.items()]

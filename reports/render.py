@@ -21,13 +21,15 @@ LATEX_LINES = 42
 
 CSV_COLUMNS = (
     "table", "title", "data", "row", "group", "column", "value", "sampling_low", "sampling_high", "seeds_low",
-    "seeds_high", "paper", "paper_standing", "paper_reason", "difference", "verdict", "rank", "marks", "cells", "command",
-    "note",
+    "seeds_high", "paper", "paper_standing", "paper_reason", "difference", "verdict", "rank", "marks", "cells",
+    "command", "note",
 )  # fmt: skip
 
 
 def _environment(**options: Any) -> jinja2.Environment:
-    loader = jinja2.FunctionLoader(lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8"))
+    loader = jinja2.FunctionLoader(
+        lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8")
+    )
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               keep_trailing_newline=True, **options)  # fmt: skip
     made.globals |= {"value": text.value_text, "intervals": text.intervals, "difference": text.difference,
@@ -90,7 +92,9 @@ def latex(report: Report, folder: Path) -> list[Path]:
     template = environment.get_template("table.tex.j2")
     for table in report.tables:
         path = base / f"{table.key}.tex"
-        atomic_write(path, template.render(table=table, interval=report.interval, parts=list(_parts(table, report.interval))))
+        atomic_write(
+            path, template.render(table=table, interval=report.interval, parts=list(_parts(table, report.interval)))
+        )
         written.append(path)
     for figure in report.figures:
         if "pdf" in figure.files:
@@ -130,8 +134,8 @@ def csv_(report: Report, folder: Path) -> list[Path]:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
-                writer.writerow([table.key, f"{table.title}. {table.caption}", table.data, label, column.group, column.label,
-                                 *_numbers(cell, table)])  # fmt: skip
+                words = (table.key, f"{table.title}. {table.caption}", table.data, label, column.group, column.label)
+                writer.writerow([*words, *_numbers(cell, table)])
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
     return [path]
@@ -139,6 +143,7 @@ def csv_(report: Report, folder: Path) -> list[Path]:
 
 def _numbers(cell: Cell, table: Table) -> list[str]:
     """The cell's fields for CSV: the same digits as everywhere, with an ASCII minus and empty for unknown."""
+
     def plain(value: float | None) -> str:
         return "" if value is None else text.number(value, table.decimals).replace("−", "-")
 

@@ -20,8 +20,8 @@ def make(
 ) -> Report:  # fmt: skip
     """The report of a results folder (or of one per_class.csv).
 
-    `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`: kinds
-    of files that figures are drawn as. Raises
+    `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`:
+    kinds of files that figures are drawn as. Raises
     StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice.
     """
     _check(interval)

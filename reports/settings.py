@@ -13,7 +13,7 @@ from bench.reports.source import Evaluation, Setting, Source
 def settings_lines(
     source: Source, setting: Setting, used: Sequence[Evaluation], attacks: Iterable[str]
 ) -> tuple[tuple[str, str], ...]:
-    """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions. Only the first few when empty."""
+    """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions."""
     lines = [
         ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
         ("Test split", setting.test_split + _sizes({int(e.n.sum()) for e in used})),

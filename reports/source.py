@@ -115,7 +115,8 @@ class Source:
             names = tuple(column["class_name"][start:stop])
             setting = Setting(
                 row["dataset"], row["source"], row["test_split"], row["recipe"], _bare(row["reduced"]),
-                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"], str(row["benchmark"]), self._natural(row),
+                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"],
+                str(row["benchmark"]), self._natural(row),
             )  # fmt: skip
             ir = float("nan") if pd.isna(row["ir"]) else round(float(row["ir"]), 2)
             config = Config(ir, row["model"], row["method"], params_of(row["variant"]))
@@ -174,5 +175,6 @@ def _bare(reduced: str) -> str:
     return ", ".join(part.partition(" of ")[0] for part in reduced.split(", ")) if reduced else ""
 
 
-_ORDER = {a: i for i, a in enumerate(
-    ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa", "aa-10", "worst"))}
+_ORDER = {
+    a: i for i, a in enumerate(("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa", "aa-10", "worst"))
+}

@@ -78,7 +78,11 @@ class PaperTable(OfPaper):
         """Rows crossed with columns."""
         columns = self.columns(panel)
         lines = tuple(
-            Line(row.labels, tuple(self._query(panel, {**c.where, **row.where} | _params(row, c)) for c in columns), row.group)
+            Line(
+                row.labels,
+                tuple(self._query(panel, {**c.where, **row.where} | _params(row, c)) for c in columns),
+                row.group,
+            )
             for row in self.rows(panel)
         )
         comparable = None

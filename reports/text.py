@@ -68,10 +68,13 @@ _TEX = {
     "≤": r"\ensuremath{\leq}", "≥": r"\ensuremath{\geq}", "⊘": r"\ensuremath{\oslash}", "…": r"\ldots{}",
     "∞": r"\ensuremath{\infty}", "ℓ": r"\ensuremath{\ell}", "₂": r"\ensuremath{_2}", "×": r"\ensuremath{\times}",
     "→": r"\ensuremath{\to}", "·": r"\ensuremath{\cdot}", "∅": r"\ensuremath{\emptyset}", "µ": r"\ensuremath{\mu}",
-    "—": "---", "–": "--", "’": "'", "“": "``", "”": "''", "\u00a0": "~", "†": r"\ensuremath{\dagger}", "‡": r"\ensuremath{\ddagger}",
-    "§": r"\ensuremath{\mathsection}", "¶": r"\ensuremath{\mathparagraph}", "©": r"\copyright{}", "°": r"\ensuremath{^\circ}", "ß": r"\ss{}", "ø": r"\o{}",
+    "—": "---", "–": "--", "’": "'", "“": "``", "”": "''", "\u00a0": "~",
+    "†": r"\ensuremath{\dagger}", "‡": r"\ensuremath{\ddagger}",
+    "§": r"\ensuremath{\mathsection}", "¶": r"\ensuremath{\mathparagraph}",
+    "©": r"\copyright{}", "°": r"\ensuremath{^\circ}", "ß": r"\ss{}", "ø": r"\o{}",
     "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}",
-    "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\bigtriangleup}", "▼": r"\ensuremath{\bigtriangledown}", "⚠": r"\ensuremath{\triangle}",
+    "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\bigtriangleup}", "▼": r"\ensuremath{\bigtriangledown}",
+    "⚠": r"\ensuremath{\triangle}",
     "◆": r"\ensuremath{\diamond}", "*": r"\ensuremath{*}",
 }  # fmt: skip
 _ACCENTS = {
@@ -109,7 +112,7 @@ def _latex_char(char: str) -> str:
         return char
     if char in _GREEK:
         return rf"\ensuremath{{\{_GREEK[char]}}}"
-    base, *accents = unicodedata.normalize("NFD", char)
+    base, *accents = list(unicodedata.normalize("NFD", char))
     if base.isascii() and base.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS:
         letter = rf"\{base}" if base in "ij" else base
         return rf"\{_ACCENTS[accents[0]]}{{{letter}}}"

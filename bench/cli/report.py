@@ -15,7 +15,9 @@ from bench.errors import UsageError, did_you_mean
 @results_option
 @click.option("--format", "formats", multiple=True, default=("html",), show_default=True, metavar="FORMAT,...",
               help="html, latex, markdown, csv; several with commas or repeated.")  # fmt: skip
-@click.option("--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]")
+@click.option(
+    "--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]"
+)
 @click.option("--figures", metavar="N,...", help="Figures to show: 1,2, fig1; `none` for none.  [default: all]")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder to write to.")  # fmt: skip

@@ -8,8 +8,8 @@ import numpy as np
 
 from bench.api import register
 from bench.reports import draw, plot
-from bench.reports.paper import TABLE1, method_label
 from bench.reports.panels import Panel
+from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source
 
 WEAK = ("at-bsl", "taet")

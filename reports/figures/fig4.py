@@ -31,7 +31,13 @@ ARROWS = (
     ("classes", "left", "bcl", "right"), ("classes", "left", "hdl", "right"), ("classes", "left", "rcel", "right"),
 )  # fmt: skip
 STAGES = ((0.15, 0.35, 1.6, 3.35, "Stage 1: epochs 1–40\nfast accuracy on clean images"),
-          (2.1, 0.35, 5.2, 3.35, "Stage 2: epochs 41–100\nHARL, hierarchical equalization on adversarial images"))  # fmt: skip
+          (2.1, 0.35, 5.2, 3.35, "Stage 2: epochs 41–100\nHARL, hierarchical equalization on adversarial images"),
+)  # fmt: skip
+ALT = (
+    "Diagram. Stage 1, 40 epochs: clean batch, network, cross-entropy. Its weights start stage 2, 60 epochs: clean "
+    "batch, PGD with 10 steps, adversarial batch, network, mean loss of each class, the terms BCL, HDL and RCEL, "
+    "their weighted sum, which updates the network."
+)
 
 
 @register("figures")
@@ -68,13 +74,12 @@ class Fig4(plot.PaperFigure):
             _arrow(axis, _side("sum", "right"), (6.55, 0.85), head=False)
             _arrow(axis, (6.55, 0.85), _side("net2", "bottom"))
             axis.text(6.62, 1.25, "update", fontsize=7)
-            return plot.Drawing(save(made), (
-                "Diagram. Stage 1, 40 epochs: clean batch, network, cross-entropy. Its weights start stage 2, 60 epochs: clean "
-                "batch, PGD with 10 steps, adversarial batch, network, mean loss of each class, the terms BCL, HDL and RCEL, "
-                "their weighted sum, which updates the network."))  # fmt: skip
+            return plot.Drawing(save(made), ALT)
 
 
-def _box(axis: Any, x: float, y: float, width: float, height: float, text: str, colour: str, rounding: float = 0.06) -> None:
+def _box(
+    axis: Any, x: float, y: float, width: float, height: float, text: str, colour: str, rounding: float = 0.06
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     style = f"round,pad=0,rounding_size={rounding}"

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.api import register
 from bench.reports import draw, plot
-from bench.reports.paper import TABLE1, method_label
 from bench.reports.panels import Panel
+from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source
 
 PARTS = {"alpha": "BCL", "beta": "HDL", "gamma": "RCEL"}
@@ -55,7 +55,9 @@ class Fig6(plot.PaperFigure):
             for axis in axes[1]:
                 axis.remove()
             self._subsets(made.add_subplot(axes[1][0].get_gridspec()[1, :]), source, panel)
-            alt = "Seconds an epoch and peak MiB: " + ", ".join(f"{method_label(m)} {c[1]:.3g} / {c[0]:.4g}" for m, c in cost.items())
+            alt = "Seconds an epoch and peak MiB: " + ", ".join(
+                f"{method_label(m)} {c[1]:.3g} / {c[0]:.4g}" for m, c in cost.items()
+            )
             return plot.Drawing(save(made), alt + ".", lacks)
 
     def _cost(self, source: Source, panel: Panel, method: str) -> tuple[float, float] | None:
@@ -64,7 +66,10 @@ class Fig6(plot.PaperFigure):
         kept = [f[f["phase"] == "adversarial"] if (f["phase"] == "adversarial").any() else f for f in frames]
         if not kept:
             return None
-        return (max(float(f["peak_memory_mib"].max()) for f in kept), float(np.median(np.concatenate([f["seconds"] for f in kept]))))
+        return (
+            max(float(f["peak_memory_mib"].max()) for f in kept),
+            float(np.median(np.concatenate([f["seconds"] for f in kept]))),
+        )
 
     def _subsets(self, axis: Any, source: Source, panel: Panel) -> None:
         axis.set_title("(b) Terms of the loss")

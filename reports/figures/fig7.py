@@ -36,9 +36,13 @@ class Fig7(plot.PaperFigure):
         with draw.figure(5.2, 3.1) as (made, axes):
             axis = axes[0][0]
             for i, attack in enumerate(ATTACKS):
-                got = [(e, v) for e in EPOCHS if (v := plot.value(source, panel, self.config(panel, e), attack)) is not None]
+                got = [
+                    (e, v)
+                    for e in EPOCHS
+                    if (v := plot.value(source, panel, self.config(panel, e), attack)) is not None
+                ]
                 if got:
-                    draw.line(axis, *zip(*got, strict=True), i, ("clean", "PGD-20", "AA")[i])
+                    draw.line(axis, [e for e, _ in got], [v for _, v in got], i, ("clean", "PGD-20", "AA")[i])
                     said.append(f"{attack} " + ", ".join(f"{e}: {v:.1f}" for e, v in got))
             axis.set_xlabel("cross-entropy epochs before the adversarial stage")
             axis.set_xticks(EPOCHS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bench.api import register
@@ -40,7 +42,8 @@ class Fig9(plot.PaperFigure):
         ours = {k: s for k in STEPS if (s := self._seconds(source, panel, k)) is not None}
         with draw.figure(7.2, 2.9, 1, 2) as (made, axes):
             for axis, relative in zip(axes[0], (False, True), strict=True):
-                for i, (name, seconds) in enumerate((("measured", ours), ("paper", PAPER))):
+                shown: tuple[tuple[str, Mapping[int, float]], ...] = (("measured", ours), ("paper", PAPER))
+                for i, (name, seconds) in enumerate(shown):
                     if relative and 10 not in seconds:
                         continue
                     unit = seconds[10] if relative else 1.0

@@ -1,7 +1,8 @@
 """Rows of Tables 5, 7 and 8: AT-BSL and TAET at every imbalance ratio."""
 
+from bench.reports.panels import Panel
 from bench.reports.paper import method_label
-from bench.reports.spec import Panel, PaperTable, RowSpec
+from bench.reports.spec import PaperTable, RowSpec
 
 
 class ByRatio(PaperTable):

@@ -44,7 +44,12 @@ class Overview:
         for config in source.configs(setting):
             runs = {e.seed for a in attacks for e in source.evaluations(setting, config, a)}
             ratio = "natural" if math.isnan(config.ir) else format_value(config.ir)
-            labels = (paper.method_label(config.label), ratio, paper.MODEL_LABEL.get(config.model, config.model), str(len(runs)))
+            labels = (
+                paper.method_label(config.label),
+                ratio,
+                paper.MODEL_LABEL.get(config.model, config.model),
+                str(len(runs)),
+            )
             lines.append(Line(labels, tuple(Query(config, a, metric) for a in attacks), f"{config.ir} {config.model}"))
         own = setting.source == paper.ORIGINAL.get(setting.dataset)
         what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"

@@ -1,8 +1,9 @@
 """Table 2: recall of the tail classes, clean and under PGD-20, for the runs of Table 1."""
 
 from bench.api import register
+from bench.reports.panels import Panel
 from bench.reports.paper import attack_label
-from bench.reports.spec import ColumnSpec, Panel, PaperTable
+from bench.reports.spec import ColumnSpec, PaperTable
 
 
 @register("tables")

@@ -1,7 +1,8 @@
 """Table 4: balanced PGD-20 robustness of TAET for weights alpha, beta, gamma of its loss."""
 
 from bench.api import register
-from bench.reports.spec import ColumnSpec, Panel, PaperTable, RowSpec
+from bench.reports.panels import Panel
+from bench.reports.spec import ColumnSpec, PaperTable, RowSpec
 
 
 def _weight(**weights: float) -> dict[str, object]:
@@ -24,11 +25,11 @@ class Table04(PaperTable):
     across = True
 
     def rows(self, panel: Panel) -> list[RowSpec]:
-        """beta."""
+        """Beta."""
         return [RowSpec((f"{beta:g}",), {"method": "taet"} | _weight(beta=beta)) for beta in (0.1, 0.05)]
 
     def columns(self, panel: Panel) -> list[ColumnSpec]:
-        """alpha above gamma."""
+        """Alpha above gamma."""
         return [
             ColumnSpec(f"γ = {gamma:g}", {"attack": "pgd-20"} | _weight(alpha=alpha, gamma=gamma), f"α = {alpha:g}")
             for alpha in (0.1, 0.05)

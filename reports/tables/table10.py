@@ -1,7 +1,8 @@
 """Table 10: TAET by the step size of its training attack."""
 
 from bench.api import register
-from bench.reports.spec import Panel, PaperTable, RowSpec
+from bench.reports.panels import Panel
+from bench.reports.spec import PaperTable, RowSpec
 
 
 @register("tables")

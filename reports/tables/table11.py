@@ -1,8 +1,9 @@
 """Table 11: AT-BSL and TAET with ResNet-50 and ViT-B/16."""
 
 from bench.api import register
+from bench.reports.panels import Panel
 from bench.reports.paper import MODEL_LABEL, method_label
-from bench.reports.spec import Panel, PaperTable, RowSpec
+from bench.reports.spec import PaperTable, RowSpec
 
 
 @register("tables")

@@ -111,7 +111,8 @@ def write_curves(folder: Path, method: str, names: tuple[str, ...], test: list[i
                     counts.append(int(n * level))
             seconds = 23.0 if natural else (23.0 + 6.2 * steps) * cost
             row = {
-                "epoch": epoch, "phase": "natural" if natural else "adversarial", "lr": 0.1, "loss": round(2.3 - rise, 4),
+                "epoch": epoch, "phase": "natural" if natural else "adversarial", "lr": 0.1,
+                "loss": round(2.3 - rise, 4),
                 "seconds": seconds, "images": 20431, "peak_memory_mib": 700 if natural else 1900 + 10 * len(method),
             }  # fmt: skip
             writer.writerow([*(row[name] for name in EPOCHS), *counts])

@@ -13,7 +13,18 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 #: names that would break a format that does not escape
-NASTY = ("air_plane", "50%", "cats & dogs", "<script>alert(1)</script>", "mañana", "猫", "$x^2$", "back\\slash", "a|b", "#1 ~ {z}")
+NASTY = (
+    "air_plane",
+    "50%",
+    "cats & dogs",
+    "<script>alert(1)</script>",
+    "mañana",
+    "猫",
+    "$x^2$",
+    "back\\slash",
+    "a|b",
+    "#1 ~ {z}",
+)
 
 
 def store(root: Path) -> None:
@@ -39,7 +50,9 @@ def report(root: Path, folder: Path) -> None:
     from bench.reports import render
     from bench.reports.report import make
 
-    made = replace(make(root, tables=["overview", "table01", "table02", "table04", "table05"], figures=[]), origin="store")
+    made = replace(
+        make(root, tables=["overview", "table01", "table02", "table04", "table05"], figures=[]), origin="store"
+    )
     render.write(made, folder, ["markdown", "csv", "latex"])
 
 

@@ -176,7 +176,10 @@ def test_missing_numbers_have_a_command_and_failed_cells_say_so(tmp_path: Path, 
     cell = cell_of(table, ("10", "TAET"), "AA")
     assert cell.note == "failed: the loss became NaN in epoch 3"
     assert cell.provenance == (failed,)
-    assert cell.command == "bench run --methods taet --datasets cifar10lt --irs 10 --models resnet18 --attacks aa --seeds 0"
+    assert (
+        cell.command
+        == "bench run --methods taet --datasets cifar10lt --irs 10 --models resnet18 --attacks aa --seeds 0"
+    )
     assert any("--irs 20,50,100" in c for c in table.commands)
 
 

@@ -56,8 +56,8 @@ def test_same_bytes(root: Path, number: int) -> None:
 
 def test_missing_runs_are_named_with_their_command(root: Path) -> None:
     figure = drawn(root, "fig7", suffixes=())[0]
-    assert "TAET[ce_epochs=10] at IR 10" in figure.missing[0]
-    assert "'taet[ce_epochs=10]" in figure.commands[0] or "taet[ce_epochs=10]" in figure.commands[0]
+    assert "clean, pgd-20, aa of TAET[ce_epochs=10]" in figure.missing[0]
+    assert "--methods 'taet[ce_epochs=10]," in figure.commands[0]
 
 
 def test_curves_are_the_counts_over_the_test_counts(root: Path) -> None:

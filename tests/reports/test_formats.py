@@ -25,6 +25,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def compiled(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name], cwd=folder, check=False,
+                          capture_output=True, text=True, errors="replace", timeout=120)  # fmt: skip
+
+
 def numbers(folder: Path) -> list[str]:
     with (folder / "tables.csv").open(encoding="utf-8", newline="") as file:
         return [r["value"] for r in csv.DictReader(file) if r["value"]]
@@ -76,7 +81,9 @@ def test_ids_are_unique_and_links_lead_somewhere(written: Path) -> None:
 
 @pytest.mark.parametrize("interval", ["sampling", "seeds", "both"])
 def test_intervals_asked_for(interval: str, tmp_path: Path) -> None:
-    render.write(make(HERE / "store", interval=interval, tables=["table01"], figures=[]), tmp_path, ["html", "markdown"])
+    render.write(
+        make(HERE / "store", interval=interval, tables=["table01"], figures=[]), tmp_path, ["html", "markdown"]
+    )
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     shown = {word for word in ("img", "seeds") if f"<i>{word}</i>" in html}
     assert shown == {"sampling": {"img"}, "seeds": {"seeds"}, "both": {"img", "seeds"}}[interval]
@@ -116,8 +123,7 @@ def test_a_store_without_results(tmp_path: Path, make_cell: Any, kind: str) -> N
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
     render.write(make(HERE / "store", figures=["fig4"]), tmp_path, ["latex"])
-    ran = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"], cwd=tmp_path / "latex",
-                         capture_output=True, text=True, errors="replace", timeout=120, check=False)  # fmt: skip
+    ran = compiled(tmp_path / "latex", "report.tex")
     assert ran.returncode == 0, ran.stdout[-2000:]
     assert (tmp_path / "latex" / "report.pdf").stat().st_size > 10_000
 
@@ -128,6 +134,5 @@ def test_one_table_alone_needs_booktabs_only(tmp_path: Path) -> None:
     render.write(make(HERE / "store", tables=["table02"], figures=[]), tmp_path, ["latex"])
     body = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table02.tex}\end{document}"
     (tmp_path / "latex" / "own.tex").write_text(body)
-    ran = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "own.tex"], cwd=tmp_path / "latex",
-                         capture_output=True, text=True, errors="replace", timeout=120, check=False)  # fmt: skip
+    ran = compiled(tmp_path / "latex", "own.tex")
     assert ran.returncode == 0, ran.stdout[-2000:]

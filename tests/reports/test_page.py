@@ -96,7 +96,9 @@ def test_drill_down_to_counts_and_provenance(page: Any) -> None:
 
 
 def test_names_are_shown_as_they_are(page: Any) -> None:
-    assert page.evaluate("[...document.querySelectorAll('table.counts th')].some(t => t.textContent === '<script>alert(1)</script>')")
+    assert page.evaluate(
+        "[...document.querySelectorAll('table.counts th')].some(t => t.textContent === '<script>alert(1)</script>')"
+    )
 
 
 def test_filter_of_cells_and_toggles(page: Any) -> None:

@@ -13,7 +13,13 @@ from bench.reports import text
 
 @pytest.mark.parametrize(
     ("value", "signed", "expected"),
-    [(35.149, False, "35.15"), (-0.001, True, "0.00"), (0.42, True, "+0.42"), (-0.42, True, "−0.42"), (None, False, "—")],
+    [
+        (35.149, False, "35.15"),
+        (-0.001, True, "0.00"),
+        (0.42, True, "+0.42"),
+        (-0.42, True, "−0.42"),
+        (None, False, "—"),
+    ],
 )
 def test_number(value: float | None, signed: bool, expected: str) -> None:
     assert text.number(value, signed=signed) == expected
