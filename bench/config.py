@@ -17,7 +17,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -167,13 +167,31 @@ class CellSpec:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """One attack on one test split."""
+
+    test_split: str
+    attack: AttackSpec
+
+    @property
+    def key(self) -> str:
+        """`long-tailed/pgd-20`: its name in cell.json and per_sample.npz."""
+        return f"{self.test_split}/{self.attack.label}"
+
+
+@dataclass(frozen=True)
 class Request:
     """What is wanted of a cell besides its weights."""
 
-    attacks: tuple[AttackSpec, ...] = ()
-    test_splits: tuple[str, ...] = ("long-tailed",)
+    evaluations: tuple[Evaluation, ...] = ()
     track: tuple[str, ...] = ()
     features: bool = False
+
+    @classmethod
+    def product(cls, attacks: Iterable[AttackSpec], test_splits: Iterable[str] = ("long-tailed",)) -> Request:
+        """Every attack on every split."""
+        attacks = tuple(attacks)
+        return cls(tuple(Evaluation(split, attack) for split in test_splits for attack in attacks))
 
 
 @dataclass(frozen=True)
@@ -215,8 +233,11 @@ def cell_from_plain(plain: Mapping[str, Any]) -> CellSpec:
 
 def request_from_plain(plain: Mapping[str, Any]) -> Request:
     """The Request that `to_plain` wrote."""
-    attacks = tuple(AttackSpec(a["name"], tuple((k, _tupled(v)) for k, v in a["params"])) for a in plain["attacks"])
-    return Request(attacks, tuple(plain["test_splits"]), tuple(plain["track"]), plain["features"])
+    evaluations = tuple(
+        Evaluation(e["test_split"], AttackSpec(e["attack"]["name"], _tupled(e["attack"]["params"])))
+        for e in plain["evaluations"]
+    )
+    return Request(evaluations, tuple(plain["track"]), plain["features"])
 
 
 def _tupled(value: Any) -> Any:

@@ -212,16 +212,15 @@ class _Run:
 
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
         """Each wanted attack on each wanted split; rows and bits are written after every one."""
-        for split in self.task.want.test_splits:
-            chunks = ChunkFolder(self.folder.path / "partial" / split)
-            for attack in self.task.want.attacks:
-                key = f"{split}/{attack.label}"
-                if key not in keys:
-                    continue
-                self._say(key, 0, 1)
-                result = self._suite(data, network, split, [attack], chunks, self._reporter(key))
+        partial = self.folder.path / "partial"
+        for wanted in self.task.want.evaluations:
+            if wanted.key in keys:
+                split, attack = wanted.test_split, wanted.attack
+                self._say(wanted.key, 0, 1)
+                chunks = ChunkFolder(partial / split)
+                result = self._suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
                 self._store(data, split, attack.label, result)
-            chunks.clear()
+        ChunkFolder(partial).clear()
 
     def _reporter(self, key: str) -> Callable[[str, int, int], None]:
         return lambda _, at, of: self._say(key, at, of)

@@ -82,12 +82,11 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
     total = Cost()
     if "train" in lacks or "curves" in lacks:
         total += training(spec, facts, trained)
-    for split in task.want.test_splits:
-        ir = spec.ir if split == "long-tailed" else None
-        images = sum(class_counts(facts.test_max, ir, facts.classes, spec.limit))
-        for attack in task.want.attacks:
-            if f"{split}/{attack.label}" in lacks:
-                total += evaluation(spec, facts, attack, images, tested, known)
+    for wanted in task.want.evaluations:
+        if wanted.key in lacks:
+            ir = spec.ir if wanted.test_split == "long-tailed" else None
+            images = sum(class_counts(facts.test_max, ir, facts.classes, spec.limit))
+            total += evaluation(spec, facts, wanted.attack, images, tested, known)
     fixed = trained or tested
     if fixed is None:
         return total + Cost(disk_mib=FILES_MIB)

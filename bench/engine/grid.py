@@ -104,8 +104,7 @@ def merge(tasks: Sequence[Task]) -> list[Task]:
             merged[task.spec.id] = task
             continue
         union = Request(
-            attacks=tuple(dict.fromkeys(old.want.attacks + task.want.attacks)),
-            test_splits=tuple(s for s in TEST_SPLITS if s in old.want.test_splits + task.want.test_splits),
+            evaluations=tuple(dict.fromkeys(old.want.evaluations + task.want.evaluations)),
             track=tuple(dict.fromkeys(old.want.track + task.want.track)),
             features=old.want.features or task.want.features,
         )
@@ -207,4 +206,5 @@ def _request(axes: Axes) -> Request:
     for split in axes.test_splits:
         if split not in TEST_SPLITS:
             raise UsageError(f"unknown test split '{split}'. {did_you_mean(split, TEST_SPLITS)}")
-    return Request(attacks, tuple(s for s in TEST_SPLITS if s in axes.test_splits), axes.track, axes.features)
+    product = Request.product(attacks, (s for s in TEST_SPLITS if s in axes.test_splits))
+    return dataclasses.replace(product, track=axes.track, features=axes.features)

@@ -113,7 +113,7 @@ def tiny_cells(
     def once(seed: int, *attacks: str) -> float:
         spec = CellSpec(Plain.name, f"archive:{path}", None, model, seed, recipe=recipe, precision=precision)
         began = time.perf_counter()
-        run_cell(Task(spec, Request(tuple(AttackSpec(name) for name in attacks))), settings, emit)
+        run_cell(Task(spec, Request.product(AttackSpec(name) for name in attacks)), settings, emit)
         return time.perf_counter() - began
 
     try:

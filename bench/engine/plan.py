@@ -42,7 +42,7 @@ def missing(task: Task, cell: dict[str, Any] | None) -> list[str]:
 
 def evaluations(task: Task) -> list[str]:
     """Keys of the wanted evaluations."""
-    return [f"{split}/{attack.label}" for split in task.want.test_splits for attack in task.want.attacks]
+    return [evaluation.key for evaluation in task.want.evaluations]
 
 
 def has_checkpoint(results: Path, task: Task) -> bool:

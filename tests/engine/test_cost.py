@@ -23,7 +23,7 @@ RATE = Rate(
 def task(method: str = "at", *attacks: str, splits: tuple[str, ...] = ("long-tailed",), **recipe: object) -> Task:
     settings = {"epochs": 5, "full_epochs": 5, "batch_size": 16, "steps": 10, **recipe}
     spec = CellSpec(method, "digitslt", 4.0, "small-cnn", 0, recipe=Recipe(**settings))
-    return Task(spec, Request(tuple(AttackSpec(a) for a in attacks), splits))
+    return Task(spec, Request.product([AttackSpec(a) for a in attacks], splits))
 
 
 def known(**more: object) -> Known:
@@ -31,7 +31,7 @@ def known(**more: object) -> Known:
 
 
 def lacks(task: Task) -> list[str]:
-    return ["train", *(f"{s}/{a.label}" for s in task.want.test_splits for a in task.want.attacks)]
+    return ["train", *(e.key for e in task.want.evaluations)]
 
 
 def test_training_passes_and_seconds_of_adversarial_training():
