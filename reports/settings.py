@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.config import format_value
+from bench.config import REFERENCE_EPS, format_value
 from bench.reports.source import Evaluation, Setting, Source
 
 
@@ -18,7 +18,7 @@ def settings_lines(
         ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
         ("Test split", setting.test_split + _sizes({int(e.n.sum()) for e in used})),
         ("Recipe", setting.recipe + (f", reduced: {', '.join(_exact(used))}" if setting.reduced else "")),
-        ("Threat model", f"ℓ∞, ε = {radius(setting.eps)}"),
+        ("Threat model", f"ℓ∞, ε = {radius(setting.eps)}" + _scaled(setting.eps)),
     ]
     if setting.precision != "fp32":
         lines.append(("Precision", setting.precision))
@@ -35,6 +35,11 @@ def radius(eps: float) -> str:
     """`8/255` where it is a multiple of 1/255, else the number."""
     levels = round(eps * 255)
     return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-5 else f"{eps:g}"
+
+
+def _scaled(eps: float) -> str:
+    same = abs(eps - REFERENCE_EPS) < 1e-6
+    return "" if same else "; radii and steps of attacks are stated at 8/255 and scaled to it"
 
 
 def heading(setting: Setting) -> str:
@@ -103,6 +108,6 @@ def _versions(source: Source, used: Sequence[Evaluation]) -> list[str]:
     for cell in {e.cell for e in used}:
         for name, version in (source.cells.get(cell, {}).get("versions") or {}).items():
             seen.setdefault(str(name), set()).add(str(version))
-    wanted = ("bench", "code", "git", "python", "torch", "torchvision", "numpy", "pyautoattack")
+    wanted = ("bench", "robust-longtail-bench", "git", "python", "torch", "torchvision", "numpy", "pyautoattack")
     names = [n for n in wanted if n in seen] or sorted(seen)
     return [f"{name} {'/'.join(sorted(seen[name]))}" for name in names]
