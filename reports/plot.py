@@ -94,7 +94,7 @@ class PaperFigure(OfPaper):
         return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
                       self.data(panel), missing, tuple(lines))  # fmt: skip
 
-    # -------------------------------------------------------------------------------------------------- helpers
+    # ------------------------------------------------------------------------------------------ for subclasses
 
     def found(self, source: Source, panel: Panel, config: Config, attack: str) -> list[Any]:
         """What the figure needs of one run: evaluations, or curves or features where it declares these."""
