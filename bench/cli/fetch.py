@@ -21,9 +21,9 @@ def command(names: tuple[str, ...], data_root: Path | None) -> None:
     A download that was interrupted goes on where it stopped; a file takes its name only when its checksum is right.
     Without network, the message says which file to place where.
     """
-    from bench.engine.data import dataset
+    from bench.engine.plugins import make_dataset
 
-    for made in [(name, dataset(name, data_root)) for name in names]:
+    for made in [(name, make_dataset(name, data_root)) for name in names]:
         name, source = made
         with _progress(name) as report:
             path = source.fetch(report)

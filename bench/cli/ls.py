@@ -46,18 +46,11 @@ def _entries(kind: str) -> list[tuple[str, str, str]]:
 
 def _facts() -> dict[str, str]:
     """Parameters and memory of the models, from the stored table (nothing is built)."""
-    import csv
-    from importlib.resources import files
+    from bench.engine.facts import read_facts
 
-    table = files("bench.models") / "facts.csv"
-    if not table.is_file():
-        return {}
     found = {}
-    for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
-        parts = [f"{int(row['parameters']) / 1e6:.2f} M parameters"] if row.get("parameters") else []
-        if row.get("measured_mib"):
-            parts.append(f"{float(row['measured_mib']):.0f} MiB measured in training at batch 128 on {row['device']}")
-        elif row.get("tensors_mib"):
-            parts.append(f"{float(row['tensors_mib']):.0f} MiB of tensors in training at batch 128")
-        found[row["model"]] = f"  [{', '.join(parts)}]" if parts else ""
+    for name, row in read_facts().items():
+        measured, device = row["measured_mib"], row["device"]
+        memory = f"{row['tensors_mib']:.0f} MiB of tensors" if measured is None else f"{measured:.0f} MiB on {device}"
+        found[name] = f"  [{row['parameters'] / 1e6:.2f} M parameters, {memory} in training at batch 128]"
     return found

@@ -96,7 +96,7 @@ def _model(name: str) -> None:
 
 
 def _dataset(name: str) -> None:
-    from bench.engine.grid import dataset_facts
+    from bench.engine.plugins import dataset_facts
     from bench.registry import registry
 
     origin = registry("datasets").origin(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.device import environment
-from bench.engine.grid import make_dataset
+from bench.engine.plugins import make_dataset
 from bench.engine.rates import Rate, key, write_calibration
 from bench.errors import BenchError
 from bench.registry import registry

@@ -25,9 +25,9 @@ from bench.engine.checkpoint import load_checkpoint
 from bench.engine.chunks import ChunkFolder
 from bench.engine.data import CellData, load_data
 from bench.engine.failure import mark_failed
-from bench.engine.grid import make_method
 from bench.engine.network import Network, build_network
 from bench.engine.plan import missing
+from bench.engine.plugins import make_method
 from bench.engine.prefix import make_prefix
 from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult, SuiteResult, evaluate

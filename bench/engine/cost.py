@@ -16,8 +16,8 @@ from typing import Any
 from bench import longtail
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Task
-from bench.engine.grid import dataset_facts, make_method
 from bench.engine.plan import missing
+from bench.engine.plugins import dataset_facts, make_method
 from bench.engine.rates import EVALUATION_BATCH, Line, Rate, key, read_calibration
 from bench.registry import registry
 from bench.store import query

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench import longtail
-from bench.api import Arrays, Dataset
+from bench.api import Arrays
 from bench.config import CellSpec
+from bench.engine.plugins import make_dataset
 from bench.errors import DataError, UsageError
-from bench.registry import registry
 
 if TYPE_CHECKING:
     import torch
@@ -73,17 +73,11 @@ class Subset:
         return longtail.digest(*(np.sort(chosen) for part in parts for chosen in part))
 
 
-def dataset(name: str, data_root: Path | None) -> Dataset:
-    """The data set called `name` or `name:argument`. Raises UsageError when unknown."""
-    made: Dataset = registry("datasets").get(name)(name.partition(":")[2], data_root)
-    return made
-
-
 def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
     """Images, labels and splits of a cell. Raises DataError or UsageError in one sentence."""
     import torch
 
-    arrays = dataset(spec.dataset, data_root).load()
+    arrays = make_dataset(spec.dataset, data_root).load()
     check(arrays, spec.dataset)
     subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
     train_index = np.concatenate(subset.train)

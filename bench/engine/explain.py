@@ -86,6 +86,7 @@ def explain_model(name: str) -> str:
     for image in ((3, 32, 32), (1, 8, 8)):
         declared = "x".join(map(str, model.input_size(image)))
         given = "x".join(map(str, image))
-        parts.append(f"  images of {given}: the network takes {declared}" + ("" if given == declared else ", resized inside it"))
+        how = "" if given == declared else ", resized inside it"
+        parts.append(f"  images of {given}: the network takes {declared}{how}")
     constants = f"mean {model.mean}, std {model.std}" if model.mean else "none (images go in as [0,1])"
     return "\n".join([*parts, f"  normalisation inside the network: {constants}"])

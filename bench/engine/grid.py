@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import longtail
-from bench.api import Dataset, DatasetFacts, Method
+from bench.api import DatasetFacts, Method
 from bench.config import (
     PRECISIONS,
     TEST_SPLITS,
@@ -29,6 +29,7 @@ from bench.config import (
     parse_variant,
     variant_label,
 )  # fmt: skip
+from bench.engine.plugins import dataset_facts
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
 
@@ -112,17 +113,6 @@ def merge(tasks: Sequence[Task]) -> list[Task]:
     return list(merged.values())
 
 
-def dataset_facts(name: str, data_root: Path | None) -> DatasetFacts:
-    """Facts of a data set by its full name (`archive:PATH`)."""
-    return make_dataset(name, data_root).facts()
-
-
-def make_dataset(name: str, data_root: Path | None) -> Dataset:
-    """The data set object of a full name. Raises UsageError when unknown."""
-    dataset: Dataset = registry("datasets").get(name)(name.partition(":")[2], data_root)
-    return dataset
-
-
 def parse_ratio(text: str) -> float | None:
     """An imbalance ratio above 1, or None for `natural`. Raises UsageError."""
     if text == "natural":
@@ -189,13 +179,6 @@ def settle(
     standard = make(cls.Hparams, {k: v for k, v in base.items() if k in own}, cls.name)
     changed = {k: v for k, v in checked.items() if v != getattr(standard if k in own else defaults, k)}
     return resolved, pairs, variant_label("", changed).strip("[]")
-
-
-def make_method(spec: CellSpec) -> Method:
-    """The method object of a cell."""
-    cls: type[Method] = registry("methods").get(spec.method)
-    method: Method = cls(make(cls.Hparams, dict(spec.hparams), spec.method))
-    return method
 
 
 def _request(axes: Axes) -> Request:

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from bench.engine.data import check, dataset
+from bench.engine.data import check
+from bench.engine.plugins import make_dataset as dataset
 from bench.errors import DataError, UsageError
 from bench.registry import registry
 

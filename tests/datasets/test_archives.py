@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.engine.data import check, dataset
+from bench.engine.data import check
+from bench.engine.plugins import make_dataset as dataset
 from bench.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)

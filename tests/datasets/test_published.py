@@ -10,7 +10,8 @@ import torchvision
 from PIL import Image
 
 from bench.config import CellSpec
-from bench.engine.data import check, dataset, load_data
+from bench.engine.data import check, load_data
+from bench.engine.plugins import make_dataset as dataset
 from bench.errors import DataError, UsageError
 from bench.seeding import isolated
 

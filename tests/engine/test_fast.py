@@ -15,9 +15,9 @@ from bench.engine import fast, graphs, train
 from bench.engine.data import CellData
 from bench.engine.fast import FastAscend, NetworkGradient, foldable, twin
 from bench.engine.graphs import Eager, Replayed
-from bench.engine.grid import make_method
 from bench.engine.inner import ascend, plain_gradient
 from bench.engine.network import Network, build_network
+from bench.engine.plugins import make_method
 from bench.errors import ModelError
 from bench.seeding import StreamNoise, isolated, torch_stream
 
