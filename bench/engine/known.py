@@ -20,13 +20,14 @@ def linear_answer(images: int = 64, eps: float = 0.05) -> tuple[int, int]:
     stream = torch_stream(0, "known")
     x = 0.1 + 0.8 * torch.rand(images, 1, 6, 6, generator=stream)
     with isolated(0, "known"):
-        network = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+        linear = nn.Linear(36, 2)
+    network = nn.Sequential(nn.Flatten(), linear)
     weight, bias = torch.randn(2, 36, generator=stream), torch.zeros(2)
     with torch.no_grad():
-        network[1].weight.copy_(weight)  # type: ignore[union-attr, operator]
+        linear.weight.copy_(weight)
         middle = (x.flatten(1) @ (weight[0] - weight[1])).median()
         bias[0] = -middle
-        network[1].bias.copy_(bias)  # type: ignore[union-attr, operator]
+        linear.bias.copy_(bias)
     labels = network(x).argmax(1)
     margin = (x.flatten(1) @ (weight[0] - weight[1]) + bias[0] - bias[1]) * (1 - 2 * labels)
     exact = int((margin > eps * (weight[0] - weight[1]).abs().sum()).sum())

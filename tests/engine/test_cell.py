@@ -1,4 +1,4 @@
-"""A cell's life: done once, resumed where it stopped, failed with a reason; the same bytes whatever happened between."""
+"""A cell's life: done once, resumed where it stopped, failed with a reason; the same bytes whatever came between."""
 
 import dataclasses
 import hashlib
@@ -105,7 +105,7 @@ class Stop(BaseException):
 
 
 def test_killed_training_goes_on_from_its_checkpoint_with_the_same_bytes(finished, tmp_path, monkeypatch):
-    root, task = finished
+    _, task = finished
     epochs = []
     real = train_module._epoch
 

@@ -27,7 +27,8 @@ def test_a_grid_is_the_product_of_its_axes_in_a_fixed_order():
     "change",
     [
         {"seed": 5}, {"ir": 20.0}, {"model": "resnet18"}, {"limit": 3}, {"precision": "bf16"}, {"compile": True},
-        {"deterministic": True}, {"selection": "official-builder"}, {"class_order": "reversed"}, {"hparams": (("a", 1),)},
+        {"deterministic": True}, {"selection": "official-builder"}, {"class_order": "reversed"},
+        {"hparams": (("a", 1),)},
     ],
 )  # fmt: skip
 def test_everything_that_decides_the_weights_changes_the_id(change):
