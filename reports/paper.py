@@ -34,8 +34,8 @@ PAPER_ATTACK = {"clean": "clean", "fgsm": "fgsm", "pgd-20": "pgd-20", "pgd-100":
 ATTACK_NOTE = {
     "cw-l2": "CW (ℓ₂) is the paper's CW column: unbounded in ℓ₂, it follows the scale of the logits and is reported, "
     "not judged. CW (ℓ∞) is the margin loss inside the ℓ∞ ball; the two are different attacks.",
-    "aa": "AA is the reference AutoAttack (100 iterations, up to 9 targets). The paper's released notebook most likely "
-    "ran a 10-iteration chain, which is AA-10 here.",
+    "aa": "AA is AutoAttack at its reference settings (100 iterations, up to 9 targets). The paper's released "
+    "notebook most likely ran a 10-iteration chain, which is AA-10 here.",
 }
 #: numbers closer than this, in percentage points, match (as in `bench check`)
 TOLERANCE = 1.0
