@@ -42,6 +42,12 @@ class Folded:
             target.weight.copy_(weight)
             target.bias.copy_(bias)
 
+    def to_channels_last(self) -> None:
+        """Lay the folded kernels out channels last, which convolutions read faster; what is shared keeps its layout."""
+        for _, target, _ in self.pairs:
+            if target.weight.ndim == 4:
+                target.weight.data = target.weight.data.contiguous(memory_format=torch.channels_last)
+
 
 def fold(network: nn.Module) -> Folded | None:
     """A folded copy of `network`, or None when it cannot be traced or has no pair to fold.

@@ -19,7 +19,7 @@ class NetworkOracle:
 
     network: N x channels x H x W in [0,1] -> N x `num_classes` logits. `folded`: attack a copy with batch norm folded
     into the convolutions, if it agrees with the plain net on `probe` (a few images); `plain` always asks the net as it
-    is. `precision` "bf16" runs attacks (never `plain`) under autocast. `channels_last`: memory format of the attacks.
+    is. `precision` "bf16" runs attacks (never `plain`) under autocast. `channels_last`: layout of the folded copy.
     `forwards`, `backwards` count passes of one image each. Raises ModelError when outputs are not N x C or not finite.
     """
 
@@ -31,7 +31,7 @@ class NetworkOracle:
         probe: Tensor | None = None,
         folded: bool = True,
         precision: str = "fp32",
-        channels_last: bool = False,
+        channels_last: bool = True,
     ) -> None:
         self.network, self.num_classes = network, num_classes
         self.precision, self.channels_last = precision, channels_last
@@ -51,6 +51,8 @@ class NetworkOracle:
         self._attacked = self.network
         if self._want_fold and self._probe is not None:
             copy = fold(self.network)
+            if copy is not None and self.channels_last:
+                copy.to_channels_last()
             if copy is not None and agrees(copy.net, self.network, self._probe):
                 self._attacked, self.folded = copy.net, True
         return self
@@ -67,7 +69,7 @@ class NetworkOracle:
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N x C) with a graph back to x if x asks for one; for code that takes gradients by itself."""
         self.forwards += len(x)
-        if self.channels_last and x.ndim == 4:
+        if self.folded and self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with self._autocast(x):
             z: Tensor = self._attacked(x)

@@ -138,7 +138,7 @@ def evaluate(
     store: StageStore | None = None,
     progress: Progress | None = None,
     fold: bool = True,
-    channels_last: bool = False,
+    channels_last: bool = True,
 ) -> SuiteResult:
     """Attack `network` on a test set and say which images still stand.
 
