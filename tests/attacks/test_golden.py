@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build
+from bench.seeding import isolated
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"
 CASES = [c for c in json.loads(GOLDEN.read_text())["cases"] if c["kind"] == "attack_only"] if GOLDEN.exists() else []
@@ -58,13 +60,12 @@ class ClosedNoise:
 def tiny(classes: int, fc_scale: float) -> nn.Module:
     """The golden file's network."""
     forms = json.loads(GOLDEN.read_text())["tiny_net"]["params"]
-    net = nn.Sequential()
-    net.add_module("conv", nn.Conv2d(3, 4, 3, padding=1, bias=False))
-    net.add_module("bn", nn.BatchNorm2d(4))
-    net.add_module("act", nn.Tanh())
-    net.add_module("pool", nn.AvgPool2d(2))
-    net.add_module("flat", nn.Flatten())
-    net.add_module("fc", nn.Linear(16, classes))
+    with isolated(0, "golden"):
+        layers = {
+            "conv": nn.Conv2d(3, 4, 3, padding=1, bias=False), "bn": nn.BatchNorm2d(4), "act": nn.Tanh(),
+            "pool": nn.AvgPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(16, classes),
+        }  # fmt: skip
+    net = nn.Sequential(OrderedDict(layers))
     net.double()
     values = dict(net.named_parameters()) | dict(net.named_buffers())
     with torch.no_grad():
