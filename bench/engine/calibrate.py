@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def measured(model: str, image: tuple[int, int, int], precision: str, device: st
     """The rate found by `bench.engine.measure` in a fresh process. Raises BenchError when that fails."""
     with tempfile.TemporaryDirectory(prefix="bench-calibrate-") as folder:
         answer = Path(folder) / "rate.json"
-        job = {"model": model, "image": image, "precision": precision, "device": device, "at": time.time(), **more}
+        job = {"model": model, "image": image, "precision": precision, "device": device, **more}
         done = subprocess.run(
             [sys.executable, "-m", "bench.engine.measure", json.dumps(job), str(answer)],
             capture_output=True, text=True, check=False, env=environment(int(more.get("threads", 1))),

@@ -1,7 +1,8 @@
 """How fast one model runs here, measured through the code that a cell runs: `python -m bench.engine.measure`.
 
-A fresh process each, so that its peak memory is that of a cell's process. Two tiny cells on noise give the fixed costs
-of a cell and of an attack; single training steps at a small and at a full batch give the lines of `Rate`.
+A fresh process each, so that its peak memory is that of a cell's process. Pairs of tiny cells on noise give the fixed
+costs of a cell and of an attack; single training steps at a small and at a full batch give the lines of `Rate`. One
+thread on a CPU is timed by the process's own clock, which other work on the machine does not disturb.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bench.engine.network import Network, build_network
 from bench.engine.oracle import NetworkOracle
 from bench.engine.rates import EVALUATION_BATCH, Line, Rate
 from bench.engine.settings import Settings
-from bench.engine.suite import build, evaluate
+from bench.engine.suite import AttackResult, build, evaluate
 from bench.engine.train import peak_memory, train
 from bench.errors import BenchError
 from bench.registry import registry
@@ -43,6 +44,11 @@ STEPS = 2
 WHOLE, PATIENCE = 64, 45.0
 #: a timing is repeated until it has lasted so long, or so often
 SECONDS, TIMES = 0.5, 7
+
+
+def clock_of(device: torch.device, threads: int) -> Callable[[], float]:
+    """The clock that measures this device: a wall clock wherever others than this thread do the work."""
+    return time.process_time if device.type == "cpu" and threads == 1 else time.perf_counter
 
 
 class Plain(Method):
@@ -77,16 +83,17 @@ def measure(
     """
     torch.set_num_threads(threads)
     where = torch.device(device)
+    clock = clock_of(where, threads)
     settings = Settings(results=folder / "runs", device=device, threads=threads)
-    cell, evaluation = tiny_cells(model, image, precision, settings, folder)
+    cell, evaluation = tiny_cells(model, image, precision, settings, folder, clock)
     base = peak_memory(where)
     network = build_network(model, image, CLASSES, None, 0)
-    step, attack = training_lines(network, model, image, precision, where, batch)
+    step, attack = training_lines(network, model, image, precision, where, batch, clock)
     weights = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
     tested = build_network(model, image, CLASSES, None, 0).to(where)
-    forward, gradient = evaluation_lines(tested, image, where)
+    forward, gradient = evaluation_lines(tested, image, where, clock)
     peak = peak_memory(where)
-    slowdown = attack_slowdowns(tested, image, where, forward, gradient)
+    slowdown = attack_slowdowns(tested, image, where, forward, gradient, clock)
     return Rate(
         step, attack, forward, gradient, evaluation=evaluation, cell=cell, startup=startup, memory_mib=peak,
         base_mib=base, batch=batch, weights_mib=round(weights, 3), slowdown=slowdown,
@@ -94,7 +101,12 @@ def measure(
 
 
 def tiny_cells(
-    model: str, image: tuple[int, int, int], precision: str, settings: Settings, folder: Path
+    model: str,
+    image: tuple[int, int, int],
+    precision: str,
+    settings: Settings,
+    folder: Path,
+    clock: Callable[[], float],
 ) -> tuple[float, float]:
     """(seconds of a cell without images, seconds of an attack without images)."""
     channels, height, width = image
@@ -112,9 +124,9 @@ def tiny_cells(
 
     def once(seed: int, *attacks: str) -> float:
         spec = CellSpec(Plain.name, f"archive:{path}", None, model, seed, recipe=recipe, precision=precision)
-        began = time.perf_counter()
+        began = clock()
         run_cell(Task(spec, Request.product(AttackSpec(name) for name in attacks)), settings, emit)
-        return time.perf_counter() - began
+        return clock() - began
 
     try:
         once(0, "clean", Nothing.name)  # imports, and memory that is taken once
@@ -129,17 +141,24 @@ def tiny_cells(
 
 
 def training_lines(
-    network: Network, model: str, image: tuple[int, int, int], precision: str, device: torch.device, batch: int
+    network: Network,
+    model: str,
+    image: tuple[int, int, int],
+    precision: str,
+    device: torch.device,
+    batch: int,
+    clock: Callable[[], float],
 ) -> tuple[Line, Line]:
     """(one step without attack, one attack step)."""
 
     def step(images: int, steps: int) -> float:
         """Seconds of a training step, the first aside."""
-        data, times = _data(images, image), list[float]()
+        data, times, marks = _data(images, image), list[float](), list[float]()
         while sum(times) < SECONDS and len(times) < TIMES:
             recipe = Recipe(epochs=2, full_epochs=2, batch_size=images, steps=steps, lr=1e-4)
             spec = CellSpec(Plain.name, "noise", None, model, 0, recipe=recipe, precision=precision)
-            times.append(train(spec, data, network, Plain(), device).curves[-1]["seconds"])
+            train(spec, data, network, Plain(), device, on_epoch=lambda _: marks.append(clock()))
+            times.append(marks[-1] - marks[-2])
         return statistics.median(times)
 
     points = []
@@ -150,7 +169,9 @@ def training_lines(
     return Line.through((n, bare), (m, bare_full)), Line.through((n, attacked), (m, attacked_full))
 
 
-def evaluation_lines(network: Network, image: tuple[int, int, int], device: torch.device) -> tuple[Line, Line]:
+def evaluation_lines(
+    network: Network, image: tuple[int, int, int], device: torch.device, clock: Callable[[], float]
+) -> tuple[Line, Line]:
     """(one forward pass, one gradient) of the network as attacks see it."""
     full = EVALUATION_BATCH[device.type]
     x = noise(full, image).permute(0, 3, 1, 2).to(device=device, dtype=torch.float32) / 255
@@ -164,14 +185,19 @@ def evaluation_lines(network: Network, image: tuple[int, int, int], device: torc
             return lambda: oracle.logits(x[:images])
 
         lines = [
-            Line.through((SMALL, timed(code(SMALL), device)), (full, timed(code(full), device)))
+            Line.through((SMALL, timed(code(SMALL), device, clock)), (full, timed(code(full), device, clock)))
             for code in (forward, gradient)
         ]
     return lines[0], lines[1]
 
 
 def attack_slowdowns(
-    network: Network, image: tuple[int, int, int], device: torch.device, forward: Line, gradient: Line
+    network: Network,
+    image: tuple[int, int, int],
+    device: torch.device,
+    forward: Line,
+    gradient: Line,
+    clock: Callable[[], float],
 ) -> dict[str, float]:
     """Measured seconds of every attack of the protocol over those of its passes, where that is quick to find out.
 
@@ -182,31 +208,41 @@ def attack_slowdowns(
     with torch.no_grad():
         y = network(x.permute(0, 3, 1, 2).to(device=device, dtype=torch.float32) / 255).argmax(1).cpu()
     threat, found = ThreatModel(eps=1e-5), dict[str, float]()
+    alone, both = forward.seconds(WHOLE, WHOLE), gradient.seconds(WHOLE, WHOLE)
+
+    def whole(*names: str) -> tuple[float, dict[str, AttackResult]]:
+        began = clock()
+        attacks = evaluate(
+            network, x, y, torch.arange(WHOLE), [AttackSpec(name) for name in names], threat=threat,
+            num_classes=CLASSES, root_seed=0, device=device,
+        ).attacks  # fmt: skip
+        return clock() - began, attacks
+
+    whole()
+    bare = statistics.median(whole()[0] for _ in range(3))
     for name in ALL_ATTACKS:
         forwards, backwards = build(AttackSpec(name), threat, CLASSES).passes()
-        alone, both = forward.seconds(WHOLE, WHOLE), gradient.seconds(WHOLE, WHOLE)
         if backwards * both + max(forwards - backwards, 0.0) * alone > PATIENCE:
             continue
-        result = evaluate(
-            network, x, y, torch.arange(WHOLE), [AttackSpec(name)], threat=threat, num_classes=CLASSES, root_seed=0,
-            device=device,
-        ).attacks[name]  # fmt: skip
-        forwards, backwards = result.total("forwards") / WHOLE, result.total("backwards") / WHOLE
+        taken, results = whole(name)
+        passes = results[name]
+        forwards, backwards = passes.total("forwards") / WHOLE, passes.total("backwards") / WHOLE
         expected = backwards * both + max(forwards - backwards, 0.0) * alone
-        found[name] = result.total("seconds") / expected if expected else 1.0
+        if expected and taken > bare:
+            found[name] = (taken - bare) / expected
     return found
 
 
-def timed(code: Callable[[], object], device: torch.device) -> float:
+def timed(code: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
     """Median seconds of one call, the first aside."""
     code()
     times = list[float]()
     while sum(times) < SECONDS and len(times) < 4 * TIMES:
         _settle(device)
-        began = time.perf_counter()
+        began = clock()
         code()
         _settle(device)
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return statistics.median(times)
 
 
@@ -234,10 +270,8 @@ def _settle(device: torch.device) -> None:
 
 def main(job: str, answer: str) -> None:
     """Measure what the JSON text `job` says and write the rate, or the error, to the file `answer`."""
-    began = time.time()
-    wanted = json.loads(job)
-    path = Path(answer)
-    startup = began - wanted.pop("at")
+    startup = time.process_time()  # what the imports took
+    wanted, path = json.loads(job), Path(answer)
     try:
         rate = measure(**wanted | {"image": tuple(wanted["image"]), "folder": path.parent, "startup": startup})
     except BenchError as error:

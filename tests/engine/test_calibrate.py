@@ -46,7 +46,7 @@ def test_a_model_that_cannot_take_the_images_is_an_error(quick, tmp_path):
 
 
 def test_the_process_writes_a_rate_or_its_error(quick, tmp_path, monkeypatch):
-    job = {"model": "small-cnn", "image": [1, 4, 4], "precision": "fp32", "device": "cpu", "at": 0.0}
+    job = {"model": "small-cnn", "image": [1, 4, 4], "precision": "fp32", "device": "cpu"}
     measure.main(json.dumps(job), str(tmp_path / "a.json"))
     assert "small-cnn" in json.loads((tmp_path / "a.json").read_text())["error"]
     monkeypatch.setattr(measure, "measure", lambda **_: RATE)
