@@ -45,10 +45,15 @@ Emit = Callable[[dict[str, Any]], None]
 STREAMS = ("init", "order", "augment", "inner", "evaluation")
 
 
-def run_cell(task: Task, settings: Settings, emit: Emit) -> None:
-    """Do what the task still lacks. Ends with a `done` or a `failed` event; only KeyboardInterrupt gets through."""
+def run_cell(
+    task: Task, settings: Settings, emit: Emit, kind: Callable[[Task, Settings, Emit], CellRun] | None = None
+) -> None:
+    """Do what the task still lacks. Ends with a `done` or a `failed` event; only KeyboardInterrupt gets through.
+
+    `kind`: who does it, if its weights do not come from training here.
+    """
     torch.set_num_threads(settings.threads)
-    run, held = _Run(task, settings, emit), False
+    run, held = (kind or CellRun)(task, settings, emit), False
     try:
         with run.folder.locked():
             held = True
@@ -61,7 +66,7 @@ def run_cell(task: Task, settings: Settings, emit: Emit) -> None:
         emit({"cell": task.spec.id, "event": "failed", "stage": run.stage, "message": message})
 
 
-class _Run:
+class CellRun:
     """The stages of one cell, and the state they share."""
 
     def __init__(self, task: Task, settings: Settings, emit: Emit) -> None:
@@ -71,6 +76,7 @@ class _Run:
         self.cell: dict[str, Any] = {}
 
     def go(self) -> None:
+        """Do every stage that the folder lacks."""
         self.cell = self._read() or _new(self.spec)
         lacks = missing(self.task, self.cell if "stages" in self.cell else None)
         if not lacks:
@@ -88,6 +94,14 @@ class _Run:
             "data": facts, "versions": versions(), "device": _device(self.device, self.settings),
             "seeds": {name: stream_seed(self.spec.seed, name) for name in STREAMS},
         })  # fmt: skip
+        network = self.weights(data, lacks)
+        self._attack(data, network, [key for key in lacks if "/" in key])
+        if self.task.want.features and not self.cell.get("features"):
+            self._features(data, network)
+        self._keep(moved(self.cell, "done"))
+
+    def weights(self, data: CellData, lacks: Sequence[str]) -> Network:
+        """The network with its weights, on the device: from the checkpoint, or trained now."""
         method = make_method(self.spec)
         _check_needs(method, data)
         network = self._network(data, method)
@@ -98,10 +112,7 @@ class _Run:
             network.load_state_dict(state["network"])
             if "curves" in lacks:
                 self._train(data, self._network(data, method), make_method(self.spec), save=False)
-        self._attack(data, network.to(self.device), [key for key in lacks if "/" in key])
-        if self.task.want.features and not self.cell.get("features"):
-            self._features(data, network)
-        self._keep(moved(self.cell, "done"))
+        return network.to(self.device)
 
     def _read(self) -> dict[str, Any] | None:
         """cell.json as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
@@ -193,7 +204,7 @@ class _Run:
         images = data.test_images[index]
         if self.spec.recipe.resize:
             images = to_float(images, resize=self.spec.recipe.resize)
-        with self._deployed(network):
+        with self.deployed(network):
             return evaluate(
                 network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
@@ -201,7 +212,7 @@ class _Run:
             )  # fmt: skip
 
     @contextmanager
-    def _deployed(self, network: torch.nn.Module) -> Iterator[None]:
+    def deployed(self, network: torch.nn.Module) -> Iterator[None]:
         """The head in its inference form, as it is attacked; in its training form again afterwards."""
         method = make_method(self.spec)
         method.deploy(network, True)
@@ -253,7 +264,7 @@ class _Run:
         index = data.splits["long-tailed"]
         network.eval()
         parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-        with torch.no_grad(), self._deployed(network):
+        with torch.no_grad(), self.deployed(network):
             for chunk in torch.split(index, 256):
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)

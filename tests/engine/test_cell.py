@@ -132,14 +132,14 @@ def test_killed_training_goes_on_from_its_checkpoint_with_the_same_bytes(finishe
 
 def test_an_evaluation_killed_between_attacks_keeps_the_finished_one(tmp_path, monkeypatch):
     task = tasks()[0]
-    real = cell_module._Run._store
+    real = cell_module.CellRun._store
 
     def dying(self, data, split, label, result):
         if label == "fgsm":
             raise Stop
         return real(self, data, split, label, result)
 
-    monkeypatch.setattr(cell_module._Run, "_store", dying)
+    monkeypatch.setattr(cell_module.CellRun, "_store", dying)
     with pytest.raises(Stop):
         run(task, tmp_path)
     assert set(query.rows(tmp_path)["attack"]) == {"clean"}

@@ -1,0 +1,198 @@
+"""`bench evaluate` as a user calls it: files, factories, refusals, and the same tables."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from bench.cli import main
+from bench.config import AttackSpec, CellSpec, ThreatModel
+from bench.engine.data import load_data
+from bench.engine.external import Wrapped, read_weights
+from bench.engine.network import build_network
+from bench.engine.suite import evaluate
+from bench.errors import ModelError
+from bench.seeding import isolated
+
+DATA = CellSpec("ce", "digitslt", 10.0, "small-cnn", 0)
+FACTORY = """
+import torch
+from torch import nn
+CLASSES = []
+def make(classes):
+    CLASSES.append(classes)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+def bare():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def narrow():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
+def nan():
+    net = bare()
+    with torch.no_grad():
+        net[1].bias[0] = torch.nan
+    return net
+def other_size():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+def nothing():
+    return 3
+"""
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", *map(str, words)])
+    return int(caught.value.code or 0)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    import sys
+
+    sys.modules.pop("mine", None)
+
+
+def network() -> nn.Module:
+    return build_network("small-cnn", (1, 8, 8), 10, None, 3)
+
+
+def words(results: Path, *more: object) -> list[object]:
+    return ["--datasets", "digitslt", "--attacks", "clean,fgsm,cw-linf", "--results", results, *more]
+
+
+def folder(results: Path) -> Path:
+    return next(p for p in results.iterdir() if p.is_dir())
+
+
+def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = network()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}, "epoch": 3}, here / "best.pth")
+    assert run("best.pth", *words(here / "out")) == 0
+    where = folder(here / "out")
+    assert capsys.readouterr().out.strip() == where.name
+    cell, rows = json.loads((where / "cell.json").read_text()), pd.read_csv(where / "per_class.csv")
+    assert cell["status"] == "done"
+    assert set(rows["method"]) == {"best"}
+    assert set(rows["recipe"]) == {"external"}
+    data = load_data(DATA)
+    index = data.splits["long-tailed"]
+    specs = [AttackSpec(a) for a in ("clean", "fgsm", "cw-linf")]
+    want = evaluate(net, data.test_images[index], data.test_labels[index], index, specs,
+                    threat=ThreatModel(cell["spec"]["threat"]["eps"]), num_classes=10, root_seed=0)  # fmt: skip
+    for label, attack in want.attacks.items():
+        assert rows[rows["attack"] == label]["correct"].sum() == attack.correct.sum()
+    before = (where / "per_class.csv").stat().st_mtime_ns
+    assert run("best.pth", *words(here / "out")) == 0
+    assert (where / "per_class.csv").stat().st_mtime_ns == before
+    for verb in (["show", where.name], ["verify"], ["report", "--output", str(here / "report")]):
+        with pytest.raises(SystemExit) as caught:
+            main([*verb, "--results", str(here / "out")])
+        assert not caught.value.code
+
+
+def test_safetensors_and_published_names(here: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {
+        ("fc." if k.startswith("head.") else "") + k.partition(".")[2]: v for k, v in network().state_dict().items()
+    }
+    save_file(state, here / "net.safetensors")
+    torch.save(network().state_dict(), here / "net.pt")
+    for file in ("net.safetensors", "net.pt"):
+        assert run(file, *words(here / file.partition(".")[2], "--attacks", "clean")) == 0
+    one, two = (json.loads((folder(here / s) / "cell.json").read_text())["spec"] for s in ("safetensors", "pt"))
+    assert one == two
+
+
+def test_a_factory_with_weights_normalisation_and_balanced_split(here: Path) -> None:
+    with isolated(0, "net"):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    torch.save(net.state_dict(), here / "w.pt")
+    assert run("mine:make", *words(here / "a", "--weights", "w.pt", "--name", "linear")) == 0
+    more = ["--weights", "w.pt", "--normalize", "0.5/0.25", "--test-split", "balanced", "--name", "linear"]
+    assert run("mine:make", *words(here / "b", *more)) == 0
+    one, two = (json.loads((folder(here / s) / "cell.json").read_text()) for s in "ab")
+    assert one["spec"]["model"] == "mine:make"
+    assert one["id"] != two["id"]
+    assert {k.partition("/")[0] for k in two["evaluations"]} == {"balanced"}
+    assert "pixels" not in two["flags"]
+
+
+def test_wrapping_normalises_and_reorders() -> None:
+    class Echo(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)
+
+    x = torch.linspace(0, 1, 6).view(2, 3, 1, 1)
+    wrapped = Wrapped(Echo(), [0.1, 0.2, 0.3], [0.5, 0.25, 0.125], [2, 0, 1])
+    want = ((x.flatten(1) - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([0.5, 0.25, 0.125]))[:, [2, 0, 1]]
+    torch.testing.assert_close(wrapped(x), want)
+
+
+def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(network(), here / "whole.pt")
+    assert run("whole.pt", *words(here / "out")) == 1
+    message = capsys.readouterr().err
+    assert "refused" in message
+    assert "any code" in message
+    assert not any(here.glob("out/*/"))
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "code", "part"),
+    [
+        ("absent.pt", [], 1, "does not exist"),
+        ("text.pt", [], 1, "text.pt"),
+        ("list.pt", [], 1, "no state dict"),
+        ("cut.safetensors", [], 1, "safetensors"),
+        ("other.pt", [], 1, "missing backbone.0.weight"),
+        ("mine:absent", [], 1, "cannot be imported"),
+        ("nowhere:make", [], 1, "cannot be imported"),
+        ("mine:nothing", [], 1, "not a torch.nn.Module"),
+        ("mine:narrow", [], 1, "10"),
+        ("mine:nan", [], 1, "NaN"),
+        ("mine:other_size", [], 1, "cannot take images of 1 x 8 x 8"),
+        ("mine:make", ["--attacks", "nothing"], 2, "unknown attack"),
+        ("mine:make", ["--attacks", "fgsm[eps=0]"], 2, "eps"),
+        ("mine:make", ["--datasets", "nothing"], 2, "unknown dataset"),
+        ("mine:make", ["--name", "trades"], 2, "is a method"),
+        ("mine:make", ["--name", "My Net"], 2, "plain word"),
+        ("mine:make", ["--normalize", "0.5"], 2, "--normalize"),
+        ("mine:make", ["--normalize", "0.5/0"], 2, "--normalize"),
+        ("mine:make", ["--normalize", "0.5,0.5/1,1"], 2, "--normalize"),
+        ("mine:make", ["--test-split", "both"], 2, "test split"),
+        ("mine:make", ["--model", "nothing"], 2, "unknown model"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_stores_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str], source: str, more: list[str], code: int, part: str
+) -> None:
+    (here / "text.pt").write_text("no weights at all")
+    (here / "cut.safetensors").write_bytes(b"\x05\x00")
+    torch.save([1, 2], here / "list.pt")
+    torch.save(OrderedDict(a=torch.zeros(3)), here / "other.pt")
+    assert run(source, *words(here / "out", *more)) == code
+    message = capsys.readouterr().err.strip()
+    assert part in message
+    assert "Traceback" not in message
+    assert not any(p for p in here.glob("out/*") if p.is_dir())
+
+
+def test_reading_weights_never_runs_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match="refused"):
+        read_weights(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
