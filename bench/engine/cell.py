@@ -20,7 +20,7 @@ import torch
 
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, AttackSpec, CellSpec, Task, to_plain
-from bench.engine.augment import to_float
+from bench.engine.augment import enlarge, to_float
 from bench.engine.checkpoint import load_checkpoint
 from bench.engine.chunks import ChunkFolder
 from bench.engine.data import CellData, load_data
@@ -203,7 +203,8 @@ class CellRun:
         index = data.splits[split]
         images = data.test_images[index]
         if self.spec.recipe.resize:
-            images = to_float(images, resize=self.spec.recipe.resize)
+            # as bytes: the enlarged floats of a whole test set would take gigabytes
+            images = enlarge(images.permute(0, 3, 1, 2), self.spec.recipe.resize).permute(0, 2, 3, 1)
         with self.deployed(network):
             return evaluate(
                 network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
