@@ -25,6 +25,8 @@ from bench.store.folders import CellFolder
 
 #: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
+#: processes that import everything before the first cell: the command and its worker
+STARTS = 2
 #: MiB of a cell's files besides the checkpoint, which holds weights and momentum
 FILES_MIB = 0.2
 
@@ -62,7 +64,7 @@ class Known:
 
 
 def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, device: str) -> Cost:
-    """The cost of what `tasks` still lack, one after the other in one process."""
+    """The cost of what `tasks` still lack, one after the other in one worker process."""
     known = learn(results, data_root, device)
     total, startup = Cost(), 0.0
     for task in tasks:
@@ -70,7 +72,7 @@ def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, devic
         total += cell_cost(task, facts, missing(task, CellFolder(results, task.spec.id).read()), known)
         rate = known.rate(task.spec, facts, task.spec.precision)
         startup = max(startup, rate.startup if rate else 0.0)
-    return total + Cost(seconds=startup)
+    return total + Cost(seconds=STARTS * startup)
 
 
 def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Known) -> Cost:

@@ -2,8 +2,8 @@
 
 An eval-mode attack differentiates a frozen copy of the backbone in which batch norm is folded into the convolutions.
 The copy is traced once; before each attack only its weights are folded again from the live network. The head and the
-objective are always the live ones. Whether a backbone is folded depends on its structure alone (checked in float64 with
-made-up statistics), so one cell gives the same bytes in every process of a CPU.
+objective are always the live ones. Whether a backbone is folded depends on its structure alone (what was traced must
+compute what the backbone does), so one cell gives the same bytes in every process of a CPU.
 
 In float64 the folded gradient is the plain one up to the last bits (tested over whole trainings); in float32 up to
 rounding. An attack in train mode, and a network that is not the harness's own, get the plain gradient.
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from bench.api import Objective
 from bench.config import CellSpec
-from bench.engine.fold import Folded, agrees, fold
+from bench.engine.fold import Folded, fold
 from bench.engine.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
 from bench.engine.inner import Gradient, ascend, plain_gradient
 from bench.engine.network import Network
 from bench.errors import ModelError
 
-#: images of the first batch on which the folded structure is compared with the plain one
+#: images of the first batch on which the traced backbone is compared with the real one
 PROBE = 2
 
 
@@ -62,7 +62,7 @@ class NetworkGradient:
 
     def __init__(self, spec: CellSpec, network: Network, x: Tensor, recorder: Recorder | None) -> None:
         bf16 = spec.precision == "bf16"
-        self.folded = foldable(network.backbone, prepared(network, x[:PROBE]))
+        self.folded = fold(network.backbone, probe=prepared(network, x[:PROBE]))
         features: Features = network.features
         if self.folded is not None:
             lay_out(self.folded, torch.bfloat16 if bf16 else None)
@@ -126,33 +126,12 @@ def twin(network: Network, backbone: nn.Module) -> Network:
     return other
 
 
-def foldable(backbone: nn.Module, images: Tensor) -> Folded | None:
-    """A folded copy, if the fold of this structure computes the same in float64; None otherwise.
-
-    Compared on a copy with statistics that are not those of a fresh batch norm, for a few images.
-    """
-    probe = copy.deepcopy(backbone).double().eval()
-    for module in probe.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
-            assert module.running_var is not None
-            wave = torch.arange(module.num_features, device=module.running_mean.device, dtype=torch.float64).sin()
-            module.running_mean.copy_(0.1 * wave)
-            module.running_var.copy_(1 + 0.5 * wave)
-    trial = fold(probe)
-    if trial is None or not agrees(trial.net, probe, images.double()):
-        return None
-    return fold(backbone)
-
-
 def lay_out(folded: Folded, dtype: torch.dtype | None) -> None:
     """Keep the folded weights in channels-last layout, and in `dtype` where one is given."""
+    folded.to_channels_last()
     for _, target, _ in folded.pairs:
         assert target.bias is not None
-        image = target.weight.ndim == 4
-        target.weight.data = target.weight.data.to(
-            dtype=dtype, memory_format=torch.channels_last if image else torch.preserve_format
-        )
-        target.bias.data = target.bias.data.to(dtype=dtype)
+        target.weight.data, target.bias.data = target.weight.data.to(dtype=dtype), target.bias.data.to(dtype=dtype)
 
 
 def _channels_last(features: Features) -> Features:

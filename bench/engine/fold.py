@@ -49,16 +49,19 @@ class Folded:
                 target.weight.data = target.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-def fold(network: nn.Module) -> Folded | None:
+def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
     """A folded copy of `network`, or None when it cannot be traced or has no pair to fold.
 
     The copy shares every tensor that is not part of a pair with the source, so `refresh` is all that a training step
-    asks for. The source is not changed.
+    asks for. The source is not changed. `probe`: a few images on which the traced net, still unfolded, must compute
+    what the source does; both run the same operations, so this asks about the structure whatever the weights are.
     """
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         traced = fx.symbolic_trace(network)
+        if probe is not None and not agrees(traced, network, probe):
+            return None
     except Exception:  # a net may do anything in its forward; one that cannot be traced is used unfolded
         return None
     finally:

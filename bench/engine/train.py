@@ -95,9 +95,7 @@ def train(
             at.curves.append(row)
             if prefix is not None and at.epoch == prefix.epochs:
                 prefix.save(_state(at, network, optimizer, method))
-            if checkpoint is not None and (
-                at.epoch == recipe.epochs or time.monotonic() - saved >= checkpoint_seconds
-            ):
+            if checkpoint is not None and (at.epoch == recipe.epochs or time.monotonic() - saved >= checkpoint_seconds):
                 save_checkpoint(checkpoint, _state(at, network, optimizer, method))
                 saved = time.monotonic()
             if on_epoch is not None:
@@ -136,6 +134,7 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
         losses[step] = loss.detach()
         for name, value in values.items():
             logs[name] = logs.get(name, torch.zeros((), device=device)) + value.detach()

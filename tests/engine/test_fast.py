@@ -13,7 +13,8 @@ from bench.api import Method
 from bench.config import CellSpec, Recipe
 from bench.engine import fast, graphs, train
 from bench.engine.data import CellData
-from bench.engine.fast import FastAscend, NetworkGradient, foldable, twin
+from bench.engine.fast import FastAscend, NetworkGradient, twin
+from bench.engine.fold import fold
 from bench.engine.graphs import Eager, Replayed
 from bench.engine.inner import ascend, plain_gradient
 from bench.engine.network import Network, build_network
@@ -214,7 +215,7 @@ def test_what_cannot_be_folded_truly_is_not_folded(backbone):
     with isolated(0, "test"):
         net = Network(backbone(), nn.Linear(4, 3)).double().eval()
     x, y = draw(4, 1, 8, 8).double(), torch.arange(4) % 3
-    assert foldable(net.backbone, x) is None
+    assert fold(net.backbone, probe=x) is None
     gradient = NetworkGradient(cell(), net, x, None)
     gradient.refresh()
     ours, logits = gradient(net, x, lambda z: cross_entropy(z, y, reduction="sum"))
