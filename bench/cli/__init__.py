@@ -61,6 +61,8 @@ def group(ctx: click.Context, verbose: bool) -> None:
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the console script. Exits with 0, 1 (failure) or 2 (usage)."""
     words = sys.argv[1:] if args is None else args
+    if "--verbose" in words:  # it belongs to every verb, so it may stand behind one
+        words = ["--verbose", *(word for word in words if word != "--verbose")]
     try:
         status = group.main(args=words, prog_name="bench", standalone_mode=False)
     except click.ClickException as error:

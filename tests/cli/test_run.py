@@ -124,8 +124,9 @@ def test_a_mistyped_verb_gets_a_suggestion(capsys):
 def test_verbose_shows_the_traceback():
     from bench.errors import UsageError
 
-    with pytest.raises(UsageError):
-        main(["--verbose", "run", "--methods", "teat", "--datasets", "digitslt"])
+    for words in (["--verbose", "run"], ["run", "--verbose"]):
+        with pytest.raises(UsageError):
+            main([*words, "--methods", "teat", "--datasets", "digitslt"])
 
 
 def test_show_and_ls_read_what_was_run(tmp_path, capsys):
