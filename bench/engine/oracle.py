@@ -68,12 +68,7 @@ class NetworkOracle:
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N x C) with a graph back to x if x asks for one; for code that takes gradients by itself."""
-        self.forwards += len(x)
-        if self.folded and self.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with self._autocast(x):
-            z: Tensor = self._attacked(x)
-        z = z.to(x.dtype)
+        z = self._ask(x)
         if z.requires_grad:
             z.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         return z
@@ -81,16 +76,17 @@ class NetworkOracle:
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """Logits (N x C) without a graph."""
-        return self.forward(x.detach())
+        return self._ask(x.detach())
 
     def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """(gradient of the summed objective, logits at x), both without a graph; zeros where nothing flows back."""
         x = x.detach().requires_grad_(True)
         with torch.enable_grad():
-            z = self.forward(x)
+            z = self._ask(x)
             value = objective(z).sum() if z.requires_grad else None
         if value is None:
             return torch.zeros_like(x), z.detach()
+        self.backwards += len(x)
         (gradient,) = torch.autograd.grad(value, [x], materialize_grads=True)
         return gradient, z.detach()
 
@@ -107,6 +103,14 @@ class NetworkOracle:
         if not torch.isfinite(z).all():
             raise ModelError("the network gave logits that are NaN or infinite; it cannot be evaluated.")
         return z
+
+    def _ask(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        if self.folded and self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with self._autocast(x):
+            z: Tensor = self._attacked(x)
+        return z.to(x.dtype)
 
     def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
         return torch.autocast(x.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
