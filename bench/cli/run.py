@@ -54,8 +54,12 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run")
 @axes_options
-@click.option("--jobs", default="auto", metavar="N|auto",
-              help="Processes; 0 runs in this process. Default auto: as many as cores and memory hold.")
+@click.option(
+    "--jobs",
+    default="auto",
+    metavar="N|auto",
+    help="Processes; 0 runs in this process. Default auto: as many as cores and memory hold.",
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
