@@ -1,0 +1,20 @@
+"""The benchmark of the attacks runs, and ours and the peers agree on every image. Nothing is timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_verdicts_agree(project: Path, tmp_path: Path) -> None:
+    words = ["--rounds", "1", "--images", "24", "--only", "pgd-20,cw-l2", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run([sys.executable, str(project / "benchmarks" / "attacks.py"), *words], capture_output=True,
+                          text=True, check=False, timeout=300, env=os.environ)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = json.loads((tmp_path / "out.json").read_text())["lines"]
+    assert [line["verdicts that differ"] for line in lines] == [0, 0]
+    assert all(line["robust ours"] < 1 for line in lines)
+    assert len(done.stdout.splitlines()) == 2
