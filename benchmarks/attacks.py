@@ -34,14 +34,14 @@ EPS = 0.15
 SCALE = EPS / (8 / 255)
 
 
-def problem(count: int, device: torch.device) -> tuple[nn.Module, Tensor, Tensor]:
+def problem(count: int, device: torch.device, epochs: int) -> tuple[nn.Module, Tensor, Tensor]:
     """(network of 24k weights, trained against PGD-4; held-out images; labels)."""
     flat, target = load_digits(return_X_y=True)
     x = torch.tensor(flat / 16, dtype=torch.float32).view(-1, 1, 8, 8)
     y = torch.tensor(target).long()
     net = build_network("small-cnn", (1, 8, 8), 10, None, 0)
     order, adam = torch_stream(0, "order"), torch.optim.Adam(net.parameters(), 2e-3)
-    for _ in range(6):
+    for _ in range(epochs):
         for batch in torch.randperm(1400, generator=order).split(100):
             image = x[batch]
             for _ in range(4):
@@ -131,10 +131,10 @@ CASES: dict[str, tuple[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]] = {
 }
 
 
-def measure(name: str, rounds: int, count: int, device: torch.device) -> dict[str, object]:
+def measure(name: str, rounds: int, count: int, device: torch.device, epochs: int) -> dict[str, object]:
     """One line of the table. Folding is done once before, as an evaluation does it once for all attacks."""
     spec, peer = CASES[name]
-    net, x, y = problem(count, device)
+    net, x, y = problem(count, device, epochs)
     options = {"threat": ThreatModel(EPS), "num_classes": 10, "root_seed": 0, "device": device, "batch_size": count}
     found: dict[str, Tensor] = {}
 
@@ -170,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--epochs", type=int, default=6, help="of training the network against PGD-4")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default=",".join(CASES))
@@ -178,7 +179,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     device, lines = torch.device(given.device), []
     for name in given.only.split(","):
-        line = measure(name, given.rounds, given.images, device)
+        line = measure(name, given.rounds, given.images, device, given.epochs)
         low, middle, high = line["ratio"]  # type: ignore[misc]
         print(f"{name:18} robust {line['robust ours']:.4f} / {line['robust theirs']:.4f}, "
               f"{line['verdicts that differ']} differ; {line['ours s']:.3f} s / {line['theirs s']:.3f} s; "

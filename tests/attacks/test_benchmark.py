@@ -10,7 +10,18 @@ from pathlib import Path
 
 
 def test_verdicts_agree(project: Path, tmp_path: Path) -> None:
-    words = ["--rounds", "1", "--images", "24", "--only", "pgd-20,cw-l2", "--json", str(tmp_path / "out.json")]
+    words = [
+        "--rounds",
+        "1",
+        "--images",
+        "24",
+        "--epochs",
+        "1",
+        "--only",
+        "pgd-20,cw-l2",
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
     done = subprocess.run([sys.executable, str(project / "benchmarks" / "attacks.py"), *words], capture_output=True,
                           text=True, check=False, timeout=300, env=os.environ)  # fmt: skip
     assert done.returncode == 0, done.stderr
