@@ -87,12 +87,6 @@ class StreamNoise:
         """Uniform draws in [low, high)."""
         return low + (high - low) * self.rand(shape)
 
-    def choice(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """One category a row, drawn from the rows of an N x K matrix of probabilities: N indices."""
-        import torch
-
-        return torch.multinomial(probabilities, 1, generator=self.generator).squeeze(1)
-
 
 class CounterNoise:
     """The noise of an evaluation: a hash of (stream, image, draw, position), so each image has its own.

@@ -6,6 +6,7 @@ written after every attack. A failure is kept as one; it never raises into the g
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import platform
 import time
@@ -31,7 +32,7 @@ from bench.engine.plugins import make_method
 from bench.engine.prefix import make_prefix
 from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult, SuiteResult, evaluate
-from bench.engine.train import Progress, peak_memory, train
+from bench.engine.train import Progress, peak_memory, precision, train
 from bench.errors import BenchError, StoreError
 from bench.judge.sanity import flag_cell
 from bench.seeding import stream_seed
@@ -205,7 +206,9 @@ class CellRun:
         if self.spec.recipe.resize:
             # as bytes: the enlarged floats of a whole test set would take gigabytes
             images = enlarge(images.permute(0, 3, 1, 2), self.spec.recipe.resize).permute(0, 2, 3, 1)
-        with self.deployed(network):
+        # attacks and verdicts in plain single precision, whatever the training used: never TF32 by a library's default
+        plain = self.spec if self.spec.precision == "fp64" else dataclasses.replace(self.spec, precision="fp32")
+        with precision(plain, self.device), self.deployed(network):
             return evaluate(
                 network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
