@@ -24,7 +24,6 @@ def run(task, root):
     return events[-1]["event"]
 
 
-
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_attacks_and_verdicts_are_in_single_precision_whatever_trained_the_weights(precision, tmp_path, monkeypatch):
     seen, real = [], cell_module.evaluate
