@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bench.api import Objective
 from bench.config import CellSpec
-from bench.engine.fold import Folded, fold
+from bench.engine.fold import Folded, fold, suits_channels_last
 from bench.engine.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
 from bench.engine.inner import Gradient, ascend, plain_gradient
 from bench.engine.network import Network
@@ -65,11 +65,13 @@ class NetworkGradient:
         self.folded = fold(network.backbone, probe=prepared(network, x[:PROBE]))
         features: Features = network.features
         if self.folded is not None:
-            lay_out(self.folded, torch.bfloat16 if bf16 else None)
+            if suits_channels_last(x):
+                self.folded.to_channels_last()
+            to_dtype(self.folded, torch.bfloat16 if bf16 else None)
             features = twin(network, self.folded.net).features
         if spec.compile:
             features = _compiled(features)
-        if self.folded is not None:  # what is kept must be all that a convolution sees: images in its layout
+        if self.folded is not None and suits_channels_last(x):  # all that a convolution sees must be in its layout
             features = _channels_last(features)
         self.refresh = self._refresh
         if recorder is None:
@@ -126,9 +128,8 @@ def twin(network: Network, backbone: nn.Module) -> Network:
     return other
 
 
-def lay_out(folded: Folded, dtype: torch.dtype | None) -> None:
-    """Keep the folded weights in channels-last layout, and in `dtype` where one is given."""
-    folded.to_channels_last()
+def to_dtype(folded: Folded, dtype: torch.dtype | None) -> None:
+    """Keep the folded weights in `dtype` where one is given."""
     for _, target, _ in folded.pairs:
         assert target.bias is not None
         target.weight.data, target.bias.data = target.weight.data.to(dtype=dtype), target.bias.data.to(dtype=dtype)

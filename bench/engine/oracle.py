@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Objective
-from bench.engine.fold import agrees, fold
+from bench.engine.fold import agrees, fold, suits_channels_last
 from bench.errors import ModelError
 
 
@@ -34,7 +34,8 @@ class NetworkOracle:
         channels_last: bool = True,
     ) -> None:
         self.network, self.num_classes = network, num_classes
-        self.precision, self.channels_last = precision, channels_last
+        self.precision = precision
+        self.channels_last = channels_last and probe is not None and suits_channels_last(probe)
         self.forwards = self.backwards = 0
         self.folded = False
         self._want_fold, self._probe = folded, probe
