@@ -2,11 +2,12 @@
 
     python benchmarks/attacks.py [--rounds 5] [--images 256] [--device cpu] [--threads 1] [--only aa,pgd-20] [--json F]
 
-The network is `small-cnn`, trained against PGD on the 8x8 digits. Every round runs ours and the peer one after the
-other, the next round in turned order; a ratio is peer / ours within a round, given as minimum / median / maximum. Times
-are processor time of this process on a CPU (the machine may be busy) and wall time on a GPU. Both sides get the same
-random numbers, so verdicts must be equal, except in the line `aa (own numbers)`, which is AutoAttack as the harness
-runs it. Where torchattacks is not installed its loops are the few lines below.
+The network is `small-cnn`, trained against PGD on the 8x8 digits. Each side has a process, ours with the environment of
+the harness's workers, the peer's with the usual one. Every round runs ours and the peer one after the other, the next
+round in turned order; a ratio is peer / ours within a round, given as minimum / median / maximum. Times are processor
+time of the side's process on a CPU (the machine may be busy) and wall time on a GPU. Both sides get the same random
+numbers, so verdicts must be equal, except in the line `aa (own numbers)`, which is AutoAttack as the harness runs it.
+Where torchattacks is not installed its loops are the few lines below.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
-from timing import interleaved, machine, ratios
+from timing import Served, interleaved, machine, ratios, serve
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.config import AttackSpec, ThreatModel
+from bench.engine.device import environment
 from bench.engine.network import build_network
 from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build, evaluate
@@ -131,33 +133,54 @@ CASES: dict[str, tuple[str, Callable[[nn.Module, Tensor, Tensor], Tensor]]] = {
 }
 
 
-def measure(name: str, rounds: int, count: int, device: torch.device, epochs: int) -> dict[str, object]:
-    """One line of the table. Folding is done once before, as an evaluation does it once for all attacks."""
+def side(who: str, name: str, count: int, device: torch.device, epochs: int) -> None:
+    """Serve one side, "ours" or "theirs", of one line of the table; in the end say which images still stand.
+
+    Folding is done once before, as an evaluation does it once for all attacks.
+    """
     spec, peer = CASES[name]
     net, x, y = problem(count, device, epochs)
     options = {"threat": ThreatModel(EPS), "num_classes": 10, "root_seed": 0, "device": device, "batch_size": count}
-    found: dict[str, Tensor] = {}
+    stands = torch.zeros(0, dtype=torch.bool)
 
     def chain() -> None:
+        nonlocal stands
         result = evaluate(net, x, y, torch.arange(count), [AttackSpec.parse(spec)], **options)  # type: ignore[arg-type]
-        found["ours"] = torch.from_numpy(next(iter(result.attacks.values())).correct)
+        stands = torch.from_numpy(next(iter(result.attacks.values())).correct)
 
     def theirs() -> None:
+        nonlocal stands
         answer = peer(net, x, y)
         with torch.no_grad():
-            found["theirs"] = (net(answer).argmax(1) == y).cpu()
+            stands = (net(answer).argmax(1) == y).cpu()
 
     with NetworkOracle(copy.deepcopy(net), 10, probe=x[:8]) as oracle:
 
         def single() -> None:
+            nonlocal stands
             answer = build(AttackSpec.parse(spec), ThreatModel(EPS), 10).run(oracle, x, y, Peers(x))
-            found["ours"] = (oracle.plain(answer).argmax(1) == y).cpu()
+            stands = (oracle.plain(answer).argmax(1) == y).cpu()
 
-        variants = {"ours": chain if name.startswith("aa") else single, "theirs": theirs}
-        clock = "wall" if device.type == "cuda" else "cpu"
-        times = interleaved(variants, rounds, clock=clock)
+        ours = chain if name.startswith("aa") else single
+        serve(ours if who == "ours" else theirs, clock_of(device))
+    print(json.dumps(stands.tolist()))
+
+
+def clock_of(device: torch.device) -> str:
+    """Processor time where the processor does the work."""
+    return "wall" if device.type == "cuda" else "cpu"
+
+
+def measure(name: str, given: argparse.Namespace) -> dict[str, object]:
+    """One line of the table."""
+    words = [__file__, "--only", name, "--images", str(given.images), "--epochs", str(given.epochs),
+             "--device", given.device, "--threads", str(given.threads), "--serve"]  # fmt: skip
+    sides = {"ours": Served([*words, "ours"], environment(given.threads)), "theirs": Served([*words, "theirs"])}
+    clock = clock_of(torch.device(given.device))
+    times = interleaved(dict(sides), given.rounds, clock=clock)
+    found = {who: torch.tensor(json.loads(served.end())) for who, served in sides.items()}
     return {
-        "attack": name, "images": count, "rounds": rounds, "clock": clock,
+        "attack": name, "images": given.images, "rounds": given.rounds, "clock": clock,
         **{f"robust {who}": float(bits.float().mean()) for who, bits in found.items()},
         "verdicts that differ": int((found["ours"] != found["theirs"]).sum()),
         **{f"{who} s": statistics.median(seconds) for who, seconds in times.items()},
@@ -175,11 +198,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default=",".join(CASES))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    device, lines = torch.device(given.device), []
+    if given.serve:
+        side(given.serve, given.only, given.images, torch.device(given.device), given.epochs)
+        return
+    lines = []
     for name in given.only.split(","):
-        line = measure(name, given.rounds, given.images, device, given.epochs)
+        line = measure(name, given)
         low, middle, high = line["ratio"]  # type: ignore[misc]
         print(f"{name:18} robust {line['robust ours']:.4f} / {line['robust theirs']:.4f}, "
               f"{line['verdicts that differ']} differ; {line['ours s']:.3f} s / {line['theirs s']:.3f} s; "

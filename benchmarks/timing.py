@@ -1,12 +1,18 @@
-"""Timing shared by the scripts here: paired rounds in one process, ratios as minimum / median / maximum."""
+"""Timing shared by the scripts here: paired rounds, ratios as minimum / median / maximum.
+
+Sides that are compared as their users run them live in a process each (`Served`), because how a process treats freed
+memory is part of that; one works while the others wait.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +23,43 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 Variant = Callable[[], float | None]
 
 
+class Served:
+    """A variant in a process of its own: `words` after the name of the interpreter, a script that calls `serve`."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self) -> float:
+        """Seconds of one round."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"a side of the benchmark ended with exit code {self.process.wait()}.")
+        return float(answer)
+
+    def end(self) -> str:
+        """Let it end; what it says at the end."""
+        return self.process.communicate()[0]
+
+
+def serve(variant: Variant, clock: str) -> None:
+    """A round for every line of the input, its seconds on a line of the output; until the input ends."""
+    for _ in sys.stdin:
+        print(timed(variant, clock), flush=True)
+
+
+def timed(variant: Variant, clock: str) -> float:
+    """Seconds of one call."""
+    began = CLOCKS[clock]()
+    told = variant()
+    return CLOCKS[clock]() - began if told is None else told
+
+
 def interleaved(
     variants: Mapping[str, Variant], rounds: int, warm_up: bool = True, clock: str = "wall"
 ) -> dict[str, list[float]]:
@@ -25,9 +68,7 @@ def interleaved(
     for round_ in range(rounds + warm_up):
         names = list(variants) if round_ % 2 else list(reversed(variants))
         for name in names:
-            began = CLOCKS[clock]()
-            told = variants[name]()
-            seconds = CLOCKS[clock]() - began if told is None else told
+            seconds = timed(variants[name], clock)
             if round_ >= warm_up:
                 times[name].append(seconds)
     return times

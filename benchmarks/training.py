@@ -6,8 +6,9 @@
     python benchmarks/training.py --memory     peak memory of a process that trains one batch, one process each
     python benchmarks/training.py --profile    operations of one training step before and after
 
-An epoch of `batches` batches is timed whole: images, augmentation, attack, outer pass, optimiser. Both sides start from
-the same weights and images. Speed-ups are paired round by round and given as minimum / median / maximum.
+An epoch of `batches` batches is timed whole: images, augmentation, attack, outer pass, optimiser. All sides start from
+the same weights and images; each has a process, ours with the environment of the harness's workers. Speed-ups are
+paired round by round and given as minimum / median / maximum.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from published import Published
-from timing import CLOCKS, interleaved, machine, table
+from timing import CLOCKS, Served, Variant, interleaved, machine, serve, table
 
 from bench.api import Method
 from bench.config import AttackSpec, CellSpec, Recipe, ThreatModel
 from bench.engine.data import CellData
+from bench.engine.device import environment
 from bench.engine.network import Network, build_network
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import train
@@ -102,17 +104,32 @@ def ours(options: argparse.Namespace, precision: str, compiled: bool = False) ->
 
 def training(options: argparse.Namespace) -> str:
     """The table of training."""
-    old = peer(options)
-
-    def published() -> None:
-        old.epoch()
-
-    variants: dict[str, Callable[[], float | None]] = {"published fp32": published}
+    sides = {"published fp32": apart("published", options)}
     for precision in options.precisions.split(","):
-        variants[f"harness {precision}"] = ours(options, precision)
-        if options.compile:
-            variants[f"harness {precision} compiled"] = ours(options, precision, compiled=True)
-    return table(interleaved(variants, options.rounds, clock=options.clock), "published fp32")
+        for name in (precision, f"{precision}-compiled")[: 1 + options.compile]:
+            sides[f"harness {name}"] = apart(name, options)
+    return table(interleaved(sides, options.rounds), "published fp32")
+
+
+def variant(name: str, options: argparse.Namespace) -> Variant:
+    """One side by its name: `published`, or a precision of ours, with `-compiled` or without."""
+    if name == "published":
+        old = peer(options)
+
+        def published() -> None:
+            old.epoch()
+
+        return published
+    precision, _, compiled = name.partition("-")
+    return ours(options, precision, compiled=bool(compiled))
+
+
+def apart(name: str, options: argparse.Namespace) -> Served:
+    """The side in a process of its own."""
+    words = [__file__, "--serve", name]
+    for option in ("model", "batch", "batches", "steps", "threads", "workers", "device", "clock"):
+        words += [f"--{option}", str(getattr(options, option))]
+    return Served(words, None if name == "published" else environment(options.threads))
 
 
 def evaluation(options: argparse.Namespace) -> str:
@@ -146,9 +163,10 @@ def memory(options: argparse.Namespace) -> str:
     """Peak resident MiB of fresh processes."""
     lines = ["| process | peak MiB |", "|---|---|"]
     for name in ("import", "published", *options.precisions.split(",")):
+        where = None if name == "published" else environment(options.threads)
         words = [sys.executable, __file__, "--only", name, "--model", options.model, "--batch", str(options.batch),
                  "--threads", str(options.threads), "--steps", "2"]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env=where)
         lines.append(f"| {name} | {float(done.stdout):.0f} |")
     return "\n".join(lines)
 
@@ -197,9 +215,13 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="cpu: for one thread on a busy machine")
     for flag in ("compile", "evaluation", "memory", "profile"):
         parser.add_argument(f"--{flag}", action="store_true")
-    parser.add_argument("--only", help=argparse.SUPPRESS)
+    for hidden in ("only", "serve"):
+        parser.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
+    if options.serve:
+        serve(variant(options.serve, options), options.clock)
+        return
     if options.only:
         print(alone(options))
         return

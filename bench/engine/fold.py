@@ -90,8 +90,10 @@ def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
 
 
 def suits_channels_last(x: Tensor) -> bool:
-    """Whether channels last is the faster layout for images x: a kernel of one channel is several times slower in it,
-    and its gradient comes back in the other layout."""
+    """Whether channels last is the faster layout for images x (N x channels x H x W).
+
+    With one channel it is not: the first kernel is several times slower in it, its gradient comes in the other layout.
+    """
     return x.shape[1] > 1
 
 

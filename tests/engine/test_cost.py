@@ -209,3 +209,12 @@ def test_worker_processes_are_told_their_threads(monkeypatch):
     made = device.environment(2)
     assert {made[name] for name in device.THREAD_VARIABLES} == {"2"}
     assert "PATH" in made
+
+
+def test_workers_keep_freed_memory_unless_the_user_said_otherwise(monkeypatch):
+    first, second = device.ALLOCATOR_VARIABLES
+    monkeypatch.delenv(first, raising=False)
+    monkeypatch.setenv(second, "131072")
+    made = device.environment(1)
+    assert made[first] == device.ALLOCATOR_VARIABLES[first]
+    assert made[second] == "131072"

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from bench.engine.fold import agrees, fold
+from bench.engine.network import build_network
 from bench.engine.oracle import NetworkOracle
 from bench.errors import ModelError
 from bench.seeding import isolated
@@ -169,6 +170,17 @@ def test_options_change_the_attacks_net_and_not_the_verdict() -> None:
         rough = oracle.logits(x)
     assert rough.dtype == torch.float32
     assert 0 < float((rough - want).abs().max()) < 0.1 * float(want.abs().max())
+
+
+@pytest.mark.parametrize(("channels", "last"), [(1, False), (3, True)])
+def test_the_folded_copy_is_laid_out_as_suits_the_images(channels: int, last: bool) -> None:
+    net = build_network("small-cnn", (channels, 8, 8), 5, None, 0)
+    x = torch.linspace(0, 1, 4 * channels * 64).view(4, channels, 8, 8)
+    with NetworkOracle(net, 5, probe=x) as oracle:
+        assert oracle.folded
+        kernels = [m.weight for m in oracle._attacked.modules() if isinstance(m, nn.Conv2d)]
+        assert all(k.is_contiguous(memory_format=torch.channels_last) is last for k in kernels[1:])
+        assert torch.allclose(oracle.logits(x), oracle.plain(x), atol=1e-5)
 
 
 def test_outputs_must_be_finite_logits() -> None:
