@@ -17,24 +17,25 @@ ALPHA_MAX, OVERSHOOT, BACKWARD = 0.1, 1.05, 0.9
 def project(points: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """The d of least l_inf norm with w . (points + d) = b and points + d in [0,1]; rows of N x D tensors, b of N.
 
-    Where the box does not meet the hyperplane, d goes as far towards it as the box allows. Every coordinate moves by
-    min(lambda, its room) towards the plane, so the gap closed is piecewise linear in lambda with a kink at each room.
+    Where the box does not meet the plane, d goes as far towards it as the box allows. Every coordinate moves by
+    min(length, its room) towards it, so the gap closed is a concave, piecewise linear function of the length with
+    a kink at each room. Newton's steps from zero never pass the solution and end exactly on its piece, after a handful;
+    sorting the rooms instead, as the authors' program does, takes several times as long at 3 x 32 x 32 pixels.
     """
     gap = (w * points).sum(1) - b
     downwards = (w > 0) == (gap >= 0).unsqueeze(1)
     room = torch.where(downwards, points, 1 - points)
-    weight = w.abs()
-    kinks, order = room.sort(1)
-    sorted_weight = weight.gather(1, order)
-    closed = (sorted_weight * kinks).cumsum(1)
-    free = sorted_weight.flip(1).cumsum(1).flip(1)  # weight of the coordinates not yet at their bound before each kink
-    at_kink = closed + kinks * (free - sorted_weight)
-    need = gap.abs().unsqueeze(1)
-    first = torch.searchsorted(at_kink, need).clamp_max(points.shape[1] - 1)
-    spent = torch.where(first > 0, closed.gather(1, (first - 1).clamp_min(0)), 0)
-    length = (need - spent) / free.gather(1, first).clamp_min(torch.finfo(w.dtype).tiny)
-    length = torch.where(need > at_kink[:, -1:], torch.inf, length.clamp_min(0))
-    size = torch.minimum(length, room)
+    weight, need = w.abs(), gap.abs()
+    capacity, length = weight * room, torch.zeros_like(need)
+    while True:
+        free = room > length.unsqueeze(1)
+        slope = torch.where(free, weight, 0).sum(1)
+        closed = torch.where(free, 0, capacity).sum(1)
+        longer = torch.where(slope > 0, (need - closed) / slope, torch.inf)
+        if not (longer > length).any():
+            break
+        length = torch.maximum(length, longer)
+    size = torch.minimum(length.unsqueeze(1), room)
     return torch.where(w == 0, 0, torch.where(downwards, -size, size))
 
 
