@@ -213,6 +213,39 @@ def _recipes(store: Store) -> Iterator[str]:
     ])  # fmt: skip
 
 
+def _cost(store: Store) -> Iterator[str]:
+    """Seconds, rates and memory of the stages, medians over the cells of a method."""
+    rows = []
+    for cell in store.cells:
+        stages = cell["stages"]
+        if cell["status"] != "done" or "train" not in stages:
+            continue
+        train, rest = stages["train"], [stage for key, stage in stages.items() if "/" in key]
+        whole = [stages[key]["seconds"] for key in stages if key.endswith("/aa")]
+        rows.append({
+            "data": cell["spec"]["dataset"], "ir": cell["spec"]["ir"] or 0.0, "method": cell["spec"]["method"],
+            "train": train["seconds"], "rate": (train["forward"] + train["backward"]) / max(train["seconds"], 1e-9),
+            "attacks": sum(stage["seconds"] for stage in rest), "aa": sum(whole) if whole else np.nan,
+            "attack_rate": sum(s["forward"] + s["backward"] for s in rest) / max(sum(s["seconds"] for s in rest), 1e-9),
+            "mib": max(stage["peak_memory_mib"] for stage in (train, *rest)),
+        })  # fmt: skip
+    if not rows:
+        yield "Not measured yet (`bench run --preset table1`)."
+        return
+    middle = pd.DataFrame(rows).groupby(["data", "ir", "method"], sort=False).median()
+    yield (
+        "Medians over the cells of a method, one process each while other processes ran beside it. A pass is one "
+        "image forward or backward."
+    )
+    yield _table(
+        ["data", "IR", "method", "training s", "its passes/s", "all attacks s", "of it aa s", "their passes/s",
+         "peak MiB"],
+        [[d, f"{ir:g}", m, f"{r.train:.0f}", f"{r.rate:.0f}", f"{r.attacks:.0f}",
+          "-" if np.isnan(r.aa) else f"{r.aa:.0f}", f"{r.attack_rate:.0f}", f"{r.mib:.0f}"]
+         for (d, ir, m), r in middle.iterrows()],
+    )  # fmt: skip
+
+
 def _limits(store: Store) -> Iterator[str]:
     """What cannot be said, and what was flagged."""
     cells = store.cells
@@ -239,6 +272,7 @@ QUESTIONS: tuple[tuple[str, Callable[[Store], Iterator[str]]], ...] = (
     ("Does the ranking change between the long-tailed and the balanced test split?", _splits),
     ("HARL against TAET: what do the cross-entropy epochs give?", _stages),
     ("What does the official recipe change?", _recipes),
+    ("What did it cost?", _cost),
     ("What cannot be said", _limits),
 )
 
