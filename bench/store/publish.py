@@ -10,6 +10,12 @@ from bench.store.query import folders
 from bench.store.schema import CELL, CURVES, ROWS, SAMPLES
 
 
+def clashes(source: Path, target: Path) -> list[str]:
+    """Names of the finished cells of `source` of which `target` holds other counts."""
+    pairs = [(folder / ROWS, target / folder.name / ROWS) for folder in folders(source)]
+    return [a.parent.name for a, b in pairs if a.exists() and b.exists() and a.read_bytes() != b.read_bytes()]
+
+
 def publish(source: Path, target: Path) -> int:
     """Copy every finished cell of `source` to `target` without checkpoints and partial verdicts; returns how many.
 
