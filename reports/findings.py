@@ -187,30 +187,36 @@ def _stages(store: Store) -> Iterator[str]:
     if all(seconds.values()):
         share = np.mean(seconds[OURS]) / np.mean(seconds["harl"])
         yield f"Counted in forward and backward passes, training {OURS} costs {share:.3f} of training harl."
-    variants = lines[lines["method"].eq(OURS) & lines["variant"].str.contains("alpha=0|beta=0|gamma=0", regex=True)]
-    zeroed = variants[variants["variant"].str.contains(r"(?:alpha|beta|gamma)=0(?:,|$)", regex=True)]
-    if zeroed.empty:
-        yield "Which part of HARL matters (BCL, HDL, RCEL): not measured yet (`bench run --preset fig6`)."
-    else:
-        yield _table(["data", "IR", "variant", "attack", "balanced"], [
-            [r.dataset, f"{r.ir:g}", r.variant, r.attack, f"{100 * r.balanced:.2f}"]
-            for r in zeroed[zeroed["attack"].isin(["clean", "pgd-20", "aa"])].itertuples()
-        ])  # fmt: skip
+    own = lines[lines["method"].eq(OURS) & lines["recipe"].eq("paper")]
+    own = own[own["variant"].str.fullmatch(r"|(?:(?:alpha|beta|gamma)=0,?)+")]
+    yield from _moves(own, "variant", "", "Which part of HARL matters (BCL, HDL, RCEL): not measured yet "
+                      "(`bench run --preset fig6`).")  # fmt: skip
 
 
 def _recipes(store: Store) -> Iterator[str]:
     """Recipe `paper` against `official`."""
-    lines = store.lines
-    own = lines[lines["variant"].eq("") & lines["attack"].isin(["clean", "pgd-20", "aa"])]
-    mean = own.pivot_table(index=["dataset", "ir", "method", "attack"], columns="recipe", values="balanced")
-    if not {"paper", "official"} <= set(mean.columns) or mean.dropna().empty:
-        yield "Not measured yet (`bench run --preset table5 --recipe paper,official`)."
+    own = store.lines[store.lines["variant"].eq("")]
+    yield from _moves(own, "recipe", "paper", "Not measured yet (`bench run --preset table5 --recipe paper,official`).")
+
+
+def _moves(lines: Any, axis: str, base: str, absent: str) -> Iterator[str]:
+    """How balanced accuracy moves along an axis from its value `base`, seed by seed; `absent` if nothing is paired."""
+    own = lines[lines["test_split"].eq("long-tailed") & lines["attack"].isin(["clean", "pgd-20", "aa"])]
+    where = ["dataset", "ir", "method", "attack"]
+    wide = own.pivot_table(index=[*where, "seed"], columns=axis, values="balanced", sort=False)
+    rows = []
+    for value in [] if base not in wide else wide.columns.drop(base):
+        for place, pairs in wide[[base, value]].dropna().groupby(level=where, sort=False):
+            gap = pairs[value] - pairs[base]
+            dataset, ir, method, attack = place
+            rows.append([dataset, f"{ir:g}", method, attack, value, f"{100 * pairs[base].mean():.2f}",
+                         f"{100 * pairs[value].mean():.2f}", f"{100 * gap.mean():+.2f}",
+                         _span(gap.min(), gap.max(), sign=True), str(len(gap))])  # fmt: skip
+    if not rows:
+        yield absent
         return
-    yield _table(["data", "IR", "method", "attack", "paper", "official", "difference"], [
-        [d, f"{ir:g}", m, a, f"{100 * row['paper']:.2f}", f"{100 * row['official']:.2f}",
-         f"{100 * (row['official'] - row['paper']):+.2f}"]
-        for (d, ir, m, a), row in mean.dropna().iterrows()
-    ])  # fmt: skip
+    yield _table(["data", "IR", "method", "attack", axis, f"{base or 'all parts'}", "with it", "difference",
+                  "least to most", "seeds"], rows)  # fmt: skip
 
 
 def _cost(store: Store) -> Iterator[str]:

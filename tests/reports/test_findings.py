@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
+from bench.config import CellSpec, Recipe
 from bench.judge.metrics import summarise
 from bench.judge.reference import shipped
 from bench.reports.findings import QUESTIONS, findings
@@ -77,3 +78,25 @@ def test_a_failed_cell_is_named_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_page_in_the_documentation_is_the_stored_numbers(project: Path) -> None:
     assert (project / "docs" / "findings.md").read_text() == findings(shipped("measured"))
+
+
+def test_recipes_and_parts_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    official = CellSpec("taet", "cifar10lt", 10.0, "resnet18", 0, Recipe(name="official"))
+    for seed in (0, 1):
+        write_cell(tmp_path, "taet", seed=seed, level=0.8)
+        write_cell(tmp_path, "taet", seed=seed, level=0.6, spec=official)
+        write_cell(tmp_path, "taet", seed=seed, level=0.4, variant="beta=0")
+    write_cell(tmp_path, "taet", seed=2, level=0.1)  # without a partner, so in no difference
+    page, lines = findings(tmp_path), summarise(query.rows(tmp_path))
+    mean = lines[lines["attack"].eq("aa") & lines["seed"].lt(2)].groupby(["recipe", "variant", "seed"])["balanced"]
+    found = 100 * mean.first().unstack("seed")
+    for title, value, first in (
+        ("What does the official recipe change?", ("official", ""), "cifar10lt | 10 | taet | aa | official"),
+        ("HARL against TAET: what do the cross-entropy epochs give?", ("paper", "beta=0"),
+         "cifar10lt | 10 | taet | aa | beta=0"),
+    ):  # fmt: skip
+        gap = found.loc[value] - found.loc["paper", ""]
+        assert numbers(page, title, first)[5:] == [
+            f"{found.loc['paper', ''].mean():.2f}", f"{found.loc[value].mean():.2f}", f"{gap.mean():+.2f}",
+            f"{gap.min():+.2f} to {gap.max():+.2f}", "2",
+        ]  # fmt: skip
