@@ -275,8 +275,9 @@ class DatasetFacts:
 
     `train_max`, `test_max`: images of the largest class that the long-tail law starts from (0: unknown).
     `image`: (channels, height, width). `eps`: radius of its threat model. `native_ir`: its own imbalance ratio when
-    it is used as it is (None: it is made long-tailed by the law). `augment`: the augmentation that keeps labels true
-    (a mirrored digit is another digit), used unless a recipe or the user names one.
+    it is used as it is (None: it is made long-tailed by the law). `own_train`, `own_test`: its images a class then,
+    where they are known. `augment`: the augmentation that keeps labels true (a mirrored digit is another digit), used
+    unless a recipe or the user names one.
     """
 
     classes: int
@@ -285,6 +286,8 @@ class DatasetFacts:
     test_max: int
     eps: float = 8 / 255
     native_ir: float | None = None
+    own_train: tuple[int, ...] = ()
+    own_test: tuple[int, ...] = ()
     default_model: str = "resnet18"
     augment: str = "crop-flip"
 

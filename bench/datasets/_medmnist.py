@@ -51,11 +51,12 @@ class Published:
     def facts(self, **known: Any) -> DatasetFacts:
         """From the catalogue, and from the file's labels where it is there."""
         classes, image = len(self.class_names), (self.info["n_channels"], self.side, self.side)
-        sizes = {"train_max": 0, "test_max": 0}
+        sizes: dict[str, Any] = {"train_max": 0, "test_max": 0}
         if self.path.is_file():
             train, test, _ = read_labels(self.path, self.again)
-            parts = {"train_max": train, "test_max": test}
-            sizes = {name: int(np.bincount(part, minlength=classes).min()) for name, part in parts.items()}
+            for part, labels in (("train", train), ("test", test)):
+                own = np.bincount(labels, minlength=classes)
+                sizes |= {f"{part}_max": int(own.min()), f"own_{part}": tuple(own.tolist())}
         return DatasetFacts(classes=classes, image=image, **(sizes | known))
 
     def load(self, plugin: str) -> Arrays:

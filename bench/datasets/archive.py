@@ -40,12 +40,15 @@ class Archive(Dataset):
         """From the archive's labels and the shape of its images."""
         train, test, shape = read_labels(self.path, _MEND)
         sizes = np.bincount(train)
+        tests = np.bincount(test, minlength=len(sizes))
         height, width, channels = (*shape[1:], 1)[:3]
         return DatasetFacts(
             classes=len(sizes),
             image=(channels, height, width),
             train_max=int(sizes.min()),
-            test_max=int(np.bincount(test, minlength=len(sizes)).min()),
+            test_max=int(tests.min()),
+            own_train=tuple(sizes.tolist()),
+            own_test=tuple(tests.tolist()),
             default_model="small-cnn" if max(height, width) < 16 else "resnet18",
         )
 

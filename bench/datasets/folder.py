@@ -57,8 +57,11 @@ class Folder(Dataset):
         if first is None:
             raise DataError(f"{self.place[0]} has no image; {', '.join(SUFFIXES)} are read.")
         height, width, channels = _read(first, self.place[1], grey=_is_grey(first)).shape
-        sizes = {split: min(len(part) for part in parts) for split, parts in files.items()}
-        return DatasetFacts(len(names), (channels, height, width), sizes["train"], sizes["test"])
+        own = {split: tuple(len(part) for part in parts) for split, parts in files.items()}
+        return DatasetFacts(
+            len(names), (channels, height, width), min(own["train"]), min(own["test"]), own_train=own["train"],
+            own_test=own["test"],
+        )  # fmt: skip
 
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming an image that cannot be read or has another size."""

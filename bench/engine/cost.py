@@ -86,8 +86,8 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
         total += training(spec, facts, trained)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
-            ir = spec.ir if wanted.test_split == "long-tailed" else None
-            images = sum(class_counts(facts.test_max, ir, facts.classes, spec.limit))
+            ir, own = (spec.ir, facts.own_test) if wanted.test_split == "long-tailed" else (None, ())
+            images = sum(class_counts(facts.test_max, own, ir, facts.classes, spec.limit))
             total += evaluation(spec, facts, wanted.attack, images, tested, known)
     fixed = trained or tested
     if fixed is None:
@@ -100,7 +100,7 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
 def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     """All epochs of a cell. A step is one outer pass; backward passes beyond it are attack steps."""
     recipe, method = spec.recipe, make_method(spec)
-    images = sum(class_counts(facts.train_max, spec.ir, facts.classes, spec.limit))
+    images = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
     forward, backward = method.passes(recipe)
     total = recipe.epochs * images
     if rate is None:
@@ -129,9 +129,12 @@ def evaluation(
     return Cost(attacked * forward, attacked * backward, seconds)
 
 
-def class_counts(largest: int, ir: float | None, classes: int, limit: int | None) -> list[int]:
-    """Images a class as the data module will choose them."""
-    full = longtail.counts(largest, ir, classes, at_least=1) if ir is not None and largest else [largest] * classes
+def class_counts(largest: int, own: Sequence[int], ir: float | None, classes: int, limit: int | None) -> list[int]:
+    """Images a class as the data module will choose them: by the law, or the set's `own` (), or equally many."""
+    if ir is None:
+        full = list(own) or [largest] * classes
+    else:
+        full = longtail.counts(largest, ir, classes, at_least=1) if largest else [largest] * classes
     return longtail.limited(full, limit) if largest else full
 
 
@@ -189,6 +192,6 @@ def _image(spec: CellSpec, facts: DatasetFacts) -> tuple[int, int, int]:
 
 def _data_mib(spec: CellSpec, facts: DatasetFacts) -> float:
     """Training images used and the whole test set, resident as bytes."""
-    train = sum(class_counts(facts.train_max, spec.ir, facts.classes, spec.limit))
+    train = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
     channels, height, width = facts.image
     return (train + facts.test_max * facts.classes) * channels * height * width / 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -13,7 +14,7 @@ from bench.engine.cost import Cost, Known, cell_cost, class_counts, estimate
 from bench.engine.rates import Line, Rate, key, read_calibration, write_calibration
 
 FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
-TRAIN, TEST = sum(class_counts(40, 4.0, 4, None)), sum(class_counts(10, 4.0, 4, None))
+TRAIN, TEST = sum(class_counts(40, (), 4.0, 4, None)), sum(class_counts(10, (), 4.0, 4, None))
 RATE = Rate(
     step=Line(1.0, 0.1), attack=Line(0.5, 0.05), forward=Line(0.2, 0.01), gradient=Line(0.3, 0.02), evaluation=7.0,
     cell=11.0, startup=13.0, memory_mib=500.0, base_mib=300.0, weights_mib=4.0,
@@ -40,6 +41,17 @@ def test_training_passes_and_seconds_of_adversarial_training():
     assert (got.forward, got.backward) == (5 * TRAIN * 11, 5 * TRAIN * 11)
     calls = -(-TRAIN // 16)
     assert got.seconds == pytest.approx(5 * ((calls * 1.0 + TRAIN * 0.1) + 10 * (calls * 0.5 + TRAIN * 0.05)))
+
+
+def test_a_set_used_as_it_is_counts_its_own_images():
+    own = dataclasses.replace(FACTS, native_ir=10.0, own_train=(40, 20, 8, 4), own_test=(10, 5, 2, 1))
+    clean = task("ce", "clean", splits=("long-tailed", "balanced"))
+    clean = dataclasses.replace(clean, spec=dataclasses.replace(clean.spec, ir=None))
+    got = cell_cost(clean, own, lacks(clean), known())
+    balanced = 4 * own.test_max
+    assert got.forward == 5 * 72 + 18 + balanced
+    shorter = dataclasses.replace(clean, spec=dataclasses.replace(clean.spec, limit=20))
+    assert cost.training(shorter.spec, own, RATE).forward == 5 * (20 + 10 + 4 + 2)
 
 
 def test_forward_passes_beyond_the_backward_ones_are_cheap():
