@@ -123,7 +123,7 @@ def _columns(store: Store) -> Iterator[str]:
     probes = {c["id"]: c.get("probes", {}).get("long-tailed", {}) for c in store.cells}
     margins = {cell: found.get("margin", np.nan) for cell, found in probes.items()}
     wide = wide.assign(margin=[margins.get(cell, np.nan) for cell in wide["cell"]])
-    mean = wide.groupby(["dataset", "ir", "label"], sort=False)[["clean", "cw-l2", "cw-linf", "aa", "margin"]].mean()
+    mean = wide.groupby(["dataset", "ir", "label"])[["clean", "cw-l2", "cw-linf", "aa", "margin"]].mean()
     yield "Balanced accuracy, mean over seeds, and the median distance between the two largest logits of clean images."
     yield _table(
         ["data", "IR", "method", "clean", "cw-l2", "cw-linf", "aa", "logit margin"],
@@ -238,7 +238,7 @@ def _cost(store: Store) -> Iterator[str]:
     if not rows:
         yield "Not measured yet (`bench run --preset table1`)."
         return
-    middle = pd.DataFrame(rows).groupby(["data", "ir", "method"], sort=False).median()
+    middle = pd.DataFrame(rows).groupby(["data", "ir", "method"]).median()
     yield (
         "Medians over the cells of a method, one process each while other processes ran beside it. A pass is one "
         "image forward or backward."
