@@ -246,9 +246,9 @@ def _cost(store: Store) -> Iterator[str]:
     yield _table(
         ["data", "IR", "method", "training s", "its passes/s", "all attacks s", "of it aa s", "their passes/s",
          "peak MiB"],
-        [[d, f"{ir:g}", m, f"{r.train:.0f}", f"{r.rate:.0f}", f"{r.attacks:.0f}",
+        [[r.data, f"{r.ir:g}", r.method, f"{r.train:.0f}", f"{r.rate:.0f}", f"{r.attacks:.0f}",
           "-" if np.isnan(r.aa) else f"{r.aa:.0f}", f"{r.attack_rate:.0f}", f"{r.mib:.0f}"]
-         for (d, ir, m), r in middle.iterrows()],
+         for r in middle.reset_index().itertuples()],
     )  # fmt: skip
 
 
