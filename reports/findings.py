@@ -238,7 +238,7 @@ def _cost(store: Store) -> Iterator[str]:
     if not rows:
         yield "Not measured yet (`bench run --preset table1`)."
         return
-    middle = pd.DataFrame(rows).groupby(["data", "ir", "method"]).median()
+    middle: Any = pd.DataFrame(rows).groupby(["data", "ir", "method"]).median()
     yield (
         "Medians over the cells of a method, one process each while other processes ran beside it. A pass is one "
         "image forward or backward."
