@@ -9,6 +9,9 @@ from bench.store.folders import read_cell
 from bench.store.query import folders
 from bench.store.schema import CELL, CURVES, ROWS, SAMPLES
 
+#: what is copied of a cell, by its status
+KEPT = {"done": (CELL, ROWS, CURVES, SAMPLES, "features.npz"), "failed": (CELL,)}
+
 
 def clashes(source: Path, target: Path) -> list[str]:
     """Names of the finished cells of `source` of which `target` holds other counts."""
@@ -19,11 +22,14 @@ def clashes(source: Path, target: Path) -> list[str]:
 def publish(source: Path, target: Path) -> int:
     """Copy every finished cell of `source` to `target` without checkpoints and partial verdicts; returns how many.
 
-    Failed cells are copied with their cell.json alone: they stay visible. Raises StoreError.
+    Failed cells are copied with their cell.json alone: they stay visible. One under way is not. Raises StoreError.
     """
     count = 0
     for folder in folders(source):
-        names = (CELL, ROWS, CURVES, SAMPLES, "features.npz") if read_cell(folder)["status"] == "done" else (CELL,)
+        status = read_cell(folder)["status"]
+        if status not in KEPT:
+            continue
+        names = KEPT[status]
         (target / folder.name).mkdir(parents=True, exist_ok=True)
         for name in names:
             if (folder / name).exists():

@@ -1,5 +1,8 @@
 """`bench publish`: what is small is copied, what is there is not silently replaced."""
 
+import json
+import shutil
+
 import pytest
 
 from bench.cli import main
@@ -51,3 +54,12 @@ def test_a_wrong_folder_is_one_sentence(runs, tmp_path, capsys, target):
     words = (runs, "--results", runs) if target == "same" else (tmp_path / "out", "--results", tmp_path / "nowhere")
     assert publish(*words) != 0
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_failed_cell_stays_visible_and_one_under_way_is_left_out(runs, tmp_path, capsys):
+    shutil.copytree(runs, tmp_path / "runs")
+    cell = next((tmp_path / "runs").glob("*/cell.json"))
+    for status, names in (("failed", ["cell.json"]), ("running", [])):
+        cell.write_text(json.dumps(json.loads(cell.read_text()) | {"status": status}))
+        assert publish(tmp_path / status, "--results", tmp_path / "runs") == 0
+        assert sorted(p.name for p in (tmp_path / status).glob("*/*")) == names
