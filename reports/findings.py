@@ -181,7 +181,7 @@ def _stages(store: Store) -> Iterator[str]:
     yield from _paired(store.root, OURS, "harl", "clean", "aa")
     seconds = {
         name: [c["stages"]["train"]["forward"] + c["stages"]["train"]["backward"] for c in store.cells
-               if c["status"] == "done" and c["spec"]["method"] == name and not c["spec"]["variant"]]
+               if c["spec"]["method"] == name and _plain(c)]
         for name in (OURS, "harl")
     }  # fmt: skip
     if all(seconds.values()):
@@ -205,7 +205,7 @@ def _moves(lines: Any, axis: str, base: str, absent: str) -> Iterator[str]:
     where = ["dataset", "ir", "method", "attack"]
     wide = own.pivot_table(index=[*where, "seed"], columns=axis, values="balanced", sort=False)
     rows = []
-    for value in [] if base not in wide else wide.columns.drop(base):
+    for value in [] if base not in wide else sorted(wide.columns.drop(base)):
         for place, pairs in wide[[base, value]].dropna().groupby(level=where, sort=False):
             gap = pairs[value] - pairs[base]
             dataset, ir, method, attack = place
@@ -224,7 +224,7 @@ def _cost(store: Store) -> Iterator[str]:
     rows = []
     for cell in store.cells:
         stages = cell["stages"]
-        if cell["status"] != "done" or "train" not in stages:
+        if not _plain(cell) or "train" not in stages:
             continue
         train, rest = stages["train"], [stage for key, stage in stages.items() if "/" in key]
         whole = [stages[key]["seconds"] for key in stages if key.endswith("/aa")]
@@ -240,8 +240,8 @@ def _cost(store: Store) -> Iterator[str]:
         return
     middle: Any = pd.DataFrame(rows).groupby(["data", "ir", "method"]).median()
     yield (
-        "Medians over the cells of a method, one process each while other processes ran beside it. A pass is one "
-        "image forward or backward."
+        "Medians over the cells of a method with the paper's settings, one process each while other processes ran "
+        "beside it. A pass is one image forward or backward."
     )
     yield _table(
         ["data", "IR", "method", "training s", "its passes/s", "all attacks s", "of it aa s", "their passes/s",
@@ -285,7 +285,8 @@ QUESTIONS: tuple[tuple[str, Callable[[Store], Iterator[str]]], ...] = (
 
 def _labels(frame: Any) -> Any:
     bracketed = frame["method"].astype(str) + "[" + frame["variant"].astype(str) + "]"
-    return frame["method"].astype(str).where(frame["variant"].eq(""), bracketed)
+    name = frame["method"].astype(str).where(frame["variant"].eq(""), bracketed)
+    return name.where(frame["recipe"].eq("paper"), name + " (" + frame["recipe"].astype(str) + ")")
 
 
 def _wide(lines: Any, attacks: tuple[str, ...]) -> Any:
@@ -293,6 +294,11 @@ def _wide(lines: Any, attacks: tuple[str, ...]) -> Any:
     own = lines[lines["test_split"].eq("long-tailed") & lines["attack"].isin(attacks)].assign(label=_labels)
     wide = own.pivot_table(index=["cell", "dataset", "ir", "label"], columns="attack", values="balanced", sort=False)
     return wide.dropna().reset_index() if set(attacks) <= set(wide.columns) else pd.DataFrame()
+
+
+def _plain(cell: dict[str, Any]) -> bool:
+    """Whether a cell is a finished one of a method as the paper runs it."""
+    return cell["status"] == "done" and not cell["spec"]["variant"] and cell["spec"]["recipe"]["name"] == "paper"
 
 
 def _span(low: float, high: float, *, sign: bool = False) -> str:
