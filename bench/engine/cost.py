@@ -194,4 +194,5 @@ def _data_mib(spec: CellSpec, facts: DatasetFacts) -> float:
     """Training images used and the whole test set, resident as bytes."""
     train = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
     channels, height, width = facts.image
-    return (train + facts.test_max * facts.classes) * channels * height * width / 2**20
+    tested = sum(facts.own_test) or facts.test_max * facts.classes
+    return (train + tested) * channels * height * width / 2**20

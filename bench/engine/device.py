@@ -17,7 +17,7 @@ GPU_PROCESSES, CONTEXT_MIB, GPU_RESERVE = 2, 600.0, 1.2
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 #: what the C library's allocator is told: keep freed blocks up to 16 MiB. By default it gives them back and is given
-#: them again page by page, which takes up to a third of a small network's step; larger blocks it still gives back, so
+#: them again page by page, which costs a small network a good part of its step; larger blocks it still gives back, so
 #: the peak does not grow. Computed numbers do not depend on it, and other C libraries do not read it
 ALLOCATOR_VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(16 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
