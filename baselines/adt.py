@@ -116,9 +116,9 @@ class DistributionalTraining(Method):
                 with torch.enable_grad():
                     mu, rho = mu.requires_grad_(True), rho.requires_grad_(True)
                     a, entropy = sample(mu, rho, r)
-                    logits = model((x + context.eps * a).clamp(0.0, 1.0))
-                    loss = -cross_entropy(logits, y) - self.hp.entropy * entropy
-                    found = torch.autograd.grad(loss, [mu, rho])
+                    attached = (x + context.eps * a).clamp(0.0, 1.0)
+                    slope, _ = context.gradient(model, attached.detach(), lambda z: cross_entropy(z, y))
+                    found = torch.autograd.grad(-(slope * attached).sum() - self.hp.entropy * entropy, [mu, rho])
                 slopes = [total + new for total, new in zip(slopes, found, strict=True)]
             mu, rho = (
                 at.detach() - self.hp.inner_lr * slope / (slope.abs() + 1e-8)
@@ -133,8 +133,10 @@ class DistributionalTraining(Method):
         if self.generator is None:
             self.generator = draw_weights(generator, context.noise, std=0.02)
         model.eval()
-        first = self.input_gradient(model, x, y)
-        second = self.input_gradient(model, (x + context.eps * first.sign()).clamp(0.0, 1.0), y)
+        first, _ = context.gradient(model, x, lambda z: cross_entropy(z, y))
+        second, _ = context.gradient(
+            model, (x + context.eps * first.sign()).clamp(0.0, 1.0), lambda z: cross_entropy(z, y)
+        )
         model.train()
         with torch.enable_grad():
             phi = generator(torch.cat([x, first, second], 1))
@@ -146,13 +148,6 @@ class DistributionalTraining(Method):
         """(a, H) of a generator's output phi (N x 2 channels x H x W) and one draw."""
         mu, rho = phi.chunk(2, 1)
         return sample(mu, rho, context.noise.gaussian(mu.shape))
-
-    @staticmethod
-    def input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-        """Gradient of the mean cross-entropy with respect to the images."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            return torch.autograd.grad(cross_entropy(model(x), y), x)[0]
 
     def build(self, like: Tensor) -> nn.Module:
         """A generator without weights for images like these, and its optimiser."""

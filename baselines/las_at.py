@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from bench.api import Context, Method, Recipe, register, setting
+from bench.api import Context, Method, Objective, Recipe, register, setting
 
 from ._networks import Strategy, build_like, draw_weights
 
@@ -136,7 +136,7 @@ class LearnableStrategy(Method):
         adversarial = self.first(x, context)
         model.eval()
         for k in range(1, policy.longest + 1):
-            slope, _ = slope_of(model, adversarial, y)
+            slope, _ = context.gradient(model, adversarial, summed(y))
             move = (k <= policy.count) * policy.step * slope.sign()
             adversarial = torch.clamp(adversarial + move, x - policy.eps, x + policy.eps).clamp(0.0, 1.0)
         model.train()
@@ -222,7 +222,7 @@ class LearnableStrategy(Method):
         for _ in range(2):
             adversarial = self.first(x, context)
             for _ in range(10):
-                slope, logits = slope_of(trial, adversarial, y)
+                slope, logits = context.gradient(trial, adversarial, summed(y))
                 right = logits.argmax(1) == y
                 if not right.any():  # the authors stop here, which spares the copy's running statistics
                     break
@@ -264,9 +264,6 @@ class LearnableStrategy(Method):
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def slope_of(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(gradient of the summed cross-entropy with respect to the images, logits), without a graph."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_(True)
-        logits = model(x)
-        return torch.autograd.grad(cross_entropy(logits, y, reduction="sum"), x)[0], logits.detach()
+def summed(y: Tensor) -> Objective:
+    """Logits to their summed cross-entropy."""
+    return lambda z: cross_entropy(z, y, reduction="sum")

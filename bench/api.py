@@ -1,8 +1,8 @@
 """The contract of a plug-in: a method, an attack, a data set or a model imports this module and nothing else of bench.
 
-One new file holds one class under `@register("methods" | "attacks" | "datasets" | "models")` whose `name` is the
-file's name with `-` for `_`. Everything a plug-in may use is handed to it; it never touches a global random
-generator, a device, or the classifier's optimiser. The contract tests pick a new file up by themselves.
+One new file holds one class under `@register("methods" | "attacks" | "datasets" | "models")` whose `name` is the file's
+name with `-` for `_`. Everything a plug-in may use is handed to it; it never touches a global random generator, a
+device, or the classifier's optimiser. The contract tests pick a new file up by themselves.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Arrays", "Attack", "BenchError", "Context", "DataError", "Dataset", "DatasetFacts", "Method", "Model",
-    "ModelError", "Noise", "Objective", "Oracle", "Recipe", "ThreatModel", "UsageError", "isolated", "register",
-    "setting",
+    "Arrays", "Attack", "BenchError", "Context", "DataError", "Dataset", "DatasetFacts", "Gradient", "Method",
+    "Model", "ModelError", "Noise", "Objective", "Oracle", "Recipe", "ThreatModel", "UsageError", "isolated",
+    "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)
 #: maps logits (N x C) to a scalar or to one value an image; only its sign of ascent matters inside an attack
 Objective = Callable[["Tensor"], "Tensor"]
+#: (model, x, objective) -> (gradient of the summed objective with respect to x, logits), both without a graph
+Gradient = Callable[["nn.Module", "Tensor", Objective], tuple["Tensor", "Tensor"]]
 
 
 def register(kind: str) -> Callable[[C], C]:
@@ -79,7 +81,8 @@ class Context:
 
     `class_counts`: training images a class, int64, length C, on the device. `recipe`, `threat`: resolved.
     `epoch` (0-based), `epochs`, `step` (since the start of training), `lr` (of this epoch): where training is.
-    `noise`: the inner-attack stream. `ascend`: see `pgd`.
+    `noise`: the inner-attack stream. `ascend`: see `pgd`. `gradient`: as fast as `pgd`'s, for a method's
+    own inner loop; in the mode the network is in.
     """
 
     class_counts: Tensor
@@ -87,6 +90,7 @@ class Context:
     threat: ThreatModel
     noise: Noise
     ascend: Callable[..., Tensor]
+    gradient: Gradient
     epoch: int = 0
     step: int = 0
     lr: float = 0.1
@@ -135,8 +139,7 @@ class Context:
         """
         return self.ascend(
             model, x, objective, noise=self.noise, start=start, mode=mode, observe=observe,
-            noise_scale=0.001 * self.threat.scale,
-            eps=self.eps if eps is None else eps,
+            noise_scale=0.001 * self.threat.scale, eps=self.eps if eps is None else eps,
             step=self.step_size if step is None else step,
             steps=self.recipe.steps if steps is None else steps,
         )  # fmt: skip
@@ -275,9 +278,8 @@ class DatasetFacts:
 
     `train_max`, `test_max`: images of the largest class that the long-tail law starts from (0: unknown).
     `image`: (channels, height, width). `eps`: radius of its threat model. `native_ir`: its own imbalance ratio when
-    it is used as it is (None: it is made long-tailed by the law). `own_train`, `own_test`: its images a class then,
-    where they are known. `augment`: the augmentation that keeps labels true (a mirrored digit is another digit), used
-    unless a recipe or the user names one.
+    it is used as it is (None: made long-tailed by the law). `own_train`, `own_test`: its images a class then, where
+    known. `augment`: the augmentation that keeps labels true (a mirrored digit is another digit), unless one is named.
     """
 
     classes: int

@@ -12,18 +12,17 @@ rounding. An attack in train mode, and a network that is not the harness's own, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Objective
+from bench.api import Gradient, Objective
 from bench.config import CellSpec
 from bench.engine.fold import Folded, fold, suits_channels_last
 from bench.engine.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
-from bench.engine.inner import Gradient, ascend, plain_gradient
+from bench.engine.inner import ascend, plain_gradient
 from bench.engine.network import Network
 from bench.errors import ModelError
 
@@ -31,27 +30,37 @@ from bench.errors import ModelError
 PROBE = 2
 
 
-def make_ascend(spec: CellSpec, device: torch.device, network: nn.Module) -> Callable[..., Tensor]:
-    """The inner ascent of a cell on a device (`bench.engine.inner.ascend` with a faster gradient for `network`)."""
-    return FastAscend(spec, network, CudaRecorder() if device.type == "cuda" else None)
+def make_inner(spec: CellSpec, device: torch.device, network: nn.Module) -> FastInner:
+    """What a method attacks `network` with while a cell trains on a device."""
+    return FastInner(spec, network, CudaRecorder() if device.type == "cuda" else None)
 
 
-class FastAscend:
-    """Callable like `ascend`. `recorder`: records kernels (CUDA graphs); None runs them as they come."""
+class FastInner:
+    """`ascend` and `plain_gradient` of `bench.engine.inner`, cheaper for one network in eval mode.
+
+    `recorder`: records kernels (CUDA graphs); None runs them as they come.
+    """
 
     def __init__(self, spec: CellSpec, network: nn.Module, recorder: Recorder | None) -> None:
         self.spec, self.network, self.recorder = spec, network, recorder
         self._gradient: NetworkGradient | None = None
 
-    def __call__(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: str = "eval", **rest: Any) -> Tensor:
-        """See `ascend`."""
-        gradient: Gradient = plain_gradient
-        if mode == "eval" and model is self.network and isinstance(model, Network):
-            if self._gradient is None:
-                self._gradient = NetworkGradient(self.spec, model, x, self.recorder)
-            self._gradient.refresh()
-            gradient = self._gradient
-        return ascend(model, x, objective, mode=mode, gradient=gradient, **rest)
+    def ascend(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: str = "eval", **rest: Any) -> Tensor:
+        """See `bench.engine.inner.ascend`."""
+        return ascend(model, x, objective, mode=mode, gradient=self._choose(model, x, mode == "train"), **rest)
+
+    def gradient(self, model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """See `Context.gradient`; the weights are folded again for every call."""
+        return self._choose(model, x, model.training)(model, x, objective)
+
+    def _choose(self, model: nn.Module, x: Tensor, training: bool) -> Gradient:
+        """The fast gradient, of the network as it is now, where it is the plain one's equal."""
+        if training or model is not self.network or not isinstance(model, Network):
+            return plain_gradient
+        if self._gradient is None:
+            self._gradient = NetworkGradient(self.spec, model, x, self.recorder)
+        self._gradient.refresh()
+        return self._gradient
 
 
 class NetworkGradient:

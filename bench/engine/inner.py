@@ -1,6 +1,7 @@
 """The one inner attack of training: sign-gradient ascent inside the l_inf ball and [0,1].
 
-Every method that attacks by PGD goes through `ascend` (see `Context.pgd`). What differs between methods is data: the
+Every method that attacks by PGD goes through `ascend` (see `Context.pgd`); one with a loop of its own takes its
+gradients from the same source (`Context.gradient`). What differs between methods is data: the
 objective, the start, the network's mode, radius, step and count. How a gradient is computed is pluggable, so a faster
 way that gives the same numbers can take its place; nothing here waits for the device.
 """
@@ -12,11 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bench.api import Noise, Objective
+from bench.api import Gradient, Noise, Objective
 from bench.errors import UsageError, did_you_mean
-
-#: (model, x, objective) -> (gradient of the summed objective with respect to x, logits), both without a graph
-Gradient = Callable[[nn.Module, Tensor, Objective], tuple[Tensor, Tensor]]
 
 
 def plain_gradient(model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from bench.config import CellSpec
 from bench.engine.augment import augment
 from bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from bench.engine.data import CellData
-from bench.engine.fast import make_ascend
+from bench.engine.fast import make_inner
 from bench.engine.prefix import Prefix
 from bench.errors import TrainingError
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
@@ -70,8 +70,9 @@ def train(
     network.to(device=device, dtype=dtype).to(memory_format=layout(device))
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     counts = torch.tensor(data.train_counts, device=device)
+    inner = make_inner(spec, device, network)
     context = Context(
-        class_counts=counts, recipe=recipe, threat=spec.threat, ascend=make_ascend(spec, device, network),
+        class_counts=counts, recipe=recipe, threat=spec.threat, ascend=inner.ascend, gradient=inner.gradient,
         noise=StreamNoise(torch_stream(0, device=device), dtype),
     )  # fmt: skip
     optimizer = torch.optim.SGD(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bench.api import Context, Method, Noise
 from bench.config import ThreatModel, make
 from bench.engine.grid import settle
-from bench.engine.inner import ascend
+from bench.engine.inner import ascend, plain_gradient
 from bench.engine.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
@@ -216,7 +216,8 @@ def _context(
     draws = noise or StreamNoise(torch_stream(0, "inner", epoch, device=like.device), like.dtype)
     return Context(
         class_counts=torch.as_tensor(counts, dtype=torch.int64, device=like.device), recipe=recipe,
-        threat=threat or ThreatModel(), noise=draws, ascend=ascend, epoch=epoch,
+        threat=threat or ThreatModel(), noise=draws, ascend=ascend, gradient=plain_gradient,
+        epoch=epoch,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from bench.api import Context, Method
 from bench.config import Recipe, ThreatModel, make
 from bench.engine.explain import explain_method
 from bench.engine.grid import settle
-from bench.engine.inner import ascend
+from bench.engine.inner import ascend, plain_gradient
 from bench.errors import UsageError
 from bench.registry import Registry, registry
 from bench.seeding import StreamNoise, isolated, torch_stream
@@ -62,7 +62,7 @@ def prepare(cls, settings, recipe="paper"):
     method = cls(make(cls.Hparams, dict(hparams), cls.name))
     with isolated(0, "init"):
         network = Tiny(method.build_head(64, CLASSES) or nn.Linear(64, CLASSES)).train()
-    context = Context(torch.tensor(COUNTS), resolved, ThreatModel(), None, ascend)
+    context = Context(torch.tensor(COUNTS), resolved, ThreatModel(), None, ascend, plain_gradient)
     method.setup(network, context)
     return method, network, context
 

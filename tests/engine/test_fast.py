@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bench.api import Method
 from bench.config import CellSpec, Recipe
 from bench.engine import fast, graphs, train
 from bench.engine.data import CellData
-from bench.engine.fast import FastAscend, NetworkGradient, twin
+from bench.engine.fast import FastInner, NetworkGradient, twin
 from bench.engine.fold import fold
 from bench.engine.graphs import Eager, Replayed
 from bench.engine.inner import ascend, plain_gradient
@@ -23,6 +24,7 @@ from bench.errors import ModelError
 from bench.seeding import StreamNoise, isolated, torch_stream
 
 CPU = torch.device("cpu")
+PLAIN = SimpleNamespace(ascend=ascend, gradient=plain_gradient)
 
 
 class Rerun:
@@ -81,6 +83,14 @@ def trained_a_little(network: Network) -> Network:
     return network
 
 
+def counted(function, calls: list[int]):
+    def call(*args, **rest):
+        calls.append(1)
+        return function(*args, **rest)
+
+    return call
+
+
 def run(
     spec: CellSpec, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> tuple[list[float], list[torch.Tensor], Network]:
@@ -97,15 +107,26 @@ def run(
     network = build_network(spec.model, (1, 8, 8), 4, method.build_head, 0)
     with monkeypatch.context() as patch:
         if plain:
-            patch.setattr(train, "make_ascend", lambda *_: ascend)
+            patch.setattr(train, "make_inner", lambda *_: PLAIN)
         done = train.train(spec, images(36), network, method, CPU)
     return [row["loss"] for row in done.curves], seen, network
 
 
-@pytest.mark.parametrize("method", ["at", "trades", "gairat", "he", "robal", "taet", "reat"])
+#: settings that make a short run do everything the method does
+SHORT = {
+    "taet": (("ce_epochs", 1),),
+    "las-at": (("every", 4), ("strategy_width", 4)),
+    "adt": (("inner_steps", 2), ("samples", 2)),
+}
+
+
+@pytest.mark.parametrize("method", ["at", "trades", "gairat", "he", "robal", "taet", "reat", "las-at", "adt"])
 def test_training_in_float64_is_the_plain_one_step_by_step(method, monkeypatch):
-    spec = cell(method)
+    spec = dataclasses.replace(cell(method), hparams=SHORT.get(method, ()))
+    used = []
+    monkeypatch.setattr(NetworkGradient, "__call__", counted(NetworkGradient.__call__, used))
     losses, batches, network = run(spec, monkeypatch, plain=False)
+    assert used  # the method's attack does take the fast gradient
     wanted, plain_batches, plain_network = run(spec, monkeypatch, plain=True)
     assert len(batches) == len(plain_batches) == 10
     assert losses == pytest.approx(wanted, abs=1e-12, rel=0)
@@ -158,7 +179,7 @@ def test_the_network_keeps_its_weights_modes_and_names():
     before = {k: v.clone() for k, v in network.state_dict().items()}
     x, y = draw(4, 1, 8, 8), torch.arange(4)
     noise = StreamNoise(torch_stream(0, "inner"), torch.float32)
-    FastAscend(cell(precision="fp32"), network, None)(
+    FastInner(cell(precision="fp32"), network, None).ascend(
         network, x, lambda z: cross_entropy(z, y, reduction="sum"), noise=noise, eps=0.1, step=0.05, steps=2
     )
     assert network.state_dict().keys() == before.keys()
@@ -184,8 +205,8 @@ def test_a_network_that_is_not_the_cells_own_gets_the_plain_gradient():
     def objective(z):
         return cross_entropy(z, y, reduction="sum")
 
-    fast_one = FastAscend(spec, network, None)
-    got = fast_one(other, x, objective, start="none", **settings)
+    fast_one = FastInner(spec, network, None)
+    got = fast_one.ascend(other, x, objective, start="none", **settings)
     assert fast_one._gradient is None
     assert torch.equal(got, ascend(other, x, objective, start="none", **settings))
 
@@ -253,7 +274,7 @@ def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
     spec = cell(method)
     monkeypatch.setattr(fast, "CudaRecorder", lambda: recorder)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "make_ascend", lambda spec, device, network: FastAscend(spec, network, recorder))
+        patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, recorder))
         got = run(spec, monkeypatch, plain=False)
     wanted = run(spec, monkeypatch, plain=False)
     assert got[0] == wanted[0]
@@ -266,7 +287,7 @@ def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
 
 def test_what_cannot_be_recorded_runs_eagerly(monkeypatch, caplog):
     with monkeypatch.context() as patch:
-        patch.setattr(train, "make_ascend", lambda spec, device, network: FastAscend(spec, network, Rerun(fail=True)))
+        patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, Rerun(fail=True)))
         got = run(cell(), monkeypatch, plain=False)
     wanted = run(cell(), monkeypatch, plain=False)
     assert got[0] == wanted[0]

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.api import Context
 from bench.config import Recipe, ThreatModel
-from bench.engine.inner import ascend, first_iterate
+from bench.engine.inner import ascend, first_iterate, plain_gradient
 from bench.errors import UsageError
 from bench.seeding import StreamNoise, isolated, torch_stream
 from bench.testing import attack, loss, step
@@ -121,7 +121,7 @@ def test_context_scales_with_the_threat_model():
     seen = {}
     context = Context(
         torch.ones(3, dtype=torch.int64), Recipe(), ThreatModel(4 / 255), draws(0),
-        lambda *_, **more: seen.update(more) or torch.zeros(1),
+        lambda *_, **more: seen.update(more) or torch.zeros(1), plain_gradient,
     )  # fmt: skip
     context.pgd(net(), torch.zeros(1), lambda z: z)
     assert seen["eps"] == pytest.approx(4 / 255)

@@ -8,7 +8,7 @@ from bench.api import Context
 from bench.config import Recipe, ThreatModel, make
 from bench.engine.explain import explain_method
 from bench.engine.grid import settle
-from bench.engine.inner import ascend
+from bench.engine.inner import ascend, plain_gradient
 from bench.errors import UsageError
 from bench.registry import registry
 from bench.seeding import StreamNoise, torch_stream
@@ -24,7 +24,7 @@ def method(name, recipe="paper", epochs=None, **settings):
 
 def context(recipe, epoch=0, counts=(40, 20, 10)):
     noise = StreamNoise(torch_stream(0, "noise"), torch.float32)
-    return Context(torch.tensor(counts), recipe, ThreatModel(), noise, ascend, epoch=epoch)
+    return Context(torch.tensor(counts), recipe, ThreatModel(), noise, ascend, plain_gradient, epoch=epoch)
 
 
 @pytest.mark.parametrize("name", [n for n in registry("methods").names() if n not in ("adt", "las-at")])
