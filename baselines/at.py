@@ -28,6 +28,7 @@ class AdversarialTraining(Method):
     differences = (
         "The official code is TensorFlow on CIFAR-10 with a wide ResNet and per-image standardisation: 80 000 steps, "
         "drops at 40 000 and 60 000, stated here as 205 epochs with drops at 102 and 153 (50 000 images, batch 128).",
+        "The official weight decay is on weight matrices alone; here on every parameter, as in the common recipe.",
         "The official attack runs in train mode (attack_mode=train); the harness attacks in eval mode under `paper`.",
         "The paper's row cannot have been run with that code; which implementation was used is not determined.",
     )

@@ -40,7 +40,8 @@ class Cfa(Method):
         "r_c is taken per class (correct / seen); the authors' C correct_c / N assumes equal classes.",
         "Fairness-aware weight averaging needs a validation set and is left out.",
         "The authors normalise inputs and train a PreActResNet-18.",
-        "After each step they make a clean train-mode forward for logging, which moves the batch statistics; left out.",
+        "After each step they make a clean train-mode forward for logging, and with base=trades a second one inside "
+        "the loss; both move the batch statistics and are left out.",
         "Not among the methods of the TAET paper; no golden values exist for it.",
     )
     cost = "13F+12B (trades), 11F+11B (at)"

@@ -39,13 +39,13 @@ class Dafa(Method):
     formula = "L = mean W_y CE(z(x), y) + beta mean KL(p(x) || p(x')),  radius W_y eps, step W_y eta"
     licence = "not determined"
     differences = (
-        "The script trains 110 epochs with drops at 100 and 105 and Nesterov momentum, radius 0.031, step 0.007.",
+        "The script trains 110 epochs with drops at its 100th and 105th, Nesterov momentum, radius 0.031, step 0.007.",
         "Weights are kept at or above 0 here, and absent classes add nothing; balanced data meets neither case.",
         "Not among the methods of the TAET paper; no golden values exist for it.",
     )
     cost = "13F+12B"
     official = {
-        "epochs": 110, "milestones": (100, 105), "factors": (0.1, 0.01), "nesterov": True, "eps": 0.031, "step": 0.007,
+        "epochs": 110, "milestones": (99, 104), "factors": (0.1, 0.01), "nesterov": True, "eps": 0.031, "step": 0.007,
     }  # fmt: skip
 
     @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Gairat(Method):
         "The official attack also forms parameter gradients, which only costs time.",
     )
     official = {
-        "epochs": 120, "milestones": (60, 90, 110), "factors": (0.1, 0.01, 0.005), "weight_decay": 2e-4,
+        "epochs": 120, "milestones": (59, 89, 109), "factors": (0.1, 0.01, 0.005), "weight_decay": 2e-4,
         "eps": 0.031, "step": 0.007,
     }  # fmt: skip
 

@@ -59,10 +59,13 @@ class Reat(Method):
         self.current = torch.zeros_like(self.previous)
 
     def class_weights(self, context: Context, dtype: torch.dtype) -> Tensor:
-        """Weights (length C, sum C) inversely proportional to the effective numbers of predictions."""
+        """Weights (length C, sum C) inversely proportional to the effective numbers of predictions.
+
+        In float32 as the authors have it, where 1 - base keeps only three or four digits for a class of thousands.
+        """
         counts = context.class_counts.double()
-        base = (counts - 1) / counts
-        effective = (1 - base**self.previous) * counts
+        base = ((counts - 1) / counts).float()
+        effective = (1 - base**self.previous) / (1 - base)
         weights = 1 / (effective + 1e-5)
         return (weights * (len(weights) / weights.sum())).to(dtype)
 

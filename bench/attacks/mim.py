@@ -11,7 +11,10 @@ from ._pgd import START, SignAscent
 
 @register("attacks")
 class MIM(SignAscent):
-    """g <- decay g + gradient / mean |gradient|, with decay 1, as in RoBal's evaluation."""
+    """g <- decay g + gradient / mean |gradient|, with decay 1, from the image itself.
+
+    RoBal's evaluation, which divides by the mean too, starts at random: `mim[start=uniform]`.
+    """
 
     name = "mim"
     momentum = 1.0

@@ -1,8 +1,4 @@
-"""What a golden case asks for, in our words, and what ours gives.
-
-The schema names methods as their authors do and spells settings as their code does; the tables below translate. A case
-with a setting or an input that no table knows is unsupported, never skipped.
-"""
+"""What each kind of golden case asks for, and what ours gives."""
 
 from __future__ import annotations
 
@@ -15,74 +11,12 @@ from torch import Tensor
 from bench.seeding import isolated
 from bench.testing.evaluate import attack, build_head, loss, step
 from bench.testing.forms import FormNoise, Split, Tiny, closed_form, fill
+from bench.testing.words import METHODS, UnsupportedError, settings, which_attack
 
-#: name in the file -> registered method and the settings that make it the authors' code
-METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "CE": ("ce", {}),
-    "AT": ("at", {}),
-    "TRADES": ("trades", {}),
-    "MART": ("mart", {}),
-    "GAIRAT": ("gairat", {}),
-    "HE": ("he", {}),
-    "ADT-EXP": ("adt", {"accumulate": True}),
-    "ADT-EXP-AM": ("adt", {"variant": "EXP-AM"}),
-    "LAS-AT": ("las-at", {}),
-    "RoBal": ("robal", {}),
-    "REAT": ("reat", {}),
-    "AT-BSL": ("at-bsl", {}),
-    "HARL": ("harl", {}),
-    "TAET": ("taet", {}),
-}
-#: setting in the file -> ours; settings not named here keep their name
-RENAMED = {
-    "Lambda": "lam", "num_steps": "steps", "lbd": "entropy", "adam_lr": "inner_lr", "num_samples": "samples",
-    "label_smoothing_factor": "smoothing", "factor": "smoothing", "extra_clean_train_forward": "extra_clean_forward",
-    "R2_param": "robust_weight", "R3_param": "clean_weight",
-}  # fmt: skip
-#: start of the inner attack as the file words it
-STARTS = {
-    "uniform(-eps,eps) then clamp [0,1]": "uniform-clamped",
-    "uniform(-eps,eps)": "uniform",
-    "0.001*gaussian": "gaussian",
-}
-#: handled by the case itself, or without effect on any number
-ASIDE = {
-    "note", "policies", "prev_epoch_adv_prediction_counts", "tail_classes", "kappa", "lr", "a", "b", "c", "mu",
-    "head_sizes", "actions", "reward", "weight", "cosplus", "postproc", "init",
-}  # fmt: skip
-#: settings of the original that ours holds fixed
-FIXED = {"adam_betas": [0.0, 0.0], "adam_eps": 1e-8, "classifier_scale": 1}
 #: name of an array in the file -> ours
 ARRAYS = {"clean": "clean", "cos_clean": "clean", "adv": "adv", "cos_adv": "adv", "feat": "features", "phi": "phi"}
 #: our arrays -> name of their gradient in the file
 GRADIENTS = {"clean": "grad_clean_logits", "adv": "grad_adv_logits", "features": "grad_features"}
-
-
-class UnsupportedError(Exception):
-    """A case asks for something that is not known here."""
-
-
-def settings(case: Mapping[str, Any]) -> dict[str, Any]:
-    """Our settings of a case."""
-    name, chosen = METHODS[case["method"]][0], dict(METHODS[case["method"]][1])
-    for key, value in case["params"].items():
-        if key in FIXED:
-            if value != FIXED[key]:
-                raise UnsupportedError(f"{key}={value!r}; only {FIXED[key]!r} is supported")
-        elif key not in ASIDE:
-            chosen[RENAMED.get(key, key)] = value.lower() if key == "func" else value
-    if "init" in case["params"]:
-        if case["params"]["init"] not in STARTS:
-            raise UnsupportedError(f"start {case['params']['init']!r}; known: {', '.join(STARTS)}")
-        chosen["start"] = STARTS[case["params"]["init"]]
-    if "tail_classes" in case["params"]:
-        tail, classes = case["params"]["tail_classes"], case["inputs"]["C"]
-        chosen["tail_start"] = min(tail, default=classes)
-        if sorted(tail) != list(range(chosen["tail_start"], classes)):
-            raise UnsupportedError(f"tail_classes={tail}; only the last classes can be the tail")
-    if name == "adt" and "steps" in chosen:
-        chosen["inner_steps"] = chosen.pop("steps")
-    return chosen
 
 
 def network(case: Mapping[str, Any], forms: Mapping[str, Any], hparams: Mapping[str, Any]) -> torch.nn.Module:
@@ -247,26 +181,6 @@ def attack_only(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, 
         "x_adv": image_facts(result.x_adv, x), "l2_per_sample": (result.x_adv - x).flatten(1).norm(dim=1).tolist(),
         "pred": result.predictions.tolist(), "pred_clean": clean.tolist(), "forward_count": round(result.forwards),
     }  # fmt: skip
-
-
-def which_attack(params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(registered attack, its parameters), recognised by the settings of the case."""
-    given = {name: params[name] for name in ("eps", "step", "steps") if name in params}
-    authors: dict[str, tuple[str, dict[str, Any]]] = {
-        "FGSM": ("fgsm", {"eps": params.get("eps"), "start": "gaussian"}),
-        "PGD": ("pgd-20", {**given, "start": "uniform"}),
-        "CW": ("cw-linf", {**given, "start": "uniform"}),
-        "LSA": ("lsa", {**given, "start": "uniform"}),
-    }
-    if "method" in params:
-        if params["method"] not in authors:
-            raise UnsupportedError(f"attack {params['method']!r}; known: {', '.join(authors)}")
-        return authors[params["method"]]
-    if "c" in params:
-        return "cw-l2", {**params, "stop": "batch"}
-    if "margin" in params:
-        return "cw-linf", {**given, "start": "uniform", "kappa": params["margin"]}
-    return ("pgd-20", given) if "steps" in params else ("fgsm", given)
 
 
 KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]] = {

@@ -31,7 +31,7 @@ def pairs(want: Any, have: Any, path: str = "") -> Iterator[tuple[str, Any, Any]
     if isinstance(want, Mapping):
         for key, value in want.items():
             yield from pairs(value, have.get(key) if isinstance(have, Mapping) else None, f"{path}.{key}".lstrip("."))
-    elif isinstance(want, list):
+    elif isinstance(want, list) and want:
         same = isinstance(have, list) and len(have) == len(want)
         for i, value in enumerate(want):
             yield from pairs(value, have[i] if same else None, f"{path}[{i}]")
@@ -47,7 +47,9 @@ def difference(path: str, want: Any, have: Any, relative: float) -> float:
     """
     if isinstance(want, (bool, str)) or want is None:
         return 0.0 if want == have else math.inf
-    if not isinstance(have, (int, float)) or not math.isfinite(have):
+    if not isinstance(want, (int, float)):  # an empty list
+        return 0.0 if want == have else math.inf
+    if not isinstance(have, (int, float)) or not (math.isfinite(have) and math.isfinite(want)):
         return math.inf
     if "forward_count" in path and "train_mode" not in path:
         return 0.0 if 0 <= have <= want else math.inf

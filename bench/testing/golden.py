@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError, did_you_mean
-from bench.testing.cases import KINDS, METHODS, UnsupportedError
+from bench.testing.cases import KINDS
 from bench.testing.compare import Outcome, difference, pairs
+from bench.testing.words import METHODS, UnsupportedError
 
 
 def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float = 1e-5) -> Outcome:
@@ -22,6 +23,10 @@ def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float
             raise UnsupportedError(f"method {case['method']!r}. {did_you_mean(str(case['method']), METHODS)}")
         got = KINDS[case["kind"]](case, forms)
         relative = float(case.get("tolerance_relative", tolerance))
+        if not relative > 0:
+            raise UnsupportedError(f"tolerance_relative={relative:g}; give a number above 0")
+        if not case["expected"]:
+            raise UnsupportedError("`expected` states no figure")
         misses, worst = [], 0.0
         for path, want, have in pairs(case["expected"], got):
             error = difference(path, want, have, relative)

@@ -45,14 +45,21 @@ def test_official_quirks_are_off_under_paper():
 
 def test_robal_learning_rate_compounds_in_the_official_recipe():
     _, recipe = method("robal", "official")
-    assert [recipe.lr_at(e) for e in (59, 60, 61, 62)] == pytest.approx([1e-1, 1e-2, 1e-3, 1e-4])
+    assert [recipe.lr_at(e) for e in (58, 59, 60, 61)] == pytest.approx([1e-1, 1e-2, 1e-3, 1e-4])
     assert method("robal")[1].lr_at(80) == pytest.approx(1e-2)
 
 
-def test_scripts_that_count_from_one_switch_at_0_based_74():
-    for name in ("trades", "mart", "he", "adt", "at-bsl"):
-        _, recipe = method(name, "official")
-        assert recipe.lr_at(74) < recipe.lr_at(73)
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("trades", 75), ("mart", 75), ("he", 75), ("adt", 75), ("at-bsl", 75),
+        ("gairat", 60), ("dafa", 100), ("robal", 60),
+    ],
+)  # fmt: skip
+def test_scripts_that_count_epochs_from_one_drop_the_rate_in_that_epoch(name, first):
+    _, recipe = method(name, "official")
+    before, after = recipe.lr_at(first - 2), recipe.lr_at(first - 1)
+    assert after == pytest.approx(0.1 * before)
 
 
 @pytest.mark.parametrize(("epochs", "switch"), [(100, 40), (10, 4), (3, 2), (1, 1)])
