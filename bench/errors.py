@@ -4,6 +4,7 @@ BenchError           exit 1   something failed that the message says how to mend
 +- UsageError        exit 2   the command line or a call was wrong: value, what was expected, the mend
 +- DataError         exit 1   a data set is missing, damaged or of the wrong shape
 +- StoreError        exit 1   a results folder cannot be read, written or understood
+|  +- NewerSchemaError        it was written by a newer version; never taken for damaged
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
@@ -33,6 +34,10 @@ class DataError(BenchError):
 
 class StoreError(BenchError):
     """A results folder is unreadable, unwritable, locked, or written by a newer schema."""
+
+
+class NewerSchemaError(StoreError):
+    """A results folder was written by a newer version of this program; it is never set aside or written to."""
 
 
 class DeviceError(BenchError):

@@ -32,8 +32,9 @@ from bench.engine.data import CellData, load_data
 from bench.engine.fast import NetworkGradient
 from bench.engine.graphs import CudaRecorder
 from bench.engine.inner import plain_gradient
+from bench.engine.memory import peak_memory
 from bench.engine.suite import evaluate
-from bench.engine.train import peak_memory, precision, train
+from bench.engine.train import precision, train
 from bench.errors import BenchError
 from bench.registry import registry
 

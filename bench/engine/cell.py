@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import platform
-import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,30 +18,35 @@ import pandas as pd
 import torch
 
 from bench.api import Method
-from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, AttackSpec, CellSpec, Task, to_plain
+from bench.config import AttackSpec, Task
 from bench.engine.augment import enlarge, to_float
 from bench.engine.checkpoint import load_checkpoint
 from bench.engine.chunks import ChunkFolder
 from bench.engine.data import CellData, load_data
 from bench.engine.failure import mark_failed
+from bench.engine.memory import peak_memory, reset_peak
 from bench.engine.network import Network, build_network
 from bench.engine.plan import missing
 from bench.engine.plugins import make_method
 from bench.engine.prefix import make_prefix
+from bench.engine.record import attack_facts, data_facts, device_facts, same_data, same_weights, weights_hash
 from bench.engine.settings import Settings
-from bench.engine.suite import AttackResult, SuiteResult, evaluate
-from bench.engine.train import Progress, peak_memory, precision, train
+from bench.engine.suite import SuiteResult, evaluate
+from bench.engine.train import Progress, precision, train
 from bench.errors import BenchError, StoreError
 from bench.judge.sanity import flag_cell
 from bench.seeding import stream_seed
 from bench.store import query
-from bench.store.folders import CellFolder, atomic_write, moved, set_aside
+from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows
-from bench.store.schema import CELL, CHECKPOINT, CURVES, EPOCHS, ROWS, SAMPLES
+from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, FEATURES, ROWS, SAMPLES
+from bench.store.state import State, look
 from bench.versions import versions
 
 Emit = Callable[[dict[str, Any]], None]
 STREAMS = ("init", "order", "augment", "inner", "evaluation")
+#: state of a training that only draws curves again
+REDRAWN = "curves.pt"
 
 
 def run_cell(
@@ -78,63 +81,64 @@ class CellRun:
 
     def go(self) -> None:
         """Do every stage that the folder lacks."""
-        self.cell = self._read() or _new(self.spec)
-        lacks = missing(self.task, self.cell if "stages" in self.cell else None)
+        state = self._repaired()
+        self.cell = state.cell or new_cell(self.spec)
+        lacks = missing(self.task, state)
         if not lacks:
             return
+        if "train" in lacks:  # not done, also where it once was: its weights are gone
+            self.cell = self.cell | {"stages": {k: v for k, v in self.cell["stages"].items() if k != "train"}}
         self._keep(moved(self.cell, "running", lacks[0]) | {"failure": None})
+        if "rows" in lacks:
+            self._rows(query.samples(self.folder.path))
+        if lacks != ["rows"]:
+            self._work(lacks)
+        self._keep(moved(self.cell, "done"))
+
+    def _work(self, lacks: Sequence[str]) -> None:
+        """Everything that needs the data: weights, attacks, curves, features."""
         self.stage = "data"
         data = load_data(self.spec, self.settings.data_root)
-        facts = {
-            "source": data.source, "data_hash": data.data_hash, "subset_hash": data.subset_hash,
-            "class_names": list(data.class_names), "train_counts": list(data.train_counts),
-            "test_counts": {k: list(v) for k, v in data.test_counts.items()},
-        }  # fmt: skip
-        _same_data(self.cell.get("data"), facts)
+        facts = data_facts(data)
+        same_data(self.cell.get("data"), facts)
         self._keep(self.cell | {
-            "data": facts, "versions": versions(), "device": _device(self.device, self.settings),
+            "data": facts, "versions": versions(), "device": device_facts(self.device, self.settings),
             "seeds": {name: stream_seed(self.spec.seed, name) for name in STREAMS},
         })  # fmt: skip
         network = self.weights(data, lacks)
         self._attack(data, network, [key for key in lacks if "/" in key])
-        if self.task.want.features and not self.cell.get("features"):
+        if "features" in lacks or (self.task.want.features and not self.cell.get("features")):
             self._features(data, network)
-        self._keep(moved(self.cell, "done"))
 
     def weights(self, data: CellData, lacks: Sequence[str]) -> Network:
         """The network with its weights, on the device: from the checkpoint, or trained now."""
         method = make_method(self.spec)
         _check_needs(method, data)
         network = self._network(data, method)
-        if "train" in lacks or not (self.folder.path / CHECKPOINT).exists():
+        if "train" in lacks:
             self._train(data, network, method, save=True)
         else:
-            state = load_checkpoint(self.folder.path / CHECKPOINT, "cpu")
-            network.load_state_dict(state["network"])
-            if "curves" in lacks:
-                self._train(data, self._network(data, method), make_method(self.spec), save=False)
+            network.load_state_dict(load_checkpoint(self.folder.path / CHECKPOINT, "cpu")["network"])
+            same_weights(self.cell, network)
+        if not set(self.task.want.track) <= set(self.cell.get("tracked", ())):
+            self._train(data, self._network(data, method), make_method(self.spec), save=False)
         return network.to(self.device)
 
-    def _read(self) -> dict[str, Any] | None:
-        """cell.json as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
+    def _repaired(self) -> State:
+        """The folder as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
         path = self.folder.path
-        try:
-            cell = self.folder.read()
-        except StoreError as error:
-            if "schema" in str(error):
-                raise
-            set_aside(path / CELL)
-            return None
-        try:
-            load_checkpoint(path / CHECKPOINT) if (path / CHECKPOINT).exists() else None
-        except StoreError:
-            set_aside(path / CHECKPOINT)
-        try:
-            query.samples(path)
-        except StoreError:
-            set_aside(path / SAMPLES)
-            cell = cell and cell | {"evaluations": {}}
-        return cell
+        damaged = [*look(path).damaged]
+        if path / SAMPLES in damaged and (path / ROWS).exists():
+            damaged.append(path / ROWS)  # its counts can no longer be derived; kept, but no result
+        for name in (CHECKPOINT, REDRAWN):
+            try:
+                load_checkpoint(path / name) if (path / name).exists() else None
+            except StoreError:
+                damaged.append(path / name)
+        for file in damaged:
+            kept = set_aside(file)
+            self.emit({"cell": self.spec.id, "event": "aside", "message": f"{file} is damaged; kept as {kept.name}."})
+        return look(path)
 
     def _network(self, data: CellData, method: Method) -> Network:
         channels, height, width = data.image
@@ -152,14 +156,18 @@ class CellRun:
 
     def _train(self, data: CellData, network: Network, method: Method, *, save: bool) -> None:
         """Train; with `save=False` only to draw curves again, leaving weights and rows as they are."""
-        stage = "train" if save else "curves"
+        stage, before = ("train", ()) if save else ("curves", self.cell.get("tracked", ()))
+        track = sorted({*before, *self.task.want.track})
+        if not save:
+            self._forget_curves_without(track)
         self._say(stage, 0, self.spec.recipe.epochs)
-        prefix = make_prefix(self.spec, method, self.settings.results / "prefixes", data.data_hash) if save else None
-        track = self.task.want.track
+        reset_peak(self.device)
+        prefixes = self.settings.results / "prefixes"
+        prefix = make_prefix(self.spec, method, prefixes, data.data_hash, self.device) if save and not track else None
         done = train(
             self.spec, data, network, method, self.device,
-            checkpoint=self.folder.path / (CHECKPOINT if save else "curves.pt"),
-            prefix=None if track else prefix,
+            checkpoint=self.folder.path / (CHECKPOINT if save else REDRAWN),
+            prefix=prefix,
             track=self._tracker(data, track) if track else None,
             on_epoch=lambda row: self._say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
             checkpoint_seconds=self.settings.checkpoint_seconds,
@@ -167,15 +175,22 @@ class CellRun:
         self._curves(done)
         forward, backward = method.passes(self.spec.recipe)
         weights = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
-        self._keep(self.cell | {
-            "tracked": sorted({*self.cell.get("tracked", ()), *track}),
-            "stages": self.cell.get("stages", {}) | {stage: {
-                "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(self.device), "epochs": done.epoch,
-                "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
-                "weights_mib": round(weights, 3),
-            }},
-        })  # fmt: skip
-        (self.folder.path / "curves.pt").unlink(missing_ok=True)
+        facts = {
+            "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(self.device), "epochs": done.epoch,
+            "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
+            "weights_mib": round(weights, 3),
+        }  # fmt: skip
+        if save:
+            same_weights(self.cell, network)
+            self.cell = self.cell | {"weights": weights_hash(network)}
+        self._keep(self.cell | {"tracked": _tracked(done, track), "stages": self.cell["stages"] | {stage: facts}})
+        (self.folder.path / REDRAWN).unlink(missing_ok=True)
+
+    def _forget_curves_without(self, track: Sequence[str]) -> None:
+        """A redrawing that was stopped while it followed other attacks begins anew."""
+        path = self.folder.path / REDRAWN
+        if path.exists() and _tracked(Progress(curves=load_checkpoint(path)["curves"]), track) != list(track):
+            path.unlink()
 
     def _tracker(self, data: CellData, track: Sequence[str]) -> Callable[[torch.nn.Module], dict[str, Any]]:
         attacks = [AttackSpec.parse(text) for text in track]
@@ -232,6 +247,7 @@ class CellRun:
             if wanted.key in keys:
                 split, attack = wanted.test_split, wanted.attack
                 self._say(wanted.key, 0, 1)
+                reset_peak(self.device)
                 chunks = ChunkFolder(partial / split)
                 result = self._suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
                 self._store(data, split, attack.label, result)
@@ -246,19 +262,21 @@ class CellRun:
         bits = query.samples(self.folder.path)
         bits[f"{split}/index"], bits[f"{split}/label"] = index.numpy(), data.test_labels[index].numpy()
         bits[f"{split}/{label}"] = attack.correct.astype(np.uint8)
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{k: bits[k] for k in sorted(bits)})  # type: ignore[arg-type]
-        atomic_write(self.folder.path / SAMPLES, buffer.getvalue())
+        atomic_write(self.folder.path / SAMPLES, _packed({k: bits[k] for k in sorted(bits)}))
         key = f"{split}/{label}"
         stage = {"seconds": round(attack.total("seconds"), 3), "peak_memory_mib": peak_memory(self.device),
                  "forward": attack.total("forwards"), "backward": attack.total("backwards"),
                  "images": len(index)}  # fmt: skip
-        cell = self.cell | {
-            "evaluations": self.cell["evaluations"] | {key: _facts(attack)},
+        self.cell = self.cell | {
+            "evaluations": self.cell["evaluations"] | {key: attack_facts(attack)},
             "stages": self.cell["stages"] | {key: stage},
             "probes": self.cell.get("probes", {}) | {split: result.probes},
         }  # fmt: skip
-        cell = flag_cell(cell, bits)
+        self._rows(bits)
+
+    def _rows(self, bits: Mapping[str, np.ndarray]) -> None:
+        """Derive flags and rows from what is known, and keep them."""
+        cell = flag_cell(self.cell, bits)
         atomic_write(self.folder.path / ROWS, build_rows(cell, bits).to_csv(index=False, lineterminator="\n"))
         self._keep(cell)
 
@@ -273,27 +291,11 @@ class CellRun:
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)
                 parts.append((f.cpu(), network.head(f).cpu()))
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, features=torch.cat([p[0] for p in parts]).numpy(), logits=torch.cat([p[1] for p in parts]).numpy(),
-            label=data.test_labels[index].numpy(), index=index.numpy(),
-        )  # fmt: skip
-        atomic_write(self.folder.path / "features.npz", buffer.getvalue())
+        atomic_write(self.folder.path / FEATURES, _packed({
+            "features": torch.cat([p[0] for p in parts]).numpy(), "logits": torch.cat([p[1] for p in parts]).numpy(),
+            "label": data.test_labels[index].numpy(), "index": index.numpy(),
+        }))  # fmt: skip
         self._keep(self.cell | {"features": True})
-
-
-def _new(spec: CellSpec) -> dict[str, Any]:
-    return moved({"schema": SCHEMA_VERSION, "benchmark": BENCHMARK_VERSION, "id": spec.id, "spec": to_plain(spec),
-                  "failure": None, "stages": {}, "evaluations": {}, "flags": []}, "planned")  # fmt: skip
-
-
-def _same_data(old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-    """A cell is never continued on other images than it began with."""
-    if old is not None and old["data_hash"] != new["data_hash"]:
-        raise BenchError(
-            f"the data changed since this cell began (hash {old['data_hash']}, now {new['data_hash']}); restore the "
-            "data, or give another --results folder."
-        )
 
 
 def _check_needs(method: Method, data: CellData) -> None:
@@ -302,17 +304,13 @@ def _check_needs(method: Method, data: CellData) -> None:
         raise BenchError(f"{method.name} needs at least one training image of every class; '{empty}' has none.")
 
 
-def _device(device: torch.device, settings: Settings) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"kind": device.type, "name": name, "threads": settings.threads, "at": int(time.time())}
+def _tracked(done: Progress, track: Sequence[str]) -> list[str]:
+    """Those attacks whose counts are there for every epoch; a training resumed with others has gaps."""
+    labels = {text: AttackSpec.parse(text).label for text in track}
+    return [text for text in track if done.curves and all(f"{labels[text]}:0" in row for row in done.curves)]
 
 
-def _facts(attack: AttackResult) -> dict[str, Any]:
-    """What is kept of an attack besides its bits."""
-    return {
-        "engine": attack.engine, "name": attack.name, "norm": attack.norm, "white_box": attack.white_box,
-        "strength": attack.strength, "eps": attack.eps, "params": attack.params, "notes": list(attack.notes),
-        "refused": int(attack.total("refused")), "flags": [],
-        "stages": [{"name": s.name, "white_box": s.white_box, "attacked": s.attacked, "broken": s.broken}
-                   for s in attack.stages],
-    }  # fmt: skip
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()

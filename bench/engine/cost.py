@@ -21,7 +21,7 @@ from bench.engine.plugins import dataset_facts, make_method
 from bench.engine.rates import EVALUATION_BATCH, Line, Rate, key, read_calibration
 from bench.registry import registry
 from bench.store import query
-from bench.store.folders import CellFolder
+from bench.store.state import look
 
 #: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
@@ -69,7 +69,7 @@ def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, devic
     total, startup = Cost(), 0.0
     for task in tasks:
         facts = dataset_facts(task.spec.dataset, data_root)
-        total += cell_cost(task, facts, missing(task, CellFolder(results, task.spec.id).read()), known)
+        total += cell_cost(task, facts, missing(task, look(results / task.spec.id)), known)
         rate = known.rate(task.spec, facts, task.spec.precision)
         startup = max(startup, rate.startup if rate else 0.0)
     return total + Cost(seconds=STARTS * startup)

@@ -25,12 +25,13 @@ from bench.config import AttackSpec, CellSpec, Recipe, Request, Task, ThreatMode
 from bench.engine.cell import run_cell
 from bench.engine.data import CellData
 from bench.engine.grid import ALL_ATTACKS
+from bench.engine.memory import peak_memory
 from bench.engine.network import Network, build_network
 from bench.engine.oracle import NetworkOracle
 from bench.engine.rates import EVALUATION_BATCH, Line, Rate
 from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult, build, evaluate
-from bench.engine.train import peak_memory, train
+from bench.engine.train import train
 from bench.errors import BenchError
 from bench.registry import registry
 from bench.seeding import torch_stream

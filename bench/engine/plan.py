@@ -4,47 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.config import Task
-from bench.errors import StoreError
-from bench.store.folders import CellFolder
-from bench.store.schema import CHECKPOINT, ROWS
+from bench.store.state import State, look
 
 
 def plan(tasks: Sequence[Task], results: Path) -> list[Task]:
-    """The tasks that are not finished, in their order. Raises StoreError for a store of a newer schema."""
-    return [task for task in tasks if missing(task, _read(results, task))]
+    """The tasks that are not finished, in their order. Raises NewerSchemaError for a store of a newer schema."""
+    return [task for task in tasks if missing(task, look(results / task.spec.id))]
 
 
-def _read(results: Path, task: Task) -> dict[str, Any] | None:
-    folder = CellFolder(results, task.spec.id)
-    try:
-        cell = folder.read()
-    except StoreError as error:
-        if "schema" in str(error):
-            raise
-        return None
-    return cell if cell is None or (folder.path / ROWS).exists() or not cell.get("evaluations") else None
+def missing(task: Task, state: State) -> list[str]:
+    """What a cell lacks: `train`, `<split>/<attack>`, `curves`, `features`, `rows`; empty when it is finished.
 
-
-def missing(task: Task, cell: dict[str, Any] | None) -> list[str]:
-    """Stages a cell lacks: `train`, `curves`, `features`, `<split>/<attack>`; empty when it is finished."""
-    if cell is None or "train" not in cell.get("stages", {}):
-        return ["train", *evaluations(task)]
-    lacks = [key for key in evaluations(task) if key not in cell.get("evaluations", {})]
-    if not set(task.want.track) <= set(cell.get("tracked", ())):
+    A cell whose weights are gone is complete as long as nothing is asked that needs them.
+    """
+    cell = state.cell or {"stages": {}, "evaluations": {}}
+    lacks = [evaluation.key for evaluation in task.want.evaluations if evaluation.key not in cell["evaluations"]]
+    if task.want.track and not (state.curves and set(task.want.track) <= set(cell.get("tracked", ()))):
         lacks.append("curves")
-    if task.want.features and not cell.get("features"):
+    if task.want.features and not (state.features and cell.get("features")):
         lacks.append("features")
-    return lacks
-
-
-def evaluations(task: Task) -> list[str]:
-    """Keys of the wanted evaluations."""
-    return [evaluation.key for evaluation in task.want.evaluations]
-
-
-def has_checkpoint(results: Path, task: Task) -> bool:
-    """Whether the cell's weights are there."""
-    return (results / task.spec.id / CHECKPOINT).exists()
+    if "train" not in cell["stages"] or (lacks and not state.checkpoint):
+        lacks.insert(0, "train")
+    return lacks if state.rows else [*lacks, "rows"]

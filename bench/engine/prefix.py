@@ -1,8 +1,8 @@
 """Shared first epochs: cells that begin with the same plain training start from one stored checkpoint.
 
 TAET's cross-entropy stage does not depend on its later settings. Its state after the last shared epoch is stored
-under a hash of everything that decides it, and any cell with the same hash goes on from there, on a CPU with the same
-bytes as without sharing.
+under a hash of everything that decides it (versions, kind of device and threads too), and any cell with the same hash
+goes on from there, on a CPU with the same bytes as without sharing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bench.api import Method
-from bench.config import CellSpec, canonical_json
+from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
 from bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from bench.errors import StoreError
 
@@ -23,10 +23,11 @@ from bench.errors import StoreError
 class Prefix:
     """The stored state after the first `epochs` epochs of plain cross-entropy training of a cell."""
 
-    def __init__(self, spec: CellSpec, epochs: int, folder: Path, data_hash: str) -> None:
+    def __init__(self, spec: CellSpec, epochs: int, folder: Path, data_hash: str, device: torch.device) -> None:
         recipe = dataclasses.replace(spec.recipe, name="", eps=0.0, step=0.0, steps=0)
         plain = dataclasses.replace(spec, method="ce", hparams=(), variant="", recipe=recipe)
-        digest = hashlib.sha256(canonical_json([plain, epochs, data_hash, torch.__version__]).encode()).hexdigest()
+        where = [BENCHMARK_VERSION, torch.__version__, device.type, torch.get_num_threads()]
+        digest = hashlib.sha256(canonical_json([plain, epochs, data_hash, where]).encode()).hexdigest()
         self.epochs, self.path = epochs, folder / f"{digest[:16]}.pt"
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -42,7 +43,7 @@ class Prefix:
             save_checkpoint(self.path, state | {"method": {}})
 
 
-def make_prefix(spec: CellSpec, method: Method, folder: Path, data_hash: str) -> Prefix | None:
+def make_prefix(spec: CellSpec, method: Method, folder: Path, data_hash: str, device: torch.device) -> Prefix | None:
     """The prefix of a cell, or None when its method shares nothing."""
     epochs = method.shared_prefix(spec.recipe)
-    return Prefix(spec, epochs, folder, data_hash) if 0 < epochs <= spec.recipe.epochs else None
+    return Prefix(spec, epochs, folder, data_hash, device) if 0 < epochs <= spec.recipe.epochs else None

@@ -24,6 +24,7 @@ from bench.engine.augment import augment
 from bench.engine.checkpoint import load_checkpoint, save_checkpoint
 from bench.engine.data import CellData
 from bench.engine.fast import make_inner
+from bench.engine.memory import peak_memory
 from bench.engine.prefix import Prefix
 from bench.errors import TrainingError
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
@@ -204,14 +205,3 @@ def precision(spec: CellSpec, device: torch.device) -> Iterator[Callable[[], Any
 def layout(device: torch.device) -> torch.memory_format:
     """Memory layout of images and weights: channels last on a GPU; on a CPU the outer passes are no faster for it."""
     return torch.channels_last if device.type == "cuda" else torch.contiguous_format
-
-
-def peak_memory(device: torch.device) -> float:
-    """Peak memory in MiB: of the device on a GPU, resident of this process on a CPU."""
-    if device.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    import resource
-    import sys
-
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

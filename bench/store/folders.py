@@ -2,7 +2,7 @@
 
 A file is written beside its name and renamed, so a reader sees the old or the new one, never half of it. A folder is
 locked while a process works in it (the lock goes with the process). A file that cannot be read is renamed to
-`*.damaged` and named in the message; nothing computed is deleted.
+`*.damaged` by the one who works there next; nothing computed is deleted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.config import SCHEMA_VERSION
-from bench.errors import StoreError
+from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
+from bench.errors import NewerSchemaError, StoreError
 from bench.store.schema import CELL, STATUSES
 
 
@@ -75,14 +75,15 @@ def open_root(root: Path, *, write: bool = False) -> Path:
 
 
 def read_cell(path: Path) -> dict[str, Any]:
-    """The cell.json of a folder. Raises StoreError when it is damaged or of a newer schema."""
+    """The cell.json of a folder. Raises NewerSchemaError, or StoreError when it is damaged."""
     try:
         cell = json.loads((path / CELL).read_text(encoding="utf-8"))
         schema = int(cell["schema"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path / CELL} cannot be read ({error}); set it aside or restore it.") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise StoreError(f"{path / CELL} cannot be read ({reason}); set it aside or restore it.") from error
     if schema > SCHEMA_VERSION:
-        raise StoreError(
+        raise NewerSchemaError(
             f"{path / CELL} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
         )
     return dict(cell)
@@ -113,7 +114,7 @@ class CellFolder:
             lock.release()
 
     def read(self) -> dict[str, Any] | None:
-        """cell.json, or None when there is none. A damaged one is set aside first (and named in the log)."""
+        """cell.json, or None when there is none. Raises as `read_cell`."""
         if not (self.path / CELL).exists():
             return None
         return read_cell(self.path)
@@ -121,6 +122,12 @@ class CellFolder:
     def write(self, cell: Mapping[str, Any]) -> None:
         """Replace cell.json."""
         atomic_write(self.path / CELL, json.dumps(cell, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def new_cell(spec: CellSpec) -> dict[str, Any]:
+    """The cell.json of a cell of which nothing is done yet."""
+    return moved({"schema": SCHEMA_VERSION, "benchmark": BENCHMARK_VERSION, "id": spec.id, "spec": to_plain(spec),
+                  "failure": None, "stages": {}, "evaluations": {}, "flags": []}, "planned")  # fmt: skip
 
 
 def moved(cell: dict[str, Any], status: str, stage: str = "") -> dict[str, Any]:

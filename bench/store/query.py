@@ -10,6 +10,8 @@ curves(folder), samples(folder)   one cell's epochs and per-image bits
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.errors import StoreError
+from bench.errors import NewerSchemaError, StoreError
 from bench.store.folders import open_root, read_cell
 from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
 
@@ -41,9 +43,9 @@ def _read(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None, str]]:
     for folder in folders(root):
         try:
             yield folder, read_cell(folder), ""
+        except NewerSchemaError:
+            raise
         except StoreError as error:
-            if "schema" in str(error):
-                raise
             yield folder, None, str(error)
 
 
@@ -61,24 +63,45 @@ def load(root: Path) -> Loaded:
     paths = [f / ROWS for f, _, problem in found if not problem and (f / ROWS).exists()]
     frame, problems = _read_many(paths)
     unreadable = [problem for _, _, problem in found if problem]
-    return Loaded(frame, [c for _, c, problem in found if c is not None and not problem], unreadable + problems)
+    readable = [(f, c) for f, c, problem in found if c is not None and not problem]
+    frame, short = _without_short(frame, [(f, c) for f, c in readable if f / ROWS not in problems])
+    return Loaded(frame, [c for _, c in readable], [*unreadable, *problems.values(), *short])
 
 
-def _read_many(paths: list[Path]) -> tuple[pd.DataFrame, list[str]]:
-    """(all rows, one sentence a file that cannot be read): parsed at once, one by one only when that fails."""
+def _without_short(frame: pd.DataFrame, found: list[tuple[Path, dict[str, Any]]]) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of whole tables, and a sentence for each table that lacks rows of what its cell.json says was done."""
+    counted = frame[frame["n"].notna() & frame["correct"].notna()]
+    sizes = counted.groupby(["cell", "test_split", "attack"], sort=False).size().to_dict()
+    problems, short = [], set[str]()
+    for folder, cell in found:
+        classes = len(cell.get("data", {}).get("class_names", ()))
+        for key in cell.get("evaluations", {}):
+            split, _, label = key.partition("/")
+            have = sizes.get((cell["id"], split, label), 0)
+            if have != classes:
+                short.add(cell["id"])
+                problems.append(
+                    f"{folder / ROWS} holds {have} of {classes} rows of {key}; restore it or run the cell again."
+                )
+                break
+    return (frame[~frame["cell"].isin(short)].reset_index(drop=True) if short else frame), problems
+
+
+def _read_many(paths: list[Path]) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """(all rows, a sentence for each file that cannot be read): parsed at once, one by one only when that fails."""
     header = ",".join(PER_CLASS) + "\n"
     try:
         texts = [path.read_text(encoding="utf-8") for path in paths]
         if texts and all(t.startswith(header) and t.endswith("\n") for t in texts):
-            return _parse(io.StringIO(header + "".join(t[len(header) :] for t in texts))), []
+            return _parse(io.StringIO(header + "".join(t[len(header) :] for t in texts))), {}
     except (OSError, ValueError):
         pass  # the file by file reading below names the one
-    frames, problems = [], []
+    frames, problems = [], dict[Path, str]()
     for path in paths:
         try:
             frames.append(read_rows(path))
         except StoreError as error:
-            problems.append(str(error))
+            problems[path] = str(error)
     if not frames:
         return pd.DataFrame({k: pd.Series(dtype=v) for k, v in PER_CLASS.items()}), problems
     return pd.concat(frames, ignore_index=True), problems
@@ -131,7 +154,7 @@ def samples(folder: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error

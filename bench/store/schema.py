@@ -42,7 +42,8 @@ COMPARABLE = ("benchmark", "source", "recipe", "test_split", "reduced", "precisi
 #: correct counts on the long-tailed test split of tracked attacks as `<attack>:<class index>`
 EPOCHS = ("epoch", "phase", "lr", "loss", "seconds", "images", "peak_memory_mib")
 
-STATUSES = ("planned", "running", "done", "failed", "skipped")
+STATUSES = ("planned", "running", "done", "failed")
 
 #: Files of a cell's folder
 CELL, ROWS, CURVES, SAMPLES, CHECKPOINT = "cell.json", "per_class.csv", "epochs.csv", "per_sample.npz", "checkpoint.pt"
+FEATURES = "features.npz"

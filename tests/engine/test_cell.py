@@ -22,6 +22,7 @@ from bench.errors import StoreError
 from bench.judge.metrics import summarise
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
+from bench.store.state import look
 
 AXES = Axes(methods=("at-bsl",), datasets=("digitslt",), irs=("10",), epochs=3, limit=12, attacks=("clean", "fgsm"))
 
@@ -94,7 +95,7 @@ def test_a_finished_cell_is_not_touched_again(finished):
 def test_an_attack_added_later_does_not_train_again(finished, tmp_path, monkeypatch):
     root, task = finished
     more = tasks(attacks=("clean", "fgsm", "cw-linf"))[0]
-    assert missing(more, read_cell(root / task.spec.id)) == ["long-tailed/cw-linf"]
+    assert missing(more, look(root / task.spec.id)) == ["long-tailed/cw-linf"]
     monkeypatch.setattr(cell_module, "train", lambda *a, **k: pytest.fail("trained again"))
     assert run(more, root)[-1]["event"] == "done"
     assert "cw-linf" in set(query.rows(root)["attack"])
@@ -144,7 +145,7 @@ def test_an_evaluation_killed_between_attacks_keeps_the_finished_one(tmp_path, m
         run(task, tmp_path)
     assert set(query.rows(tmp_path)["attack"]) == {"clean"}
     monkeypatch.undo()
-    assert missing(task, read_cell(tmp_path / task.spec.id)) == ["long-tailed/fgsm"]
+    assert missing(task, look(tmp_path / task.spec.id)) == ["long-tailed/fgsm"]
     run(task, tmp_path)
     run(task, tmp_path / "fresh")
     assert digest(tmp_path, task) == digest(tmp_path / "fresh", task)

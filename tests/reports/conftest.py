@@ -80,7 +80,7 @@ def write_cell(
         "stages": {"train": {"seconds": 100.0, "peak_memory_mib": 512.0, "forward": 1000, "backward": 900,
                              "images": 20431, "epochs": cell.recipe.epochs}},
         "evaluations": {f"{s}/{a}": {"engine": "bench", "params": {"steps": 20, "step": 1 / 255} if "pgd" in a else {},
-                                     "notes": [], "flags": []} for s in splits for a in attacks},
+                                     "notes": [], "flags": []} for s in splits for a in attacks if not failure},
         "flags": flags.split(),
     }  # fmt: skip
     (folder / CELL).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""What cell.json keeps of a cell's making: device, data, weights, and the facts of an attack besides its bits."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from bench.engine.data import CellData
+from bench.engine.settings import Settings
+from bench.engine.suite import AttackResult
+from bench.errors import BenchError
+
+
+def device_facts(device: torch.device, settings: Settings) -> dict[str, Any]:
+    """Kind, name and threads of where a cell was last worked on, and when (seconds since 1970)."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"kind": device.type, "name": name, "threads": settings.threads, "at": int(time.time())}
+
+
+def data_facts(data: CellData) -> dict[str, Any]:
+    """Where the images come from, their hashes, and how many there are of each class."""
+    return {
+        "source": data.source, "data_hash": data.data_hash, "subset_hash": data.subset_hash,
+        "class_names": list(data.class_names), "train_counts": list(data.train_counts),
+        "test_counts": {k: list(v) for k, v in data.test_counts.items()},
+    }  # fmt: skip
+
+
+def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
+    """A cell is never continued on other images than it began with. Raises BenchError."""
+    if old is not None and old["data_hash"] != new["data_hash"]:
+        raise BenchError(
+            f"the data changed since this cell began (hash {old['data_hash']}, now {new['data_hash']}); restore the "
+            "data, or give another --results folder."
+        )
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """16 hex digits of all weights and statistics."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def same_weights(cell: Mapping[str, Any], network: torch.nn.Module) -> None:
+    """Numbers of two networks are never one cell's. Raises BenchError.
+
+    Weights that are gone are trained again; on the same kind of machine that gives the same ones.
+    """
+    known = cell.get("weights")
+    if known and cell["evaluations"] and known != weights_hash(network):
+        raise BenchError(
+            f"the weights of this cell are not those its stored numbers came from (hash {known}, now "
+            f"{weights_hash(network)}): they were lost and trained again on another kind of machine or version; give "
+            "another --results folder, or move this cell's folder away to do all of it afresh."
+        )
+
+
+def attack_facts(attack: AttackResult) -> dict[str, Any]:
+    """What is kept of an attack besides its bits."""
+    return {
+        "engine": attack.engine, "name": attack.name, "norm": attack.norm, "white_box": attack.white_box,
+        "strength": attack.strength, "eps": attack.eps, "params": attack.params, "notes": list(attack.notes),
+        "refused": int(attack.total("refused")), "flags": [],
+        "stages": [{"name": s.name, "white_box": s.white_box, "attacked": s.attacked, "broken": s.broken}
+                   for s in attack.stages],
+    }  # fmt: skip

@@ -1,0 +1,267 @@
+"""Whatever was lost or damaged in a cell's folder: named, set aside, done again, and never mixed with other numbers."""
+
+import dataclasses
+import hashlib
+import json
+
+import pandas as pd
+import pytest
+
+from bench import config
+from bench.engine import cell as cell_module
+from bench.engine import prefix as prefix_module
+from bench.engine import train as train_module
+from bench.engine.cell import run_cell
+from bench.engine.failure import mark_failed
+from bench.engine.grid import Axes, expand
+from bench.engine.plan import missing, plan
+from bench.engine.plugins import make_method
+from bench.engine.prefix import make_prefix
+from bench.engine.settings import Settings
+from bench.errors import NewerSchemaError
+from bench.store import query
+from bench.store.folders import CellFolder, read_cell
+from bench.store.state import look
+
+AXES = Axes(methods=("ce",), datasets=("digitslt",), irs=("10",), epochs=2, limit=8, attacks=("clean", "fgsm"))
+
+
+def task(**changes):
+    return expand(dataclasses.replace(AXES, **changes))[0]
+
+
+def run(cell, root, **settings):
+    events = []
+    run_cell(cell, Settings(results=root, **settings), events.append)
+    return events
+
+
+def done(cell, root):
+    events = run(cell, root)
+    assert events[-1]["event"] == "done", events[-1]
+    return events
+
+
+@pytest.fixture
+def finished(tmp_path):
+    cell = task()
+    done(cell, tmp_path)
+    return tmp_path / cell.spec.id, cell
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Stop(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def stop_at(epoch, monkeypatch):
+    real = train_module._epoch
+
+    def dying(spec, at, *rest):
+        if at == epoch:
+            raise Stop
+        return real(spec, at, *rest)
+
+    monkeypatch.setattr(train_module, "_epoch", dying)
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def cut_lines(path):
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:8]))
+
+
+def cut_middle(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def blank_counts(path):
+    lines = path.read_text().splitlines()
+    lines[3] = lines[3].rpartition(",")[0] + ","
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("harm", [cut_lines, cut_middle, blank_counts, lambda path: path.unlink()])
+def test_a_table_that_lacks_rows_is_named_never_reported_and_derived_again(finished, harm):
+    folder, cell = finished
+    table = folder / "per_class.csv"
+    before = digest(table)
+    harm(table)
+    assert query.rows(folder.parent).empty
+    assert str(table) in query.damaged(folder.parent)[0]
+    assert missing(cell, look(folder)) == ["rows"]
+    done(cell, folder.parent)
+    assert digest(table) == before
+    assert plan([cell], folder.parent) == []
+    assert query.damaged(folder.parent) == []
+
+
+@pytest.mark.parametrize("harm", [cut_middle, lambda path: path.write_bytes(b"no archive")])
+def test_damaged_bits_are_set_aside_with_their_table_and_attacked_again(finished, harm):
+    folder, cell = finished
+    before = digest(folder / "per_class.csv")
+    harm(folder / "per_sample.npz")
+    assert missing(cell, look(folder)) == ["long-tailed/clean", "long-tailed/fgsm"]
+    events = done(cell, folder.parent)
+    assert "per_sample.npz is damaged" in next(e["message"] for e in events if e["event"] == "aside")
+    assert digest(folder / "per_class.csv") == before
+    assert (folder / "per_sample.npz.damaged").exists()
+    assert digest(folder / "per_class.csv.damaged") == before
+
+
+@pytest.mark.parametrize("text", ["{}", "{", "[]", '{"schema": "x"}'])
+def test_a_cell_file_without_a_schema_is_damaged_not_newer(finished, text):
+    folder, cell = finished
+    (folder / "cell.json").write_text(text)
+    assert query.rows(folder.parent).empty
+    assert "cell.json cannot be read" in query.damaged(folder.parent)[0]
+    assert plan([cell], folder.parent) == [cell]
+    done(cell, folder.parent)
+    assert (folder / "cell.json.damaged").read_text() == text
+
+
+def test_a_newer_schema_is_never_touched(finished):
+    folder, cell = finished
+    (folder / "cell.json").write_text('{"schema": 99}')
+    with pytest.raises(NewerSchemaError):
+        mark_failed(folder.parent, cell, "train", "no")
+    with pytest.raises(NewerSchemaError):
+        look(folder)
+    assert (folder / "cell.json").read_text() == '{"schema": 99}'
+
+
+def test_damaged_curves_are_set_aside(finished):
+    folder, _ = finished
+    (folder / "curves.pt").write_bytes(b"half")
+    done(task(track=("clean",)), folder.parent)
+    assert (folder / "curves.pt.damaged").exists()
+
+
+def test_a_cell_whose_process_died_before_it_began_can_be_run(tmp_path):
+    cell = task()
+    mark_failed(tmp_path, cell, "process", "killed by SIGKILL")
+    assert read_cell(tmp_path / cell.spec.id)["status"] == "failed"
+    done(cell, tmp_path)
+    assert [entry["status"] for entry in read_cell(tmp_path / cell.spec.id)["history"]][:2] == ["planned", "failed"]
+
+
+# ---------------------------------------------------------------------------------------------------- lost weights
+
+
+def test_lost_weights_are_trained_again_when_they_are_needed_and_only_then(finished):
+    folder, cell = finished
+    (folder / "checkpoint.pt").unlink()
+    assert plan([cell], folder.parent) == []
+    more = task(attacks=("clean", "fgsm", "lsa"))
+    assert missing(more, look(folder)) == ["train", "long-tailed/lsa"]
+    before = query.samples(folder)
+    done(more, folder.parent)
+    assert all((query.samples(folder)[key] == before[key]).all() for key in before)
+
+
+def test_numbers_of_other_weights_never_join_a_cell(finished):
+    folder, _ = finished
+    (folder / "checkpoint.pt").unlink()
+    store = CellFolder(folder.parent, folder.name)
+    store.write(store.read() | {"weights": "0" * 16})  # as if they had been trained elsewhere
+    before = digest(folder / "per_class.csv")
+    for _ in range(2):  # also with the checkpoint that the first attempt leaves
+        event = run(task(attacks=("clean", "fgsm", "lsa")), folder.parent)[-1]
+        assert event["event"] == "failed"
+        assert "the weights of this cell are not those" in event["message"]
+        assert digest(folder / "per_class.csv") == before
+
+
+def test_a_training_stopped_while_it_replaces_lost_weights_is_not_taken_for_a_finished_one(tmp_path, monkeypatch):
+    at = ("at[steps=1]",)  # plain training would go on from its stored prefix
+    done(task(methods=at), tmp_path)
+    more = task(methods=at, attacks=("clean", "fgsm", "lsa"))
+    folder = tmp_path / more.spec.id
+    (folder / "checkpoint.pt").unlink()
+    with monkeypatch.context() as patch:
+        stop_at(1, patch)
+        with pytest.raises(Stop):
+            run(more, folder.parent, checkpoint_seconds=0.0)
+    assert (folder / "checkpoint.pt").exists()
+    assert missing(more, look(folder)) == ["train", "long-tailed/lsa"]
+    done(more, folder.parent)
+    assert read_cell(folder)["stages"]["train"]["epochs"] == 2
+
+
+# ---------------------------------------------------------------------------------------------------------- curves
+
+
+def whole(folder, *labels):
+    curves = query.curves(folder)
+    columns = [f"{label}:{c}" for label in labels for c in range(10)]
+    return set(columns) <= set(curves) and not curves[columns].isna().any(axis=None)
+
+
+def test_curves_asked_for_in_the_middle_of_a_training_have_no_gap(tmp_path, monkeypatch):
+    cell, tracked = task(), task(track=("clean",))
+    with monkeypatch.context() as patch:
+        stop_at(1, patch)
+        with pytest.raises(Stop):
+            run(cell, tmp_path, checkpoint_seconds=0.0)
+    done(tracked, tmp_path)
+    assert whole(tmp_path / cell.spec.id, "clean")
+
+
+def test_curves_asked_for_later_do_not_replace_those_that_are_there(tmp_path):
+    for track in (("clean",), ("fgsm",)):
+        done(task(track=track), tmp_path)
+    folder = tmp_path / task().spec.id
+    assert read_cell(folder)["tracked"] == ["clean", "fgsm"]
+    assert whole(folder, "clean", "fgsm")
+    assert missing(task(track=("clean", "fgsm")), look(folder)) == []
+
+
+def test_a_redrawing_stopped_with_other_curves_begins_anew(finished, monkeypatch):
+    folder, _ = finished
+    with monkeypatch.context() as patch:
+        stop_at(1, patch)
+        with pytest.raises(Stop):
+            run(task(track=("clean",)), folder.parent, checkpoint_seconds=0.0)
+    assert (folder / "curves.pt").exists()
+    done(task(track=("fgsm",)), folder.parent)
+    assert whole(folder, "fgsm")
+    assert not (folder / "curves.pt").exists()
+
+
+# -------------------------------------------------------------------------------------------------- shared prefixes
+
+
+def test_a_prefix_belongs_to_a_version_a_kind_of_device_and_a_number_of_threads(tmp_path, monkeypatch):
+    torch = prefix_module.torch
+    spec = task(methods=("taet",), epochs=5).spec
+
+    def name(device="cpu"):
+        return make_prefix(spec, make_method(spec), tmp_path, "0", torch.device(device)).path.name
+
+    names = [name(), name("cuda")]
+    monkeypatch.setattr(prefix_module, "BENCHMARK_VERSION", config.BENCHMARK_VERSION + ".next")
+    names.append(name())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    names.append(name())
+    assert len(set(names)) == 4
+
+
+def test_rows_are_a_table_even_when_nothing_is_whole(tmp_path):
+    cell = task()
+    mark_failed(tmp_path, cell, "process", "killed")
+    assert isinstance(query.rows(tmp_path), pd.DataFrame)
+    assert json.loads((tmp_path / cell.spec.id / "cell.json").read_text())["evaluations"] == {}
+
+
+def test_each_stage_reports_its_own_peak(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(cell_module, "reset_peak", lambda device: calls.append("reset"))
+    monkeypatch.setattr(cell_module, "peak_memory", lambda device: float(len(calls)))
+    cell = task()
+    done(cell, tmp_path)
+    stages = read_cell(tmp_path / cell.spec.id)["stages"]
+    assert [stages[k]["peak_memory_mib"] for k in ("train", "long-tailed/clean", "long-tailed/fgsm")] == [1.0, 2.0, 3.0]
