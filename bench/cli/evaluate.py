@@ -74,14 +74,17 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
               ranked: bool) -> None:  # fmt: skip
     from bench.engine.cell import run_cell
     from bench.engine.data import load_data
-    from bench.engine.external import Source, described, external
+    from bench.engine.external import Source, described, external, probe, refuse_another
 
     folder = str(Path.cwd())
     if folder not in sys.path:  # as `python -m` does: a factory may stand beside the results
         sys.path.insert(0, folder)
     origin = Source(source, task.spec.model, weights, normalize, ranked)
-    network = origin.load(load_data(task.spec, settings.data_root))
-    spec = described(task.spec, label, origin, network)
+    data = load_data(task.spec, settings.data_root)
+    network = origin.load(data)
+    spec, logits = described(task.spec, label, origin, network), probe(network, data)
+    # before the cell's life begins: a refusal within it would mark the other network's cell as failed
+    refuse_another(settings.results / spec.id, logits)
     failed: list[str] = []
 
     def report(event: dict[str, Any]) -> None:
@@ -90,6 +93,6 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
         elif event["event"] == "done":
             click.echo(spec.id)
 
-    run_cell(dataclasses.replace(task, spec=spec), settings, report, external(network))
+    run_cell(dataclasses.replace(task, spec=spec), settings, report, external(network, logits))
     if failed:
         raise BenchError(failed[0])

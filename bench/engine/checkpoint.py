@@ -24,6 +24,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch's reader raises anything on a damaged file, KeyError included
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(f"checkpoint {path} cannot be read ({first}); it is damaged or not ours.") from error
+        # torch's own words are left out: they advise to read the file unsafely
+        raise StoreError(
+            f"checkpoint {path} cannot be read: it is damaged, or holds more than tensors and plain values; "
+            "remove it, and the next run trains again."
+        ) from error
     return state

@@ -1,7 +1,7 @@
 """A network trained elsewhere, through the same attack suite into the same tables.
 
-Weights are safetensors or a state dict read with `weights_only`; anything else is a pickle, which can run code when it
-is read, and is refused. A network comes from our registry with the weights of a file, or from a function of the user.
+A network comes from our registry with the weights of a file, or from a function of the user. Its cell is known by its
+name, weights and classes; that it also computes the same is asked before anything stored is taken for its own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
-import pickle
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,18 @@ from torch import Tensor, nn
 from bench.config import CellSpec, Recipe, Task
 from bench.engine.cell import CellRun, Emit
 from bench.engine.data import CellData
-from bench.engine.inputs import check_network
-from bench.engine.network import Network, assemble
+from bench.engine.inputs import check_network, dtype_of
+from bench.engine.network import assemble
 from bench.engine.oracle import NetworkOracle
 from bench.engine.settings import Settings
-from bench.errors import ModelError, UsageError
+from bench.engine.weights import load_weights, read_weights
+from bench.errors import ModelError, StoreError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated
+from bench.store.folders import CellFolder
 
-#: names of the one linear layer that published networks end with
-HEADS = ("fc", "linear", "classifier", "head", "heads.head")
-#: keys under which training scripts keep the state dict beside other things
-NESTS = ("network", "state_dict", "model_state_dict", "model", "net")
+#: test images whose logits tell networks apart that differ only in code or a plain attribute
+PROBED = 4
 RECIPE = Recipe(name="external", epochs=1, full_epochs=1, milestones=(), factors=(), augment="none")
 
 
@@ -81,61 +80,6 @@ def parse_normalisation(text: str | None, channels: int) -> tuple[list[float] | 
     return mean * (channels // len(mean)), std * (channels // len(std))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file. Raises ModelError when it is absent, unreadable, a pickle, or holds no state dict."""
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist; give a file of weights, or package.module:factory.")
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ImportError:
-            raise ModelError("safetensors is not installed; pip install 'robust-longtail-bench[weights]'.") from None
-        try:
-            return dict(load_file(path))
-        except Exception as error:  # its reader raises its own type on a damaged file
-            raise ModelError(f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}).") from error
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} is refused: it is a pickle of objects, and reading one can run any code; "
-            "save the network's state_dict() with torch.save, or safetensors, and give that."
-        ) from error
-    except Exception as error:  # torch's reader raises anything on a damaged file
-        raise ModelError(f"{path} cannot be read as weights ({type(error).__name__}); it is damaged.") from error
-    for nest in ("", *NESTS):
-        inner = found.get(nest) if nest and isinstance(found, Mapping) else found
-        if isinstance(inner, Mapping) and inner and all(isinstance(v, Tensor) for v in inner.values()):
-            return {str(k).removeprefix("module."): v for k, v in inner.items()}
-    raise ModelError(f"{path} holds no state dict (a mapping from names to tensors); save network.state_dict().")
-
-
-def load_into(network: Network, state: Mapping[str, Tensor], what: str) -> None:
-    """Fill our network from a state dict: ours, or a published one with the same backbone and a linear layer.
-
-    Raises ModelError that names the first keys that do not fit.
-    """
-    own = network.state_dict()
-    for head in HEADS:
-        translated = {_rename(name, head): tensor for name, tensor in state.items()}
-        for candidate in (dict(state), translated):
-            if {k: v.shape for k, v in candidate.items()} == {k: v.shape for k, v in own.items()}:
-                network.load_state_dict(candidate)
-                return
-    flat = {_rename(name, "fc") for name in state} | set(state)
-    absent = [k for k in own if k not in flat]
-    extra = [k for k in state if k not in own and _rename(k, "fc") not in own]
-    sizes = [f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}" for k in own
-             if k in state and state[k].shape != own[k].shape]  # fmt: skip
-    reasons = [f"{label} {', '.join(names[:3])}" for label, names in
-               (("missing", absent), ("not known", extra), ("of another shape", sizes)) if names]  # fmt: skip
-    raise ModelError(f"these weights do not fit {what}: {'; '.join(reasons)}; give another --model or a factory.")
-
-
-def _rename(name: str, head: str) -> str:
-    return f"head.{name.removeprefix(head + '.')}" if name.startswith(head + ".") else f"backbone.{name}"
-
-
 def call_factory(text: str, num_classes: int) -> nn.Module:
     """The network that `package.module:factory` returns, called with the number of classes or with nothing.
 
@@ -178,31 +122,59 @@ class Source:
         if self.is_factory:
             network = call_factory(self.text, data.num_classes)
             if self.weights is not None:
-                try:
-                    network.load_state_dict(read_weights(self.weights))
-                except RuntimeError as error:
-                    raise ModelError(f"{self.weights} does not fit {self.text}: {_first(error)}.") from error
+                load_weights(network, read_weights(self.weights), self.text)
         else:
             with isolated(0, "init"):
                 network = assemble(self.model, data.image, data.num_classes, None)
-            load_into(network, read_weights(Path(self.text)), f"'{self.model}' for {data.num_classes} classes")
+            load_weights(network, read_weights(Path(self.text)), f"'{self.model}' for {data.num_classes} classes")
         mean, std = parse_normalisation(self.normalize, data.image[0])
         order = range(data.num_classes) if self.ranked else data.native_labels
         wrapped = Wrapped(network, mean, std, list(order)).eval()
-        weights = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-        some = data.test_images[:2].permute(0, 3, 1, 2).to(weights) / 255
-        check_network(wrapped.network, some)
-        with NetworkOracle(network, data.num_classes, folded=False) as oracle:
+        some = _few(data, network)
+        with isolated(0, "probe"), NetworkOracle(network, data.num_classes, folded=False) as oracle:
+            check_network(network, some)
             oracle.plain(some)
         return wrapped
 
 
-def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _few(data: CellData, network: nn.Module) -> Tensor:
+    """The first test images, N x channels x H x W in [0,1], in the type of the network's weights."""
+    return data.test_images[:PROBED].permute(0, 3, 1, 2).to(dtype_of(network)) / 255
+
+
+@torch.no_grad()
+def probe(network: Wrapped, data: CellData) -> Tensor:
+    """Logits N x C of the first test images: what the network computes, whatever it is called and made of.
+
+    Taken where the network lies, the CPU, with draws of their own, so a noisy network gives the same ones again.
+    """
+    with isolated(0, "probe"):
+        return network(_few(data, network))  # type: ignore[no-any-return]
+
+
+def refuse_another(folder: Path, logits: Tensor) -> None:
+    """Raise StoreError when a cell's folder was made by a network with other logits than these.
+
+    They are equal when they agree, relative to the largest, in half the digits of their type: other processors and
+    numbers of threads add in another order. A hash of rounded logits could not allow for that, so no id holds them.
+    """
+    try:
+        stored = (CellFolder(folder.parent, folder.name).read() or {}).get("logits")
+    except StoreError:
+        return  # whoever works there next says what is wrong with it, or sets it aside and begins again
+    if stored is None:
+        return
+    before, now = torch.tensor(stored, dtype=torch.float64), logits.double()
+    allowed = torch.finfo(logits.dtype).eps ** 0.5 * now.abs().max()
+    if before.shape != now.shape or (before - now).abs().max() > allowed:
+        raise StoreError(
+            f"{folder} holds the counts of another network with this name and these weights, which gives other logits "
+            "for the first test images; give this one another --name, or another --results folder."
+        )
 
 
 def fingerprint(network: nn.Module) -> str:
-    """16 hex digits of the weights and the code's class names: what tells two evaluated networks apart."""
+    """16 hex digits of the weights and the code's class names: what the id of an evaluated network holds of it."""
     digest = hashlib.sha256("/".join(type(m).__name__ for m in network.modules()).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -226,15 +198,16 @@ def described(spec: CellSpec, label: str, source: Source, network: nn.Module) ->
     )
 
 
-def external(network: Wrapped) -> Callable[[Task, Settings, Emit], CellRun]:
-    """A cell's life without training: `network` is attacked and nothing of it is kept but its bits and facts."""
+def external(network: Wrapped, logits: Tensor) -> Callable[[Task, Settings, Emit], CellRun]:
+    """A cell's life without training: `network` is attacked, and its bits, its facts and its `probe` are kept."""
 
     class External(CellRun):
         def weights(self, data: CellData, lacks: Sequence[str]) -> Any:
             size = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
             stage = {"seconds": 0.0, "peak_memory_mib": 0.0, "epochs": 0, "images": 0, "forward": 0, "backward": 0,
                      "weights_mib": round(size, 3)}  # fmt: skip
-            self._keep(self.cell | {"stages": self.cell.get("stages", {}) | {"train": stage}})
+            self._keep(self.cell | {"logits": logits.tolist(),
+                                    "stages": self.cell.get("stages", {}) | {"train": stage}})  # fmt: skip
             return network.to(self.device)
 
         @contextmanager

@@ -7,7 +7,7 @@ image given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -106,41 +106,6 @@ def _probe(net: Network, name: str, image: tuple[int, int, int], classes: int) -
         raise ModelError(
             f"model '{name}' gives logits of shape {tuple(logits.shape)} an image; (1, {classes}) is needed."
         )
-
-
-def load_weights(net: Network, state: Mapping[str, Tensor], origin: str) -> None:
-    """Strictly load a state dict: ours, or a published one whose keys follow the common CIFAR ResNet layout.
-
-    Published keys are the backbone's own (`conv1.weight`, `layer1.0...`), with `linear` or `fc` as the head, `shortcut`
-    or `downsample`, and an optional `module.` in front. Raises ModelError naming the first key that does not fit.
-    """
-    wanted = net.state_dict()
-    given = {_our_key(key): value for key, value in state.items()}
-    lacking, foreign = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    if lacking or foreign:
-        parts = [f"{len(keys)} {what} (first: {keys[0]})" for what, keys in
-                 (("keys missing", lacking), ("unknown keys", foreign)) if keys]  # fmt: skip
-        raise ModelError(
-            f"{origin} does not fit the network: {', '.join(parts)}; choose the model it was trained with."
-        )
-    for key, value in given.items():
-        if value.shape != wanted[key].shape:
-            raise ModelError(
-                f"{origin} does not fit the network: {key} has shape {tuple(value.shape)}, "
-                f"{tuple(wanted[key].shape)} is needed; choose the model and the classes it was trained with."
-            )
-    net.load_state_dict(given)
-
-
-def _our_key(key: str) -> str:
-    """`module.layer2.0.shortcut.0.weight` -> `backbone.layer2.0.downsample.0.weight`; ours stay as they are."""
-    key = key.removeprefix("module.")
-    if key.startswith(("backbone.", "head.")):
-        return key
-    first, _, rest = key.partition(".")
-    if first in ("linear", "fc", "classifier"):
-        return f"head.{rest}"
-    return "backbone." + key.replace(".shortcut.", ".downsample.")
 
 
 def _shape(image: tuple[int, int, int]) -> str:

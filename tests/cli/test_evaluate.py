@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import OrderedDict
 from pathlib import Path
@@ -14,10 +15,9 @@ from torch import nn
 from bench.cli import main
 from bench.config import AttackSpec, CellSpec, ThreatModel
 from bench.engine.data import load_data
-from bench.engine.external import Wrapped, read_weights
+from bench.engine.external import Wrapped
 from bench.engine.network import build_network
 from bench.engine.suite import evaluate
-from bench.errors import ModelError
 from bench.seeding import isolated
 
 DATA = CellSpec("ce", "digitslt", 10.0, "small-cnn", 0)
@@ -41,6 +41,17 @@ def other_size():
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
 def nothing():
     return 3
+class Scaled(nn.Module):
+    def __init__(self, scale, noise=0.0):
+        super().__init__()
+        self.inner, self.scale, self.noise = bare(), scale, noise
+    def forward(self, x):
+        return self.scale * self.inner(x + self.noise * torch.randn_like(x))
+SCALE = 1.0
+def scaled():
+    return Scaled(SCALE)
+def noisy():
+    return Scaled(1.0, noise=0.3)
 """
 
 
@@ -127,6 +138,53 @@ def test_a_factory_with_weights_normalisation_and_balanced_split(here: Path) -> 
     assert "pixels" not in two["flags"]
 
 
+def set_scale(here: Path, scale: float) -> None:
+    """What a user does who edits the code of a network between two evaluations."""
+    import sys
+
+    (here / "mine.py").write_text(FACTORY.replace("SCALE = 1.0", f"SCALE = {scale!r}"))
+    sys.modules.pop("mine", None)
+    importlib.invalidate_caches()
+
+
+@pytest.mark.parametrize("more", [[], ["--attacks", "clean,pgd-20"]], ids=["the same attacks", "one attack more"])
+def test_a_network_that_differs_only_in_code_never_gets_the_others_counts(
+    here: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert run("mine:scaled", *words(here / "out")) == 0
+    where = folder(here / "out")
+    before = {path.name: path.read_bytes() for path in where.iterdir()}
+    set_scale(here, -1.0)
+    assert run("mine:scaled", *words(here / "out", *more)) == 1
+    message = capsys.readouterr().err.strip()
+    assert where.name in message
+    assert "--name" in message
+    assert "--results" in message
+    assert {path.name: path.read_bytes() for path in where.iterdir()} == before
+    assert run("mine:scaled", *words(here / "out", "--name", "negated", *more)) == 0
+    rows = pd.concat(pd.read_csv(path) for path in (here / "out").glob("*/per_class.csv"))
+    correct = rows[rows["attack"] == "clean"].groupby("method")["correct"].sum()
+    assert correct["scaled"] != correct["negated"]
+
+
+def test_the_same_network_goes_on_though_sums_round_otherwise_or_it_draws_noise(here: Path) -> None:
+    assert run("mine:scaled", *words(here / "out")) == 0
+    set_scale(here, 1.0 + 1e-5)  # as far as another processor or number of threads may move the logits
+    assert run("mine:scaled", *words(here / "out", "--attacks", "clean,pgd-20")) == 0
+    for attacks in ("clean", "clean,fgsm"):
+        assert run("mine:noisy", *words(here / "noisy", "--attacks", attacks)) == 0
+    for results, n in (("out", 4), ("noisy", 2)):
+        cell = json.loads((folder(here / results) / "cell.json").read_text())
+        assert len(cell["evaluations"]) == n
+
+
+def test_a_damaged_folder_is_begun_again(here: Path) -> None:
+    assert run("mine:scaled", *words(here / "out")) == 0
+    (folder(here / "out") / "cell.json").write_text("{")
+    assert run("mine:scaled", *words(here / "out")) == 0
+    assert json.loads((folder(here / "out") / "cell.json").read_text())["status"] == "done"
+
+
 def test_wrapping_normalises_and_reorders() -> None:
     class Echo(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -162,7 +220,7 @@ def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureF
         ("mine:nan", [], 1, "NaN"),
         ("mine:other_size", [], 1, "cannot take images of 1 x 8 x 8"),
         ("mine:make", ["--attacks", "nothing"], 2, "unknown attack"),
-        ("mine:make", ["--attacks", "fgsm[eps=0]"], 2, "eps"),
+        ("mine:make", ["--attacks", "fgsm[eps=2]"], 2, "eps"),
         ("mine:make", ["--datasets", "nothing"], 2, "unknown dataset"),
         ("mine:make", ["--name", "trades"], 2, "is a method"),
         ("mine:make", ["--name", "My Net"], 2, "plain word"),
@@ -185,14 +243,3 @@ def test_bad_input_is_one_sentence_and_stores_nothing(
     assert part in message
     assert "Traceback" not in message
     assert not any(p for p in here.glob("out/*") if p.is_dir())
-
-
-def test_reading_weights_never_runs_code(tmp_path: Path) -> None:
-    class Evil:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (tmp_path / "ran",))
-
-    torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(ModelError, match="refused"):
-        read_weights(tmp_path / "evil.pt")
-    assert not (tmp_path / "ran").exists()
