@@ -9,8 +9,12 @@ from collections.abc import Iterable, Sequence
 
 from bench.config import format_value
 from bench.reports.source import Config, Setting
+from bench.store.rows import COMPILED, DETERMINISTIC
 
 Want = tuple[Config, str]
+
+#: word behind a precision -> option that gives it
+ARITHMETIC = {COMPILED: "--compile", DETERMINISTIC: "--deterministic"}
 
 
 def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = (), *more: str) -> list[str]:
@@ -44,8 +48,10 @@ def _line(
         words += ["--recipe", setting.recipe]
     if setting.test_split != "long-tailed":
         words += ["--test-split", setting.test_split]
-    if setting.precision != "fp32":
-        words += ["--precision", setting.precision]
+    precision, *more_arithmetic = setting.precision.split(", ")
+    if precision != "fp32":
+        words += ["--precision", precision]
+    words += [ARITHMETIC[word] for word in more_arithmetic]
     if setting.selection not in ("seeded", "natural"):
         words += ["--selection", setting.selection]
     if setting.class_order != "natural":

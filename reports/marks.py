@@ -10,9 +10,9 @@ _STANDING = {"target": "", "report": "shown, not a target: ", "never": "never a 
 
 def flag(name: str) -> Footnote:
     """Mark and text of a validity flag; a flag this version does not know is shown by its own name."""
-    from bench.judge import sanity
+    from bench.store.flags import FLAGS
 
-    known = {f.name: f for f in sanity.FLAGS}
+    known = {f.name: f for f in FLAGS}
     if name in known:
         return Footnote(known[name].mark, known[name].text)
     return Footnote(f"[{name}]", f"validity flag '{name}'")

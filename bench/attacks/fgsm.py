@@ -20,7 +20,7 @@ class FGSM(SignAscent):
     class Params:
         """Radius and start, at the reference radius 8/255; the one step is as long as the radius."""
 
-        eps: float = setting(8 / 255, low=0.0, high=1.0, help="radius on the [0,1] scale")
+        eps: float = setting(8 / 255, above=0.0, high=1.0, help="radius on the [0,1] scale")
         start: str = setting("image", choices=tuple(START), help="first point")
 
         @property

@@ -34,9 +34,9 @@ from bench.engine.settings import Settings
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import Progress, precision, train
 from bench.errors import BenchError, StoreError
-from bench.judge.sanity import flag_cell
 from bench.seeding import stream_seed
 from bench.store import query
+from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, FEATURES, ROWS, SAMPLES

@@ -1,6 +1,6 @@
 """What a few images tell about a network before it is attacked: the facts behind the validity flags.
 
-Every fact is one number, so it can be stored with the cell and judged later without the network (`bench.judge.sanity`).
+Every fact is one number, so it can be stored with the cell and judged later without the network (`bench.store.flags`).
 """
 
 from __future__ import annotations

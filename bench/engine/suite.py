@@ -8,7 +8,6 @@ set, and every verdict is given by the plain network on an image whose distance 
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel, canonical_json,
 from bench.engine import inputs, probes
 from bench.engine.chunks import ChunkFolder
 from bench.engine.oracle import NetworkOracle
+from bench.engine.rates import EVALUATION_BATCH
 from bench.errors import DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
@@ -91,13 +91,11 @@ class AttackResult:
 class SuiteResult:
     """Everything an evaluation gives. `clean`: bool N. `attacks`: by label, in the order asked for.
 
-    `worst`: bool N, correct without attack and under every l_inf attack of the threat model's radius (None when there
-    is none). `probes`: facts about the network (`bench.engine.probes.examine`) and the set, for `bench.judge.sanity`.
+    `probes`: facts about the network (`bench.engine.probes.examine`) and the set, for `bench.store.flags`.
     """
 
     clean: np.ndarray
     attacks: dict[str, AttackResult]
-    worst: np.ndarray | None
     probes: dict[str, float] = field(default_factory=dict)
 
 
@@ -171,9 +169,7 @@ def evaluate(
                 label: clean if label == "clean" else run.attack(label, attack, clean.correct)
                 for label, attack in built
             }
-    counted = [r.correct for r in results.values() if r.eps is not None and math.isclose(r.eps, threat.eps)]
-    worst = np.logical_and.reduce([clean.correct, *counted]) if counted else None
-    return SuiteResult(clean.correct, results, worst, facts)
+    return SuiteResult(clean.correct, results, facts)
 
 
 class _Run:
@@ -227,7 +223,7 @@ class _Run:
             state = {"mark": np.array(mark), "done": np.zeros(total, bool), "correct": np.ones(total, bool),
                      "counts": np.zeros(4), "predicted": np.zeros(total if clean is None else 0, np.int64)}  # fmt: skip
         todo = standing[~state["done"][standing]]
-        size = self.batch_size or (512 if self.device.type == "cuda" else 128)
+        size = self.batch_size or EVALUATION_BATCH.get(self.device.type, EVALUATION_BATCH["cpu"])
         while len(todo):
             # a NumPy index: NumPy would read a tensor of one element as a plain integer
             chunk = todo[:size]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.config import TEST_SPLITS, cell_from_plain
+from bench.config import TEST_SPLITS, CellSpec, cell_from_plain
 from bench.store.schema import PER_CLASS
 
 #: label of the image-wise worst case over clean and every l_inf attack of the threat model's radius
 WORST = "worst"
+#: what stands behind the precision where it was on
+COMPILED, DETERMINISTIC = "compiled", "deterministic"
 
 
 def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -27,7 +30,7 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
         "benchmark": cell["benchmark"], "cell": cell["id"], "method": spec.method, "variant": spec.variant,
         "recipe": spec.recipe.name, "reduced": spec.reduced, "dataset": spec.dataset, "source": data["source"],
         "data_hash": data["data_hash"], "ir": ratio, "selection": spec.selection, "class_order": spec.class_order,
-        "model": spec.model, "seed": spec.seed, "precision": spec.precision,
+        "model": spec.model, "seed": spec.seed, "precision": arithmetic(spec),
     }  # fmt: skip
     rows = []
     for split in TEST_SPLITS:
@@ -50,11 +53,22 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
     return pd.DataFrame(rows, columns=list(PER_CLASS)).astype(PER_CLASS)
 
 
+def arithmetic(spec: CellSpec) -> str:
+    """The precision of training with what else decides its last bits: `bf16`, `fp32, compiled`, ..."""
+    more = {COMPILED: spec.compile, DETERMINISTIC: spec.deterministic}
+    return ", ".join([spec.precision, *(word for word, on in more.items() if on)])
+
+
+def bounded(facts: Mapping[str, Any], eps: float) -> bool:
+    """Whether these are the facts of an l_inf attack of radius `eps`: the only ones that share a threat model."""
+    return facts.get("norm") == "linf" and math.isclose(facts["eps"], eps)
+
+
 def worst_case(
     facts: Mapping[str, Mapping[str, Any]], correct: Mapping[str, np.ndarray], eps: float
 ) -> np.ndarray | None:
     """Bool N: correct without attack and under every l_inf attack of radius `eps`; None when there is none."""
-    counted = [label for label, f in facts.items() if f.get("norm") == "linf" and f.get("eps") == eps]
+    counted = [label for label, f in facts.items() if bounded(f, eps)]
     if not counted:
         return None
     clean = [label for label, f in facts.items() if f.get("norm") == "none"]

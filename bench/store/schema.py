@@ -22,7 +22,7 @@ PER_CLASS: dict[str, str] = {
     "class_order": "string",
     "model": "string",
     "seed": "Int64",
-    "precision": "string",
+    "precision": "string",  # of training: `fp32`, `bf16`, ..., then `, compiled`, `, deterministic` where they were on
     "test_split": "string",  # long-tailed | balanced
     "attack": "string",  # label of the attack: `pgd-20`, `pgd-20[step=2/255]`, `worst` for the worst case
     "engine": "string",  # which implementation ran: `bench`, `pyautoattack 0.2.0`, `torch` ...

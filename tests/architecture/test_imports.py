@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "bench.judge": BASE | {"bench.store"},
     "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
     "bench.presets": BASE | {"bench.engine"},
-    "bench.engine": BASE | {"bench.store", "bench.judge"},
+    "bench.engine": BASE | {"bench.store"},
     "bench.testing": BASE | {"bench.engine"},
     "bench.cli": BASE
     | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"},

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.suite import SuiteResult, evaluate
-from bench.judge.sanity import Evidence, raised
 from bench.seeding import isolated
+from bench.store.flags import Evidence, raised
 
 Trained = Callable[..., tuple[nn.Module, Tensor, Tensor]]
 

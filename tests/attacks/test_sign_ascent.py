@@ -49,8 +49,6 @@ def test_every_linf_attack_finds_the_exact_answer_on_a_linear_model() -> None:
                       threat=ThreatModel(0.04), num_classes=2, root_seed=0)  # fmt: skip
     for label, attack in result.attacks.items():
         np.testing.assert_array_equal(attack.correct, truth, err_msg=label)
-    assert result.worst is not None
-    np.testing.assert_array_equal(result.worst, truth)
 
 
 def test_targeted_attacks_are_exact_for_many_classes() -> None:

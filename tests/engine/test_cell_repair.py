@@ -265,3 +265,11 @@ def test_each_stage_reports_its_own_peak(tmp_path, monkeypatch):
     done(cell, tmp_path)
     stages = read_cell(tmp_path / cell.spec.id)["stages"]
     assert [stages[k]["peak_memory_mib"] for k in ("train", "long-tailed/clean", "long-tailed/fgsm")] == [1.0, 2.0, 3.0]
+
+
+def test_runs_of_another_arithmetic_are_never_taken_for_another_seed(tmp_path):
+    for changes in ({}, {"deterministic": True}):
+        done(task(**changes), tmp_path)
+    rows = query.rows(tmp_path)
+    assert set(rows["precision"]) == {"fp32", "fp32, deterministic"}
+    assert not rows.drop(columns="cell").duplicated().any()

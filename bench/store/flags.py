@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.store.rows import bounded
+
 #: test images below which a class accuracy is too coarse
 SMALL_CLASS = 30
 
@@ -41,7 +43,7 @@ class Evidence:
 
     def bounded(self) -> dict[str, Mapping[str, Any]]:
         """The l_inf attacks of the threat model's radius."""
-        return {k: a for k, a in self.attacks.items() if a["norm"] == "linf" and np.isclose(a["eps"], self.eps)}
+        return {k: a for k, a in self.attacks.items() if bounded(a, self.eps)}
 
     def white(self) -> list[str]:
         """Labels of attacks that use gradients."""
@@ -236,7 +238,7 @@ def page() -> str:
         "# Validity flags",
         "A flag is stored with a cell and shown as a mark with a footnote wherever its number is shown. It never "
         "changes a number. Probes look at up to 128 test images spread evenly over the split. This page is written "
-        "from the table in `bench/judge/sanity.py`, and a test keeps the two equal.",
+        "from the table in `bench/store/flags.py`, and a test keeps the two equal.",
     ]
     for flag in FLAGS:
         parts += [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.judge.sanity import FLAGS, Evidence, flag_cell, page, raised
+from bench.store.flags import FLAGS, Evidence, flag_cell, page, raised
 
 SOUND = {
     "zero_gradient_share": 0.0, "probability_outputs": 0.0, "random_difference": 0.0, "batch_difference": 1e-7,
@@ -146,5 +146,5 @@ def test_flags_of_a_cell() -> None:
 def test_needs_no_torch(project: Path) -> None:
     import subprocess
 
-    program = "import sys, bench.judge.sanity; sys.exit('torch' in sys.modules)"
+    program = "import sys, bench.store.flags; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
