@@ -92,6 +92,8 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
             failed.append(event["message"])
         elif event["event"] == "done":
             click.echo(spec.id)
+            click.echo(f"look at it with `bench show {spec.id} --results {settings.results}`, and beside others with "
+                       f"`bench report --results {settings.results}`.", err=True)  # fmt: skip
 
     run_cell(dataclasses.replace(task, spec=spec), settings, report, external(network, logits))
     if failed:

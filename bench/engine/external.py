@@ -7,7 +7,6 @@ name, weights and classes; that it also computes the same is asked before anythi
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from bench.engine.inputs import check_network, dtype_of
 from bench.engine.network import assemble
 from bench.engine.oracle import NetworkOracle
 from bench.engine.settings import Settings
-from bench.engine.weights import load_weights, read_weights
+from bench.engine.weights import load_weights, read_weights, tensor_hash
 from bench.errors import ModelError, StoreError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated
@@ -73,9 +72,11 @@ def parse_normalisation(text: str | None, channels: int) -> tuple[list[float] | 
         mean, std = [], []
     lengths = {len(mean), len(std)}
     if not lengths <= {1, channels} or 0 in lengths or min(std, default=0.0) <= 0:
+        numbers = "one of each" if channels == 1 else f"one or {channels} of each"
+        example = f"{','.join(['0.5'] * channels)}/{','.join(['0.25'] * channels)}"
         raise UsageError(
-            f"--normalize '{text}' cannot be read; write means, a slash and positive standard deviations, "
-            f"one or {channels} of each, such as 0.49,0.48,0.45/0.25,0.24,0.26."
+            f"--normalize '{text}' cannot be read; write means, a slash and positive standard deviations, {numbers}, "
+            f"such as {example}."
         )
     return mean * (channels // len(mean)), std * (channels // len(std))
 
@@ -175,11 +176,7 @@ def refuse_another(folder: Path, logits: Tensor) -> None:
 
 def fingerprint(network: nn.Module) -> str:
     """16 hex digits of the weights and the code's class names: what the id of an evaluated network holds of it."""
-    digest = hashlib.sha256("/".join(type(m).__name__ for m in network.modules()).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensor_hash(network.state_dict(), "/".join(type(m).__name__ for m in network.modules()))[:16]
 
 
 def described(spec: CellSpec, label: str, source: Source, network: nn.Module) -> CellSpec:

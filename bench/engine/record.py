@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import torch
 from bench.engine.data import CellData
 from bench.engine.settings import Settings
 from bench.engine.suite import AttackResult
+from bench.engine.weights import tensor_hash
 from bench.errors import BenchError
 
 
@@ -42,11 +42,7 @@ def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
 
 def weights_hash(network: torch.nn.Module) -> str:
     """16 hex digits of all weights and statistics."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return tensor_hash(network.state_dict())[:16]
 
 
 def same_weights(cell: Mapping[str, Any], network: torch.nn.Module) -> None:

@@ -23,6 +23,7 @@ from bench.engine import inputs, probes
 from bench.engine.chunks import ChunkFolder
 from bench.engine.oracle import NetworkOracle
 from bench.engine.rates import EVALUATION_BATCH
+from bench.engine.weights import tensor_hash
 from bench.errors import DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
@@ -185,10 +186,8 @@ class _Run:
 
     def start(self, oracle: NetworkOracle, setting: str) -> None:
         self.oracle = oracle
-        digest = hashlib.sha256(setting.encode())
-        for tensor in (self.images, self.labels, self.indices, *self.network.state_dict().values()):
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        self.fingerprint = digest.hexdigest()
+        data = {"images": self.images, "labels": self.labels, "indices": self.indices}
+        self.fingerprint = tensor_hash(data, setting + tensor_hash(self.network.state_dict()))
 
     def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """(images as N x channels x H x W in [0,1], labels) on the device."""

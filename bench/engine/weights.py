@@ -1,4 +1,4 @@
-"""Weights of a network trained elsewhere: the files they come in, and the names its parts have there.
+"""Weights: their hash; and those of a network trained elsewhere: their files, and the names its parts have there.
 
 A file holds safetensors or a state dict read with `weights_only`; anything else is a pickle, which can run code when it
 is read, and is refused. Names are translated where published networks call the same part otherwise.
@@ -6,6 +6,7 @@ is read, and is refused. Names are translated where published networks call the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
@@ -30,6 +31,17 @@ SPELLINGS = (
 )
 #: a batch norm's count of steps, unused in evaluation; early versions of torch did not store it
 COUNTER = "num_batches_tracked"
+#: how files begin that `torch.save` wrote: a zip archive, or a pickle before torch 1.6
+BEGINNINGS = (b"PK", b"\x80")
+
+
+def tensor_hash(tensors: Mapping[str, Tensor], before: str = "") -> str:
+    """64 hex digits of a text and of named tensors, in whatever order they come."""
+    digest = hashlib.sha256(before.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -45,6 +57,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         except Exception as error:  # its reader raises its own type on a damaged file
             raise ModelError(f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}).") from error
+    with path.open("rb") as file:
+        if not file.read(2).startswith(BEGINNINGS):
+            raise ModelError(
+                f"{path} is no file of weights; give what torch.save(network.state_dict(), PATH) wrote, a safetensors "
+                "file, or package.module:factory."
+            )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -53,7 +71,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "save the network's state_dict() with torch.save, or safetensors, and give that."
         ) from error
     except Exception as error:  # torch's reader raises anything on a damaged file
-        raise ModelError(f"{path} cannot be read as weights ({type(error).__name__}); it is damaged.") from error
+        raise ModelError(f"{path} is damaged or cut short as a file of weights; copy or save it again.") from error
     for nest in ("", *NESTS):
         inner = found.get(nest) if nest and isinstance(found, Mapping) else found
         if isinstance(inner, Mapping) and inner and all(isinstance(v, Tensor) for v in inner.values()):

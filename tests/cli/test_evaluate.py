@@ -89,7 +89,9 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
     torch.save({"state_dict": {f"module.{k}": v for k, v in net.state_dict().items()}, "epoch": 3}, here / "best.pth")
     assert run("best.pth", *words(here / "out")) == 0
     where = folder(here / "out")
-    assert capsys.readouterr().out.strip() == where.name
+    said = capsys.readouterr()
+    assert said.out.strip() == where.name  # alone, for scripts
+    assert f"bench show {where.name} --results {here / 'out'}" in said.err
     cell, rows = json.loads((where / "cell.json").read_text()), pd.read_csv(where / "per_class.csv")
     assert cell["status"] == "done"
     assert set(rows["method"]) == {"best"}
@@ -209,7 +211,8 @@ def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureF
     ("source", "more", "code", "part"),
     [
         ("absent.pt", [], 1, "does not exist"),
-        ("text.pt", [], 1, "text.pt"),
+        ("text.pt", [], 1, "text.pt is no file of weights; give what torch.save"),
+        ("cut.pt", [], 1, "damaged or cut short"),
         ("list.pt", [], 1, "no state dict"),
         ("cut.safetensors", [], 1, "safetensors"),
         ("other.pt", [], 1, "missing backbone.0.weight"),
@@ -224,8 +227,8 @@ def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureF
         ("mine:make", ["--datasets", "nothing"], 2, "unknown dataset"),
         ("mine:make", ["--name", "trades"], 2, "is a method"),
         ("mine:make", ["--name", "My Net"], 2, "plain word"),
-        ("mine:make", ["--normalize", "0.5"], 2, "--normalize"),
-        ("mine:make", ["--normalize", "0.5/0"], 2, "--normalize"),
+        ("mine:make", ["--normalize", "0.5"], 2, "--normalize '0.5' cannot be read"),
+        ("mine:make", ["--normalize", "0.5/0"], 2, "one of each, such as 0.5/0.25."),
         ("mine:make", ["--normalize", "0.5,0.5/1,1"], 2, "--normalize"),
         ("mine:make", ["--test-split", "both"], 2, "test split"),
         ("mine:make", ["--model", "nothing"], 2, "unknown model"),
@@ -235,6 +238,8 @@ def test_bad_input_is_one_sentence_and_stores_nothing(
     here: Path, capsys: pytest.CaptureFixture[str], source: str, more: list[str], code: int, part: str
 ) -> None:
     (here / "text.pt").write_text("no weights at all")
+    torch.save(OrderedDict(a=torch.zeros(300)), here / "cut.pt")
+    (here / "cut.pt").write_bytes((here / "cut.pt").read_bytes()[:500])
     (here / "cut.safetensors").write_bytes(b"\x05\x00")
     torch.save([1, 2], here / "list.pt")
     torch.save(OrderedDict(a=torch.zeros(3)), here / "other.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from bench.engine.checkpoint import load_checkpoint
 from bench.engine.data import load_data
 from bench.engine.external import Source, probe
 from bench.engine.network import Network, build_network
-from bench.engine.weights import load_weights, read_weights
+from bench.engine.weights import load_weights, read_weights, tensor_hash
 from bench.errors import ModelError, StoreError
 from bench.models._preact import PreActResNet, WideResNet
 from bench.seeding import isolated
@@ -206,6 +207,12 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(published, change,
     with pytest.raises(ModelError, match=rf"do not fit 'resnet18': .*{says}"):
         load_weights(net, change(published.state_dict()), "'resnet18'")
     assert torch.equal(net.head.bias, before)
+
+
+def test_the_hash_is_that_of_names_and_bytes_in_sorted_order() -> None:
+    state = {"b": torch.tensor([1.0, 2.0]).flip(0), "a": torch.tensor(3)}
+    text = b"before" + b"a" + (3).to_bytes(8, "little") + b"b" + bytes.fromhex("000000400000803f")
+    assert tensor_hash(state, "before") == hashlib.sha256(text).hexdigest()
 
 
 def test_reading_weights_never_runs_code(tmp_path: Path) -> None:
