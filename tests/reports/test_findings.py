@@ -1,102 +1,369 @@
-"""The findings page: every number from the store, every open question with a command that works."""
+"""The findings page: numbers from the store, settings never mixed, open questions with a command that works."""
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
 from bench.config import CellSpec, Recipe
+from bench.judge.compare import compare_methods
 from bench.judge.metrics import summarise
 from bench.judge.reference import shipped
 from bench.reports.findings import QUESTIONS, findings
+from bench.reports.findings.layout import points, span
+from bench.reports.paper import method_label
 from bench.store import query
+from bench.store.folders import read_cell
+from bench.store.schema import CELL, CURVES, EPOCHS, SAMPLES
 
-from .conftest import write_cell
+from .conftest import ATTACKS, write_cell
+
+SUPERIORITY, CW, RANKING, STAGES, PARTS, RECIPES, COST = (question.title for question in QUESTIONS)
+#: a short run of a small network, beside the full one of the fixtures
+REDUCED = CellSpec("x", "cifar10lt", 10.0, "small-cnn", 0, Recipe(epochs=12), limit=500)
+
+
+def measured(root: Path, method: str, *, phases: tuple[str, ...] = ("adversarial",), **more: Any) -> str:
+    """A cell with the bits of its images: of n images of a class with k correct, the first k."""
+    cell = write_cell(root, method, **{"largest": (500, 100)} | more)
+    rows = query.read_rows(root / cell / "per_class.csv")
+    held: dict[str, np.ndarray] = {}
+    for (split, attack), part in rows.groupby(["test_split", "attack"]):
+        n, correct = part["n"].to_numpy(np.int64), part["correct"].to_numpy(np.int64)
+        held[f"{split}/label"] = np.repeat(part["class_index"].to_numpy(np.int64), n)
+        held[f"{split}/index"] = np.arange(n.sum())
+        held[f"{split}/{attack}"] = np.concatenate([np.arange(m) < k for m, k in zip(n, correct, strict=True)])
+    np.savez(root / cell / SAMPLES, **held)
+    lines = [",".join(EPOCHS)]
+    for epoch, phase in enumerate(phases):
+        row = {"epoch": epoch, "phase": phase, "seconds": 10 + epoch}
+        lines.append(",".join(str(row.get(column, 1)) for column in EPOCHS))
+    (root / cell / CURVES).write_text("\n".join(lines) + "\n")
+    return cell
+
+
+def change(root: Path, cell: str, **facts: Any) -> None:
+    """Other values at the top of a cell.json."""
+    path = root / cell / CELL
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
 def section(page: str, title: str) -> str:
     return page.split(f"## {title}\n")[1].split("\n## ")[0]
 
 
-def numbers(page: str, title: str, first: str) -> list[str]:
-    """The cells of the table line that begins with these words."""
-    line = next(line for line in section(page, title).splitlines() if line.startswith(f"| {first} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
+def table_rows(text: str, *first: str) -> list[list[str]]:
+    """The cells of the table lines whose first cells are these."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+    return [row for row in rows if row[: len(first)] == list(first)]
+
+
+def row(page: str, title: str, *first: str) -> list[str]:
+    (found,) = table_rows(section(page, title), *first)
+    return found
+
+
+def accuracy(root: Path, **where: Any) -> float:
+    """The mean balanced accuracy of the lines with these values, as a fraction."""
+    lines = summarise(query.rows(root))
+    for column, value in where.items():
+        lines = lines[lines[column].eq(value)]
+    assert len(lines)
+    return float(lines["balanced"].mean())
+
+
+# ------------------------------------------------------------------------------------- what is not measured
+
+
+def commands(page: str) -> set[str]:
+    return set(re.findall(r"`bench (run [^`]*)`", page))
+
+
+def works(command: str, root: Path) -> None:
+    words = [*shlex.split(command), "--dry-run", "--results", str(root), "--data-root", str(root)]
+    done = CliRunner().invoke(group, words)
+    assert done.exit_code == 0, f"{command}: {done.output}"
 
 
 def test_an_empty_store_answers_every_question_with_a_command_that_exists(tmp_path: Path) -> None:
     page = findings(tmp_path)
-    for title, _ in QUESTIONS[:-1]:
-        assert "not measured yet" in section(page, title).lower()
-    commands = set(re.findall(r"`bench (run [^`]*)`", page))
-    assert len(commands) >= 5
-    for command in commands:
-        words = [*command.split(), "--dry-run", "--results", str(tmp_path), "--data-root", str(tmp_path)]
-        done = CliRunner().invoke(group, words)
-        assert done.exit_code == 0, f"{command}: {done.output}"
+    for question in QUESTIONS:
+        assert f"Not measured yet (`{question.command}`)" in section(page, question.title)
+        assert f"- **{question.topic}.** Not measured yet" in section(page, "In short")
+    for command in commands(page):
+        works(command, tmp_path)
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> tuple[str, Path]:
-    for method in ("at", "at-bsl", "trades", "taet", "harl"):
-        write_cell(tmp_path, method, splits=("long-tailed", "balanced"))
-    return findings(tmp_path), tmp_path
-
-
-def test_numbers_are_those_of_the_rows(page: tuple[str, Path]) -> None:
-    text, root = page
-    lines = summarise(query.rows(root))
-    lines = lines[lines["test_split"].eq("long-tailed")].set_index(["method", "attack"])["balanced"]
-    for method in ("at", "taet"):
-        row = numbers(text, "What do the CW columns measure, and is aa-10 above aa?", f"cifar10lt | 10 | {method}")
-        assert row[3:7] == [f"{100 * lines[method, a]:.2f}" for a in ("clean", "cw-l2", "cw-linf", "aa")]
-
-
-def test_costs_are_those_of_the_stages(page: tuple[str, Path]) -> None:
-    row = numbers(page[0], "What did it cost?", "cifar10lt | 10 | taet")
-    assert row[3:5] == ["100", "19"]  # (1000 + 900) passes in 100 s
-    assert row[-1] == "512"
-
-
-def test_a_ranking_that_turns_is_told(tmp_path: Path) -> None:
-    for level, method in ((0.9, "at"), (0.6, "taet"), (0.3, "trades")):
-        write_cell(tmp_path, method, splits=("long-tailed", "balanced"), level=level, attacks=("clean",))
-    text = section(findings(tmp_path), "Does the ranking change between the long-tailed and the balanced test split?")
-    assert "+1.00 over 3 methods" in text
-    assert "Long-tailed: at, taet, trades. Balanced: at, taet, trades." in text
-
-
-def test_a_failed_cell_is_named_with_its_reason(tmp_path: Path) -> None:
-    write_cell(tmp_path, "at")
-    name = write_cell(tmp_path, "mart", status="failed")
-    assert f"{name} (the loss became NaN in epoch 3)" in section(findings(tmp_path), "What cannot be said")
+def test_ratios_that_lack_cells_are_named_with_a_command_for_just_these(tmp_path: Path) -> None:
+    for method in ("taet", "at-bsl"):
+        measured(tmp_path, method, spec=REDUCED, model="small-cnn", seed=3)
+    page = findings(tmp_path)
+    third = {ir: row(page, SUPERIORITY, ir)[2] for ir in ("10", "20", "50", "100")}
+    assert [ir for ir, cell in third.items() if cell == "not measured yet"] == ["20", "50", "100"]
+    (command,) = (c for c in commands(section(page, SUPERIORITY)) if "--irs" in c)
+    for words in ("--irs 20,50,100", "--epochs 12", "--limit 500", "--models small-cnn", "--attacks aa", "--seeds 3"):
+        assert words in command
+    works(command, tmp_path)
 
 
 def test_the_page_in_the_documentation_is_the_stored_numbers(project: Path) -> None:
     assert (project / "docs" / "findings.md").read_text() == findings(shipped("measured"))
 
 
-def test_recipes_and_parts_are_compared_seed_by_seed(tmp_path: Path) -> None:
-    official = CellSpec("taet", "cifar10lt", 10.0, "resnet18", 0, Recipe(name="official"))
+# ------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.fixture
+def two_settings(tmp_path: Path) -> Path:
+    """The same two methods in full on the paper's data, and reduced on a small network."""
+    for method in ("taet", "at-bsl"):
+        measured(tmp_path, method, level=0.8, splits=("long-tailed", "balanced"))
+        cell = measured(
+            tmp_path, method, level=0.3, spec=REDUCED, model="small-cnn", splits=("long-tailed", "balanced")
+        )
+        facts = read_cell(tmp_path / cell)
+        change(tmp_path, cell, stages={"train": facts["stages"]["train"] | {"seconds": 10.0}})
+    return tmp_path
+
+
+def test_a_full_and_a_reduced_cell_never_share_a_row(two_settings: Path) -> None:
+    page = findings(two_settings)
+    for method in ("taet", "at-bsl"):
+        where = {"method": method, "test_split": "long-tailed"}
+        own = {model: [points(accuracy(two_settings, **where, model=model, attack=attack))
+                       for attack in ("clean", "cw-l2", "cw-linf")] for model in ("resnet18", "small-cnn")}  # fmt: skip
+        found = table_rows(section(page, CW), "10", method_label(method))
+        assert [line[2:5] for line in found] == [own["resnet18"], own["small-cnn"]]
+        trained = table_rows(section(page, COST), "10", method_label(method), "1")
+        assert [line[3] for line in trained] == ["100", "10"]
+    mixed = points(accuracy(two_settings, method="taet", attack="aa", test_split="long-tailed"))
+    assert mixed not in page
+
+
+def test_every_row_stands_under_its_setting(two_settings: Path) -> None:
+    page = findings(two_settings)
+    for title in (SUPERIORITY, CW, COST):
+        full, reduced = re.findall(r"^### Setting \d: (.*)$", section(page, title), re.M)
+        assert full == "CIFAR-10-LT; ResNet-18"
+        assert reduced == "CIFAR-10-LT; small-cnn; REDUCED RUN: epochs=12, limit=500"
+    assert "epochs=12 of 100, limit=500" in section(page, "What was measured")
+    assert "All of it is of one setting" not in page
+
+
+def test_stand_in_pixels_are_another_setting_with_their_mark(tmp_path: Path) -> None:
+    for source in ("cifar10", "drawn at random"):
+        spec = CellSpec(
+            "x", "cifar10lt", 10.0, "resnet18", 0, selection="seeded:1" if source != "cifar10" else "seeded"
+        )
+        for method in ("taet", "at-bsl"):
+            measured(tmp_path, method, source=source, spec=spec)
+    heads = re.findall(r"^### (.*)$", section(findings(tmp_path), CW), re.M)
+    assert heads[0] == "Setting 1: CIFAR-10-LT; ResNet-18"
+    assert "pixels from drawn at random — not the paper's data" in heads[1]
+
+
+def test_the_papers_own_settings_are_missed_until_they_are_there(tmp_path: Path) -> None:
+    for method in ("taet", "at-bsl"):
+        measured(tmp_path, method, spec=REDUCED, model="small-cnn")
+    assert "Under the paper's own settings" in section(findings(tmp_path), SUPERIORITY)
+    for method in ("taet", "at-bsl"):
+        measured(tmp_path, method)
+    page = findings(tmp_path)
+    assert "Under the paper's own settings" not in section(page, SUPERIORITY)
+
+
+def test_data_with_their_own_imbalance_have_a_ratio_too(tmp_path: Path) -> None:
+    for method in ("taet", "at-bsl"):
+        cell = measured(tmp_path, method, dataset="dermamnist", source="dermamnist", ir=58.66)
+        facts = read_cell(tmp_path / cell)
+        change(tmp_path, cell, spec=facts["spec"] | {"ir": None})
+    page = findings(tmp_path)
+    for title in (SUPERIORITY, CW, COST):
+        assert table_rows(section(page, title), "natural (58.66)")
+        assert not table_rows(section(page, title), "0")
+    assert not table_rows(section(page, SUPERIORITY), "20")
+
+
+# ---------------------------------------------------------------------------------------------- the answers
+
+
+def test_a_paired_difference_is_that_of_the_judge_and_of_the_rows(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        measured(tmp_path, "taet", seed=seed, level=0.4)
+        measured(tmp_path, "at-bsl", seed=seed, level=0.8)
+    page = findings(tmp_path)
+    (line,) = (one for one in compare_methods(tmp_path, "taet", "at-bsl", attacks=["aa"]) if one.seed is None)
+    ours, rival = (accuracy(tmp_path, method=method, attack="aa") for method in ("taet", "at-bsl"))
+    gap, found = points(ours - rival, signed=True), line.comparison
+    assert line.verdict == "worse"
+    assert row(page, SUPERIORITY, "10") == [
+        "10", "long-tailed", points(rival), points(ours), "3", gap, span(found.images), span(found.seeds), "worse",
+    ]  # fmt: skip
+    short = section(page, "In short")
+    assert "**better at 0, worse at 1 of 1**" in short
+    assert f"worse: IR 10 ({gap}; images {span(found.images)}; 3 seeds {span(found.seeds)})" in short
+    assert "not measured yet: IR 20, IR 50, IR 100" in short
+
+
+def test_attacks_are_compared_on_the_same_checkpoint(tmp_path: Path) -> None:
+    measured(tmp_path, "at", attacks=(*ATTACKS, "aa-10"))
+    page = findings(tmp_path)
+    found = {a: accuracy(tmp_path, attack=a) for a in (*ATTACKS, "aa-10")}
+    wide, weak = table_rows(section(page, CW), "10", "AT")
+    assert wide[2:5] == [points(found[a]) for a in ("clean", "cw-l2", "cw-linf")]
+    assert wide[6] == points(found["cw-l2"] - found["cw-linf"], signed=True)
+    assert wide[9] == points(found["aa"])
+    assert [*weak[2:4], weak[5]] == [
+        points(found["aa"]), points(found["aa-10"]), points(found["aa-10"] - found["aa"], signed=True),
+    ]  # fmt: skip
+
+
+def test_what_was_trained_without_attack_is_known_by_its_epochs_not_by_its_name(tmp_path: Path) -> None:
+    official = CellSpec("ce", "cifar10lt", 10.0, "resnet18", 0, Recipe(name="official"))
+    plain = [
+        measured(tmp_path, "ce", phases=("natural",)),
+        measured(tmp_path, "ce", phases=("natural",), spec=official),
+    ]
+    attacked = [measured(tmp_path, method, phases=("natural", "adversarial"))
+                for method in ("taet", "harl", "at", "trades", "mart")]  # fmt: skip
+    for i, cell in enumerate([*plain, *attacked]):
+        change(tmp_path, cell, probes={"long-tailed": {"margin": 0.1 * (i + 1)}})
+    assert "over the 5 adversarially trained ones" in section(findings(tmp_path), "In short")
+
+
+def test_a_cell_without_a_logit_margin_shows_a_dash_and_is_in_no_correlation(tmp_path: Path) -> None:
+    methods = ("taet", "harl", "at", "trades", "mart", "at-bsl", "gairat")
+    cells = [measured(tmp_path, method) for method in methods]
+    for i, cell in enumerate(cells[:6]):
+        change(tmp_path, cell, probes={"long-tailed": {"margin": 0.1 * (i + 1)}})
+    change(tmp_path, cells[5], probes={"long-tailed": {"margin": None}})
+    page = findings(tmp_path)
+    assert not re.search(r"\bnan\b", page, re.IGNORECASE)
+    assert row(page, CW, "10", "GAIRAT")[10] == row(page, CW, "10", "AT-BSL")[10] == "—"
+    assert row(page, CW, "10", "TAET")[10] == "0.1"
+    assert "over the 5 adversarially trained ones" in section(page, "In short")
+
+
+def test_a_ranking_that_turns_is_told_with_the_pair_that_turned(tmp_path: Path) -> None:
+    levels = {"at": 0.9, "taet": 0.6, "trades": 0.3}
+    for method, level in levels.items():
+        measured(tmp_path, method, splits=("long-tailed", "balanced"), level=level, attacks=("clean",))
+    same = section(findings(tmp_path), RANKING)
+    line = table_rows(same, "10", "clean")[0]
+    assert line[2:4] == ["+1.00", "0 of 3"]
+    assert line[5:] == ["AT, TAET, TRADES"] * 2
+    turned = tmp_path / "turned"
+    for method, level in levels.items():
+        cell = measured(turned, method, splits=("long-tailed", "balanced"), level=level, attacks=("clean",))
+        other = measured(tmp_path / "other", method, splits=("long-tailed", "balanced"), level=1.2 - level,
+                         attacks=("clean",))  # fmt: skip
+        join_splits(turned / cell, tmp_path / "other" / other)
+    page = findings(turned)
+    line = table_rows(section(page, RANKING), "10", "clean")[0]
+    assert line[2:4] == ["−1.00", "3 of 3"]
+    assert line[5:] == ["AT, TAET, TRADES", "TRADES, TAET, AT"]
+    pair = table_rows(section(page, RANKING), "10", "clean", "AT minus TRADES")
+    assert [(one[3], one[-1]) for one in pair] == [("long-tailed", "better"), ("balanced", "worse")]
+    assert "3 of 3 pairs of methods change places, 3 distinguishably" in section(page, "In short")
+
+
+def join_splits(folder: Path, other: Path) -> None:
+    """Give a cell the balanced split of another one."""
+    mine, theirs = ((f / "per_class.csv").read_text().splitlines() for f in (folder, other))
+    kept = [line for line in mine if ",balanced," not in line]
+    (folder / "per_class.csv").write_text("\n".join([*kept, *(x for x in theirs if ",balanced," in x)]) + "\n")
+    bits, others = query.samples(folder), query.samples(other)
+    np.savez(folder / SAMPLES, **bits | {k: v for k, v in others.items() if k.startswith("balanced/")})
+
+
+def test_two_stages_are_compared_with_one_and_their_passes_counted(tmp_path: Path) -> None:
+    for method, passes in (("taet", 600), ("harl", 1000)):
+        cell = measured(tmp_path, method, splits=("long-tailed", "balanced"))
+        train = read_cell(tmp_path / cell)["stages"]["train"]
+        change(tmp_path, cell, stages={"train": train | {"forward": passes, "backward": passes}})
+    page = findings(tmp_path)
+    two, one = (accuracy(tmp_path, method=m, attack="aa", test_split="balanced") for m in ("taet", "harl"))
+    assert row(page, STAGES, "10", "balanced", "aa")[3:7] == [
+        points(one), points(two), "1", points(two - one, signed=True),
+    ]  # fmt: skip
+    assert row(page, STAGES, "10", "2000")[:4] == ["10", "2000", "1200", "0.600"]
+    assert "TAET trains with 0.600 of the passes of HARL" in section(page, "In short")
+
+
+@pytest.mark.parametrize("method", ["taet", "harl"])
+def test_recipes_and_parts_are_compared_seed_by_seed(tmp_path: Path, method: str) -> None:
+    official = CellSpec(method, "cifar10lt", 10.0, "resnet18", 0, Recipe(name="official"))
     for seed in (0, 1):
-        write_cell(tmp_path, "taet", seed=seed, level=0.8)
-        write_cell(tmp_path, "taet", seed=seed, level=0.6, spec=official)
-        write_cell(tmp_path, "taet", seed=seed, level=0.4, variant="beta=0")
-    write_cell(tmp_path, "taet", seed=2, level=0.1)  # without a partner, so in no difference
+        measured(tmp_path, method, seed=seed, level=0.8)
+        measured(tmp_path, method, seed=seed, level=0.6, spec=official)
+        measured(tmp_path, method, seed=seed, level=0.4, variant="beta=0")
+        measured(tmp_path, method, seed=seed, level=0.5, variant="beta=0.2")  # weighs the part, does not leave it out
+    measured(tmp_path, method, seed=2, level=0.1)  # without a partner, so in no difference
     page, lines = findings(tmp_path), summarise(query.rows(tmp_path))
     mean = lines[lines["attack"].eq("aa") & lines["seed"].lt(2)].groupby(["recipe", "variant", "seed"])["balanced"]
-    found = 100 * mean.first().unstack("seed")
-    for title, value, first in (
-        ("What does the official recipe change?", ("official", ""), "cifar10lt | 10 | taet | aa | official"),
-        ("HARL against TAET: what do the cross-entropy epochs give?", ("paper", "beta=0"),
-         "cifar10lt | 10 | taet | aa | beta=0"),
-    ):  # fmt: skip
-        gap = found.loc[value] - found.loc["paper", ""]
-        assert numbers(page, title, first)[5:] == [
-            f"{found.loc['paper', ''].mean():.2f}", f"{found.loc[value].mean():.2f}", f"{gap.mean():+.2f}",
-            f"{gap.min():+.2f} to {gap.max():+.2f}", "2",
-        ]  # fmt: skip
+    found = mean.first().unstack("seed")
+    whole = found.loc["paper", ""]
+    label = method_label(method)
+    for title, other, first in (
+        (RECIPES, found.loc["official", ""], ("10", label, "official", "aa")),
+        (PARTS, found.loc["paper", "beta=0"], ("10", label, "HDL", "aa")),
+    ):
+        gap = (other - whole).mean()
+        assert row(page, title, *first)[4:7] == [points(whole.mean()), points(other.mean()), "2"]
+        assert row(page, title, *first)[7] == points(gap, signed=True)
+    assert not table_rows(section(page, PARTS), "10", label, "")
+    absent = "HARL" if method == "taet" else "TAET"
+    assert f"not measured yet: {absent}" in section(page, "In short")
+
+
+def test_costs_are_those_of_the_stages(tmp_path: Path) -> None:
+    cell = measured(tmp_path, "taet", phases=("natural", "adversarial"))
+    stages = read_cell(tmp_path / cell)["stages"]
+    aa = {"seconds": 4.0, "peak_memory_mib": 700.0, "forward": 60, "backward": 20, "images": 4084}
+    change(tmp_path, cell, stages=stages | {"long-tailed/aa": aa})
+    page = findings(tmp_path)
+    # (1000 + 900) passes in 100 s; epochs of 10 and 11 s
+    assert row(page, COST, "10", "TAET")[3:] == ["100", "19", "512", "10.0", "11.0"]
+    assert row(page, COST, "10", "long-tailed", "aa")[3:] == ["1", "4084", "4.0", "20", "700"]
+
+
+def test_targets_are_met_or_missed_only_by_the_card_they_are_for(tmp_path: Path) -> None:
+    target = "100 epochs of AT"
+    cell = measured(tmp_path, "at")
+    assert row(findings(tmp_path), COST, target)[2] == "not measured yet"  # a CPU says nothing of the target
+    change(tmp_path, cell, device={"kind": "cuda", "name": "NVIDIA H100 80GB HBM3"})
+    assert row(findings(tmp_path), COST, target)[2:] == ["100", "19", "512", "NVIDIA H100 80GB HBM3", "fp32", "yes"]
+    assert "Targets for one H100: met 1 of 3" in section(findings(tmp_path), "In short")
+    change(tmp_path, cell, device={"kind": "cuda", "name": "another"})
+    assert row(findings(tmp_path), COST, target)[-1] == "another card"
+    train = read_cell(tmp_path / cell)["stages"]["train"]
+    change(tmp_path, cell, device={"kind": "cuda", "name": "H100"}, stages={"train": train | {"seconds": 181.0}})
+    assert row(findings(tmp_path), COST, target)[-1] == "no"
+
+
+# ------------------------------------------------------------------------------------- what cannot be said
+
+
+def test_a_failed_cell_is_named_with_its_reason(tmp_path: Path) -> None:
+    measured(tmp_path, "at")
+    name = write_cell(tmp_path, "mart", status="failed")
+    assert f"{name} (the loss became NaN in epoch 3)" in section(findings(tmp_path), "What cannot be said")
+
+
+def test_a_cell_without_bits_is_named_and_in_no_difference(tmp_path: Path) -> None:
+    measured(tmp_path, "taet")
+    bare = write_cell(tmp_path, "at-bsl")
+    page = findings(tmp_path)
+    assert bare in section(page, "What cannot be said").split("without the bit of each image")[1]
+    assert not table_rows(section(page, CW), "10", "AT-BSL")
+    assert table_rows(section(page, CW), "10", "TAET")

@@ -1,0 +1,213 @@
+"""Which cells may stand in one table: a `Block` is a `Setting` with one network, without the axes that are asked about.
+
+Test split and recipe are such axes, as are method, ratio and seed; everything else of a `Setting` (data set, pixel
+source, how far the run is reduced, precision, radius, selection, class order, benchmark version) and the network tell
+blocks apart. No number of the page is taken over two blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
+from bench.errors import StoreError
+from bench.judge import compare as judge
+from bench.judge.metrics import metric
+from bench.judge.paired import Bits
+from bench.reports import commands, paper
+from bench.reports.panels import is_paper
+from bench.reports.settings import heading, radius
+from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.store import query
+
+#: the paper's own values of the two axes
+SPLIT, RECIPE = "long-tailed", "paper"
+#: data set and network of the paper's main tables
+DATASET, MODEL = "cifar10lt", "resnet18"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One place of a block: a configuration, an attack, a test split and a recipe; it holds an evaluation a seed."""
+
+    config: Config
+    attack: str
+    split: str = SPLIT
+    recipe: str = RECIPE
+
+
+def balanced(evaluations: Iterable[Evaluation]) -> list[float]:
+    """Balanced accuracy of each, as a fraction."""
+    return [float(metric("balanced", e.n, e.correct)) for e in evaluations]
+
+
+class Store:
+    """A results folder as blocks, with the bit of every image."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.source = Source(root)
+        self._cells = {str(cell.info["id"]): cell for cell in judge.finished(root)}
+        self._samples: dict[str, dict[str, np.ndarray]] = {}
+        self._adversarial: dict[str, bool] = {}
+        keys = {(_common(setting), config.model) for setting in self.source.index
+                for config in self.source.index[setting]}  # fmt: skip
+        # The paper's own block first, then by name: numbers are given in this order.
+        ordered = sorted(keys, key=lambda key: (not _own(*key), key))
+        self.blocks = [Block(self, *key, i) for i, key in enumerate(ordered, 1)]
+
+    def bits(self, cell: str, split: str, attack: str) -> Bits | None:
+        """One evaluation image by image; None where the store lacks it or cannot read it."""
+        try:
+            if cell not in self._samples:
+                self._samples[cell] = self._cells[cell].samples()
+            return self._cells[cell].bits(split, attack, self._samples[cell])
+        except StoreError:
+            return None
+
+    def adversarial(self, cell: str) -> bool:
+        """Whether a cell had an epoch of adversarial training, by its stored epochs; False when it has none."""
+        if cell not in self._adversarial:
+            epochs = query.curves(self.source.folder(cell))
+            self._adversarial[cell] = bool("phase" in epochs and epochs["phase"].ne("natural").any())
+        return self._adversarial[cell]
+
+
+class Block:
+    """The cells of one setting and network. `number` is its name on the page."""
+
+    def __init__(self, store: Store, setting: Setting, model: str, number: int) -> None:
+        self.store, self.setting, self.model, self.number = store, setting, model, number
+
+    # ---------------------------------------------------------------------------------------------- what it is
+
+    @property
+    def own(self) -> bool:
+        """Whether these are the paper's main settings: CIFAR-10-LT itself, ResNet-18, the full recipe."""
+        return _own(self.setting, self.model)
+
+    @cached_property
+    def title(self) -> str:
+        """Everything that tells it from other blocks, beginning with the data and where the pixels come from."""
+        s = self.setting
+        own_pixels = s.source == paper.ORIGINAL.get(s.dataset)
+        # The heading's first words are the test split, which is an axis here.
+        parts = [
+            paper.DATA_LABEL[s.dataset] if own_pixels
+            else f"{s.dataset}, pixels from {s.source} — not the paper's data",
+            paper.MODEL_LABEL.get(self.model, self.model),
+            heading(replace(s, test_split=SPLIT, recipe=RECIPE)).partition(", ")[2],
+        ]  # fmt: skip
+        if abs(s.eps - REFERENCE_EPS) > 1e-6:
+            parts.append(f"radius {radius(s.eps)}")
+        if s.benchmark != BENCHMARK_VERSION:
+            parts.append(f"benchmark version {s.benchmark}")
+        return "; ".join(part for part in parts if part)
+
+    def place(self, split: str = SPLIT, recipe: str = RECIPE) -> Setting:
+        """The setting with both axes filled in."""
+        return replace(self.setting, test_split=split, recipe=recipe)
+
+    # ------------------------------------------------------------------------------------------- what is in it
+
+    @cached_property
+    def recipes(self) -> list[str]:
+        """Recipes that were run, the paper's first."""
+        found = {s.recipe for s in self.store.source.index if _common(s) == self.setting}
+        return sorted(found, key=lambda name: (name != RECIPE, name))
+
+    @cached_property
+    def splits(self) -> list[str]:
+        """Test splits that were attacked, the long-tailed one first."""
+        found = {s.test_split for s in self.store.source.index if _common(s) == self.setting}
+        return sorted(found, key=lambda name: (name != SPLIT, name))
+
+    def configs(self, split: str = SPLIT, recipe: str = RECIPE) -> list[Config]:
+        """Configurations of this network, by ratio and method."""
+        found = self.store.source.configs(self.place(split, recipe))
+        return [config for config in found if config.model == self.model]
+
+    def config(self, ir: float, method: str) -> Config:
+        """A method as the paper states it, measured or not."""
+        return Config(ir, self.model, method)
+
+    def irs(self, *methods: str) -> list[float]:
+        """Ratios at which any of these methods was run with the paper's recipe, plain."""
+        found = {c.ir for split in self.splits for c in self.configs(split) if c.method in methods and not c.params}
+        return sorted(found)
+
+    def at(self, spot: Spot) -> list[Evaluation]:
+        """Evaluations of a place, by seed."""
+        found = self.store.source.evaluations(self.place(spot.split, spot.recipe), spot.config, spot.attack)
+        return sorted(found, key=lambda e: e.seed)
+
+    def pairs(self, a: Spot, b: Spot) -> list[tuple[Evaluation, Evaluation]]:
+        """Evaluations of two places that share the seed and the images."""
+        other = {(e.seed, e.data_hash): e for e in self.at(b)}
+        return [(e, other[e.seed, e.data_hash]) for e in self.at(a) if (e.seed, e.data_hash) in other]
+
+    @cached_property
+    def evaluations(self) -> list[tuple[Spot, Evaluation]]:
+        """Everything in it, with its place."""
+        index = self.store.source.index
+        return [
+            (Spot(config, attack, setting.test_split, setting.recipe), one)
+            for setting in index if _common(setting) == self.setting
+            for config, attacks in index[setting].items() if config.model == self.model
+            for attack, found in attacks.items() for one in found
+        ]  # fmt: skip
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[Config, str]]:
+        """Cell id -> its configuration and recipe."""
+        return {one.cell: (spot.config, spot.recipe) for spot, one in self.evaluations}
+
+    def facts(self, cell: str) -> dict[str, Any]:
+        """The cell.json of a cell."""
+        return self.store.source.cells[cell]
+
+    def stage(self, cell: str, name: str) -> dict[str, Any] | None:
+        """What a stage of a cell took; None when it was not run, as the training of a network from elsewhere."""
+        found: dict[str, Any] | None = self.facts(cell).get("stages", {}).get(name)
+        return found
+
+    # --------------------------------------------------------------------------------------------- how it is told
+
+    def ratio(self, ir: float) -> str:
+        """`10`, or `natural (58.66)` for data with an imbalance of their own."""
+        own = "" if np.isnan(ir) else format_value(ir)
+        if self.setting.natural:
+            return f"natural ({own})" if own else "natural"
+        return own
+
+    def commands(self, wants: Iterable[Spot], seeds: Sequence[int] = ()) -> list[str]:
+        """What measures these places."""
+        by_place: dict[Setting, list[tuple[Config, str]]] = {}
+        for spot in wants:
+            by_place.setdefault(self.place(spot.split, spot.recipe), []).append((spot.config, spot.attack))
+        return [line for setting, some in by_place.items() for line in commands.run(setting, some, seeds)]
+
+    def seeds(self, configs: Iterable[Config]) -> list[int]:
+        """All seeds with which these configurations were run."""
+        chosen = set(configs)
+        return sorted({one.seed for spot, one in self.evaluations if spot.config in chosen})
+
+
+def name(config: Config, recipe: str = RECIPE) -> str:
+    """`TAET`, `TAET[beta=0]`, `TAET (official)`."""
+    label = paper.method_label(config.label)
+    return label if recipe == RECIPE else f"{label} ({recipe})"
+
+
+def _common(setting: Setting) -> Setting:
+    return replace(setting, test_split="", recipe="")
+
+
+def _own(setting: Setting, model: str) -> bool:
+    return model == MODEL and is_paper(replace(setting, test_split=SPLIT, recipe=RECIPE), DATASET)
