@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from bench.config import Recipe, ThreatModel, setting
 from bench.errors import BenchError, DataError, ModelError, UsageError
+from bench.imageset import Arrays, DatasetFacts
 from bench.seeding import isolated
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
     from torch import Tensor, nn
 
@@ -272,47 +272,12 @@ class Attack:
 # --------------------------------------------------------------------------------------- data sets and models
 
 
-@dataclass(frozen=True)
-class DatasetFacts:
-    """What is known of a data set before it is read, for listings, estimates and the choice of a model.
-
-    `train_max`, `test_max`: images of the largest class that the long-tail law starts from (0: unknown).
-    `image`: (channels, height, width). `eps`: radius of its threat model. `native_ir`: its own imbalance ratio when
-    it is used as it is (None: made long-tailed by the law). `own_train`, `own_test`: its images a class then, where
-    known. `augment`: the augmentation that keeps labels true (a mirrored digit is another digit), unless one is named.
-    """
-
-    classes: int
-    image: tuple[int, int, int]
-    train_max: int
-    test_max: int
-    eps: float = 8 / 255
-    native_ir: float | None = None
-    own_train: tuple[int, ...] = ()
-    own_test: tuple[int, ...] = ()
-    default_model: str = "resnet18"
-    augment: str = "crop-flip"
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """A data set in memory: images uint8 N x H x W x channels, labels int64 N, both splits as published.
-
-    `source`: where the pixels come from, a short statement stored with every row (`cifar10` for the original).
-    """
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    class_names: tuple[str, ...]
-    source: str
-
-
 class Dataset:
     """A source of images. `argument` is the text after the colon of `name:argument`; `root` the data folder."""
 
     name: ClassVar[str]
+    #: what the argument says, as one word (`PATH`); empty where there is none to give
+    argument_name: ClassVar[str] = ""
 
     def __init__(self, argument: str = "", root: Path | None = None) -> None:
         self.argument, self.root = argument, root
@@ -334,6 +299,8 @@ class Model:
     """A network architecture without its head. `argument` is the text after the colon of `name:argument`."""
 
     name: ClassVar[str]
+    #: what the argument says, as one word (`NAME`); empty where there is none to give
+    argument_name: ClassVar[str] = ""
     #: constants of the normalisation inside the network, a channel each, or None
     mean: ClassVar[tuple[float, ...] | None] = None
     std: ClassVar[tuple[float, ...] | None] = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.api import Arrays, Dataset, DatasetFacts, UsageError, register
+from bench.api import Arrays, Dataset, DatasetFacts, register
 
 from ._files import data_root, missing
 from ._npz import read_arrays, read_labels
@@ -23,12 +23,11 @@ class Archive(Dataset):
     """A `.npz` file with train_images, train_labels, test_images, test_labels."""
 
     name = "archive"
+    argument_name = "NAME or archive:PATH"
 
     @property
     def path(self) -> Path:
         """The file: the argument as a path when there is one, else NAME.npz in the data folder."""
-        if not self.argument:
-            raise UsageError("data set 'archive' needs a file: write archive:NAME or archive:PATH.")
         direct = Path(self.argument).expanduser()
         in_root = data_root(self.root) / f"{self.argument.removesuffix('.npz')}.npz"
         for candidate in (direct, in_root):

@@ -26,13 +26,14 @@ class Folder(Dataset):
     """Images read by Pillow as RGB, or as grey where all are grey."""
 
     name = "folder"
+    argument_name = "PATH"
 
     @property
     def place(self) -> tuple[Path, int | None]:
         """(folder, side to scale to or None) from the argument."""
         text, _, side = self.argument.rpartition("@")
         path = Path(text if text and side.isdecimal() else self.argument).expanduser()
-        if not self.argument or not path.is_dir():
+        if not path.is_dir():
             raise UsageError(f"data set 'folder:{self.argument}' needs a folder that exists: write folder:PATH.")
         return path, int(side) if text and side.isdecimal() else None
 

@@ -18,6 +18,7 @@ class MedMNIST(Dataset):
     """Yang et al. 2023, MedMNIST v2; the file is fetched from its own server."""
 
     name = "medmnist"
+    argument_name = "NAME"
 
     @property
     def published(self) -> Published:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.api import Method
 from bench.config import Recipe, format_value
 from bench.engine.grid import settle
+from bench.engine.plugins import make_model
 from bench.registry import registry
 
 
@@ -80,8 +81,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 def explain_model(name: str) -> str:
     """Input, normalisation and size of a network, as text. `name` may carry an argument (`timm:NAME`)."""
-    cls = registry("models").get(name)
-    model = cls(name.partition(":")[2])
+    model = make_model(name)
     parts = [f"{name}: {registry('models').origin(name).describe()}"]
     for image in ((3, 32, 32), (1, 8, 8)):
         declared = "x".join(map(str, model.input_size(image)))

@@ -29,7 +29,7 @@ from bench.config import (
     parse_variant,
     variant_label,
 )  # fmt: skip
-from bench.engine.plugins import dataset_facts
+from bench.engine.plugins import dataset_facts, make_model
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
 
@@ -74,7 +74,7 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
     for dataset, recipe in itertools.product(axes.datasets, axes.recipes):
         facts = dataset_facts(dataset, data_root)
         for ir, model in itertools.product(irs, axes.models or (facts.default_model,)):
-            registry("models").origin(model)
+            make_model(model).input_size(facts.image)
             for (_, name, settings), seed in itertools.product(methods, axes.seeds):
                 skip = ""
                 if facts.native_ir is not None and ir is not None:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.api import Model
+from bench.engine.plugins import make_model
 from bench.errors import ModelError
-from bench.registry import registry
 from bench.seeding import isolated
 
 #: a method's `build_head`: (features, classes) -> module from N x features to N x classes, or None for a linear layer
@@ -79,7 +78,7 @@ def build_network(
 
 def assemble(model_name: str, image: tuple[int, int, int], num_classes: int, build_head: HeadBuilder | None) -> Network:
     """Backbone, head and what lies between, initialised from the global generator on torch's current device."""
-    model: Model = registry("models").get(model_name)(model_name.partition(":")[2])
+    model = make_model(model_name)
     declared = model.input_size(image)
     backbone, width = model.build(declared)
     head = build_head(width, num_classes) if build_head else None

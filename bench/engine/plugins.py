@@ -1,18 +1,35 @@
-"""Plug-ins as objects: a data set from its full name, a method from a cell."""
+"""Plug-ins as objects: a data set or a network from its full name, a method from a cell."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.api import Dataset, DatasetFacts, Method
+from bench.api import Dataset, DatasetFacts, Method, Model
 from bench.config import CellSpec, make
+from bench.errors import UsageError
 from bench.registry import registry
 
 
 def make_dataset(name: str, data_root: Path | None) -> Dataset:
-    """The data set called `name` or `name:argument`. Raises UsageError when it is unknown."""
-    dataset: Dataset = registry("datasets").get(name)(name.partition(":")[2], data_root)
-    return dataset
+    """The data set called `name` or `name:argument`. Raises UsageError when there is none."""
+    cls: type[Dataset] = registry("datasets").get(name)
+    return cls(_argument("data set", name, cls.argument_name), data_root)
+
+
+def make_model(name: str) -> Model:
+    """The network called `name` or `name:argument`. Raises UsageError when there is none."""
+    cls: type[Model] = registry("models").get(name)
+    return cls(_argument("model", name, cls.argument_name))
+
+
+def _argument(kind: str, name: str, wanted: str) -> str:
+    """The text after the colon, which is there exactly when the plug-in wants one."""
+    base, colon, argument = name.partition(":")
+    if wanted and not argument:
+        raise UsageError(f"{kind} '{name}' lacks its argument; write {base}:{wanted}.")
+    if colon and not wanted:
+        raise UsageError(f"{kind} '{base}' takes no argument, and '{name}' gives one; write {base}.")
+    return argument
 
 
 def dataset_facts(name: str, data_root: Path | None) -> DatasetFacts:

@@ -19,6 +19,7 @@ class Timm(Model):
     """Wightman, pytorch-image-models. Needs the extra `models`."""
 
     name = "timm"
+    argument_name = "NAME or timm:NAME@SIDE"
 
     def _parts(self) -> tuple[str, int | None]:
         name, _, side = self.argument.partition("@")

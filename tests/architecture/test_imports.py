@@ -19,6 +19,7 @@ BASE = {
     "bench.seeding",
     "bench.longtail",
     "bench.versions",
+    "bench.imageset",
     "bench.api",
 }
 MAY_IMPORT = {

@@ -10,8 +10,8 @@ from bench.errors import DataError, UsageError
 from bench.registry import registry
 
 NAMES = registry("datasets").names()
-#: those that need an argument, with one that needs no file
-ARGUMENTS = {"medmnist": "medmnist:bloodmnist"}
+#: those that need an argument, with one; of the last two there is no file
+ARGUMENTS = {"medmnist": "medmnist:bloodmnist", "archive": "archive:none", "folder": "folder:none"}
 NEED_A_FILE = ("archive", "folder")
 
 
@@ -23,6 +23,13 @@ def _no_network(monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_described_in_one_line(name):
     assert len(registry("datasets").origin(name).describe()) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_argument_is_wanted_or_refused(name):
+    wants = registry("datasets").get(name).argument_name
+    with pytest.raises(UsageError, match="lacks its argument" if wants else "takes no argument"):
+        dataset(name if wants else f"{name}:x", None)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in NEED_A_FILE])

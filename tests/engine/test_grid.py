@@ -169,3 +169,20 @@ def test_the_quick_preset_is_what_the_readme_says():
     assert {t.spec.method for t in tasks} == {"ce", "at", "at-bsl", "taet"}
     assert {(t.spec.ir, t.spec.seed) for t in tasks} == {(ir, s) for ir in (10.0, 50.0) for s in (0, 1, 2)}
     assert all([e.attack.name for e in t.want.evaluations] == list(ALL_ATTACKS) for t in tasks)
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"datasets": ("digitslt:foo",)}, "data set 'digitslt' takes no argument"),
+        ({"datasets": ("digitslt:",)}, "data set 'digitslt' takes no argument"),
+        ({"datasets": ("archive",)}, "data set 'archive' lacks its argument; write archive:NAME"),
+        ({"datasets": ("medmnist:",)}, "lacks its argument"),
+        ({"models": ("resnet18:foo",)}, "model 'resnet18' takes no argument"),
+        ({"models": ("timm",)}, "model 'timm' lacks its argument; write timm:NAME"),
+        ({"models": ("timm:no_such_net",)}, "timm has no model 'no_such_net'"),
+    ],
+)
+def test_an_argument_is_given_exactly_where_one_is_taken(axes, words):
+    with pytest.raises(UsageError, match=words):
+        expand(Axes(**{"methods": ("at",), "datasets": ("digitslt",), "irs": ("10",), **axes}))
