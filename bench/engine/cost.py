@@ -162,9 +162,9 @@ def _rates_of(cells: Sequence[Mapping[str, Any]], data_root: Path | None, kind: 
         side = spec["recipe"].get("resize")
         each = Line(0.0, train["seconds"] / passes)
         both = Line(0.0, 2 * each.image)
-        memory = max(stage.get("peak_memory_mib") or 0 for stage in cell["stages"].values())
+        memory = max((m for s in cell["stages"].values() if (m := s.get("peak_memory_mib"))), default=None)
         weights = train.get("weights_mib", 0.0)
-        rate = Rate(both, both, each, both, memory_mib=memory, base_mib=memory, weights_mib=weights)
+        rate = Rate(both, both, each, both, memory_mib=memory, base_mib=memory or 0.0, weights_mib=weights)
         name = key(spec["model"], (image[0], side, side) if side else image, spec["precision"])
         found.setdefault(name, []).append(rate)
     return {name: sorted(rates, key=lambda r: r.forward.image)[len(rates) // 2] for name, rates in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.reports import text
 from bench.reports.findings.block import RECIPE, SPLIT, Block, name
 from bench.reports.findings.layout import middle, table
 from bench.reports.findings.question import Answer, Question
@@ -86,7 +87,8 @@ def _short(block: Block, trainings: dict[Training, list[str]], attacks: dict[Att
     for what, stages in (("a training", trained), ("AutoAttack", whole)):
         if stages:
             seconds, rate, memory = numbers(stages)
-            told.append(f"{what} took {seconds} s at {rate} passes/s and up to {memory} MiB")
+            peak = f" and up to {memory} MiB" if memory != text.DASH else ""
+            told.append(f"{what} took {seconds} s at {rate} passes/s{peak}")
     return f"Medians, least to most: {'; '.join(told)}." if told else "Only attacks other than AutoAttack were timed."
 
 

@@ -16,7 +16,7 @@ COLUMNS = ("s", "passes/s", "peak MiB")
 
 
 def numbers(stages: Sequence[Stage], decimals: int = 0) -> list[str]:
-    """Median seconds and passes a second, from least to most in brackets, and the highest peak."""
+    """Median seconds and passes a second, from least to most in brackets, and the highest peak that is known."""
     rates = [(s["forward"] + s["backward"]) / s["seconds"] if s["seconds"] else math.nan for s in stages]
-    memory = max(s["peak_memory_mib"] for s in stages)
+    memory = max((s["peak_memory_mib"] for s in stages if s["peak_memory_mib"] is not None), default=math.nan)
     return [middle([s["seconds"] for s in stages], decimals), middle(rates), middle([memory])]

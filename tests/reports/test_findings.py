@@ -337,6 +337,15 @@ def test_costs_are_those_of_the_stages(tmp_path: Path) -> None:
     assert row(page, COST, "10", "long-tailed", "aa")[3:] == ["1", "4084", "4.0", "20", "700"]
 
 
+def test_a_peak_that_is_not_known_is_a_dash(tmp_path: Path) -> None:
+    cell = measured(tmp_path, "taet")
+    train = read_cell(tmp_path / cell)["stages"]["train"]
+    change(tmp_path, cell, stages={"train": train | {"peak_memory_mib": None}})
+    page = findings(tmp_path)
+    assert row(page, COST, "10", "TAET")[5] == "—"
+    assert "a training took 100 s at 19 passes/s." in section(page, "In short")
+
+
 def test_targets_are_met_or_missed_only_by_the_card_they_are_for(tmp_path: Path) -> None:
     target = "100 epochs of AT"
     cell = measured(tmp_path, "at")
