@@ -20,6 +20,11 @@ def size(mib: float | None) -> str:
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 cell`, `3 cells`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def count(value: float) -> str:
     """`812`, `1.2 k`, `3.4 M`, `5.6 G`, `7.8 T`."""
     for unit in ("", " k", " M", " G", " T", " P"):

@@ -42,9 +42,10 @@ def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
 def update(jobs: str, target: Path | None, device: str) -> int:
     """Run the golden grid, print what moved, and rewrite the stored numbers. Review the diff before you commit it."""
     from bench.judge.reference import shipped
-    from bench.store.publish import publish
+    from bench.store.publish import publish, replace, restore
 
     target = target or shipped("golden")
+    restore(target)
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         if status := _run(fresh, jobs, device):
@@ -53,11 +54,10 @@ def update(jobs: str, target: Path | None, device: str) -> int:
             _compare(fresh, exact=True, against=str(target))
         beside = target.with_name(target.name + ".new")
         shutil.rmtree(beside, ignore_errors=True)
-        count = publish(fresh, beside)
+        count = publish(fresh, beside).total()
         for extra in target.glob("*.md") if target.exists() else ():
             shutil.copy(extra, beside)
-        shutil.rmtree(target, ignore_errors=True)
-        beside.rename(target)
+        replace(beside, target)
     click.echo(f"{count} cells written to {target}; look at the difference with `git diff --stat {target}`.")
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from bench.cli._format import counted
 from bench.cli._options import data_root_option, results_option
 from bench.config import CellSpec
 
@@ -26,14 +27,17 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
     if form == "json":
         click.echo(json.dumps({
             "results": str(results), "cells": report.cells, "rows": report.numbers,
-            "problems": [{"cell": p.cell, "message": p.message} for p in report.problems],
+            "problems": [{"cell": p.cell, "file": p.file, "message": p.message} for p in report.problems],
+            "under_way": list(report.busy),
         }, indent=1))  # fmt: skip
     else:
         for problem in report.problems:
             click.echo(f"{problem.cell}: {problem.message}")
-        count = len(report.problems)
-        click.echo(f"{report.cells} cells, {report.numbers} rows recomputed: "
-                   + (f"{count} problem{'s' * (count > 1)}." if count else "everything fits."))  # fmt: skip
+        count, busy = len(report.problems), len(report.busy)
+        if busy:
+            click.echo(f"{counted(busy, 'cell')} under way, left alone: {', '.join(report.busy)}.")
+        click.echo(f"{counted(report.cells, 'cell')}, {counted(report.numbers, 'row')} recomputed: "
+                   + (f"{counted(count, 'problem')}." if count else "everything fits."))  # fmt: skip
     return 1 if report.problems else 0
 
 

@@ -2,6 +2,7 @@
 
     cell id        the hash of the specification in cell.json, and the folder's name
     seeds          the streams' seeds from the cell's own seed
+    files          none is cut short or overwritten (`bench.judge.intact`)
     bits           zeros and ones, one an image; indices distinct, labels within the classes
     counts         test images a class in bits, rows and cell.json; correct images a class in bits and rows
     rows           every other column of per_class.csv from cell.json; the worst case from the bits
@@ -22,12 +23,13 @@ import numpy as np
 import pandas as pd
 
 from bench.config import BENCHMARK_VERSION, CellSpec, cell_from_plain
-from bench.errors import BenchError
+from bench.errors import BenchError, StoreError
+from bench.judge.intact import hurt
 from bench.seeding import stream_seed
 from bench.store import query
-from bench.store.folders import read_cell
+from bench.store.folders import held, read_cell
 from bench.store.rows import WORST, build_rows
-from bench.store.schema import PER_CLASS, ROWS, STATUSES
+from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES, STATUSES
 
 #: What identifies a row within a cell
 ROW = ("test_split", "attack", "class_index")
@@ -37,51 +39,62 @@ Reader = Callable[[CellSpec], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not fit, and in which folder."""
+    """What does not fit, in which folder, and in which file of it where one alone is wrong."""
 
     cell: str
     message: str
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All problems of a store and how much was looked at."""
+    """All problems of a store and how much was looked at. `busy`: folders left alone, for somebody works in them."""
 
     problems: tuple[Problem, ...]
     cells: int
     numbers: int
+    busy: tuple[str, ...] = ()
 
 
 def verify(root: Path, data: Reader | None = None) -> Report:
-    """Look at every folder of a store. Raises StoreError only when `root` does not exist."""
+    """Look at every folder of a store. Raises StoreError when `root` does not exist or holds no cell."""
     problems: list[Problem] = []
     hashes: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
     numbers = 0
     folders = query.folders(root)
+    if not folders:
+        raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
+    busy = tuple(folder.name for folder in folders if held(folder))
     for folder in folders:
-        found, rows = [], 0
+        if folder.name in busy:
+            continue
+        damage, found, rows = dict[str, str](), [], 0
         try:
             cell = read_cell(folder)
             spec = cell_from_plain(cell["spec"])
             if cell.get("data"):
                 hashes.setdefault(_data_key(spec, cell), []).append((folder.name, cell["data"]["data_hash"]))
             found += list(_identity(folder, cell, spec))
-            more, rows = _evaluations(folder, cell)
-            found += more
-            if data is not None and cell.get("data"):
-                found += list(_read_again(folder, cell, data(spec)))
+            damage = hurt(folder)
+            if not damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
+                more, rows = _evaluations(folder, cell)
+                found += more
+                if data is not None and cell.get("data"):
+                    found += list(_read_again(folder, cell, data(spec)))
         except BenchError as error:
             found.append(str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            found.append(f"cell.json cannot be understood: {type(error).__name__}: {error}")
+            found.append(f"{CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
+                         "folder away and run the cell again.")  # fmt: skip
         numbers += rows
+        problems += [Problem(folder.name, message, name) for name, message in damage.items()]
         problems += [Problem(folder.name, message) for message in found]
     for group in hashes.values():
         for name, value in group[1:]:
             if value != group[0][1]:
                 problems.append(Problem(name, f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
                                               "which used the same data set, ratio and selection"))  # fmt: skip
-    return Report(tuple(problems), len(folders), numbers)
+    return Report(tuple(problems), len(folders) - len(busy), numbers, busy)
 
 
 def _data_key(spec: CellSpec, cell: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -110,11 +123,9 @@ def _evaluations(folder: Path, cell: Mapping[str, Any]) -> tuple[list[str], int]
     if not evaluations and not bits and not (folder / ROWS).exists():
         return (["status is done, but nothing was evaluated"] if cell["status"] == "done" and _wanted(cell) else []), 0
     found = list(_bits(evaluations, bits, cell["data"]))
-    if not (folder / ROWS).exists():
-        return [*found, f"{ROWS} is missing"], 0
-    rows = query.read_rows(folder / ROWS)
     if found:  # rows cannot be derived from bits that do not fit themselves
         return found, 0
+    rows = query.read_rows(folder / ROWS)
     found += _counts(rows, bits, cell["data"])
     found += _columns(rows, build_rows(cell, bits))
     found += _order(evaluations, bits)

@@ -20,6 +20,9 @@ from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
 from bench.errors import NewerSchemaError, StoreError
 from bench.store.schema import CELL, STATUSES
 
+#: held by the process that works in a folder
+LOCK = ".lock"
+
 
 def atomic_write(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` through a temporary file in the same folder. Raises StoreError."""
@@ -89,6 +92,21 @@ def read_cell(path: Path) -> dict[str, Any]:
     return dict(cell)
 
 
+def held(path: Path) -> bool:
+    """Whether a process works in this cell's folder now. A folder that cannot be locked is nobody's place of work."""
+    from filelock import FileLock, Timeout
+
+    if not (path / LOCK).exists():
+        return False
+    try:
+        with FileLock(path / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a copy that is read only
+        return False
+
+
 class CellFolder:
     """The folder of one cell and the only way anything is written to it."""
 
@@ -101,7 +119,7 @@ class CellFolder:
         from filelock import FileLock, Timeout
 
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:

@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 
-from bench.store.folders import read_cell
+from bench.errors import StoreError
+from bench.store.folders import atomic_write, read_cell
 from bench.store.query import folders
-from bench.store.schema import CELL, CURVES, ROWS, SAMPLES
+from bench.store.schema import CELL, CURVES, FEATURES, ROWS, SAMPLES
 
-#: what is copied of a cell, by its status
-KEPT = {"done": (CELL, ROWS, CURVES, SAMPLES, "features.npz"), "failed": (CELL,)}
+#: what is copied of a cell; cell.json last, for without it a folder that a kill left behind is no cell
+KEPT = (ROWS, CURVES, SAMPLES, FEATURES, CELL)
+#: cells that are copied: a failed one stays visible, with what it had finished before
+COPIED = ("done", "failed")
 
 
-def clashes(source: Path, target: Path) -> list[str]:
-    """Names of the finished cells of `source` of which `target` holds other counts."""
-    pairs = [(folder / ROWS, target / folder.name / ROWS) for folder in folders(source)]
+def clashes(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
+    """Names of the cells of `source`, but those of `skip`, of which `target` holds other counts."""
+    pairs = [(f / ROWS, target / f.name / ROWS) for f in folders(source) if f.name not in skip]
     return [a.parent.name for a, b in pairs if a.exists() and b.exists() and a.read_bytes() != b.read_bytes()]
 
 
-def publish(source: Path, target: Path) -> int:
-    """Copy every finished cell of `source` to `target` without checkpoints and partial verdicts; returns how many.
+def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[str]:
+    """Copy the finished and failed cells of `source`, but those of `skip`, to `target`, without checkpoints.
 
-    Failed cells are copied with their cell.json alone: they stay visible. One under way is not. Raises StoreError.
+    Returns how many there are of each status; those of another are under way and stay. Raises StoreError.
     """
-    count = 0
+    counts = Counter[str]()
     for folder in folders(source):
-        status = read_cell(folder)["status"]
-        if status not in KEPT:
+        if folder.name in skip:
             continue
-        names = KEPT[status]
-        (target / folder.name).mkdir(parents=True, exist_ok=True)
-        for name in names:
+        status = read_cell(folder)["status"]
+        counts[status] += 1
+        for name in KEPT if status in COPIED else ():
             if (folder / name).exists():
-                shutil.copyfile(folder / name, target / folder.name / name)
-        count += 1
-    return count
+                atomic_write(target / folder.name / name, (folder / name).read_bytes())
+    return counts
+
+
+def replace(fresh: Path, target: Path) -> None:
+    """Put the folder `fresh` in the place of `target`, which is there, old or new, whenever this is stopped.
+
+    Between the two renamings the old one lies beside, where the next call finds it. Raises StoreError.
+    """
+    old = target.with_name(target.name + ".old")
+    try:
+        restore(target)
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror or error}; choose a writable folder.") from error
+
+
+def restore(target: Path) -> None:
+    """Bring back what a `replace` that was killed had put aside."""
+    old = target.with_name(target.name + ".old")
+    if old.exists() and not target.exists():
+        old.rename(target)

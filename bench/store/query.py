@@ -25,7 +25,9 @@ from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
 
 
 def folders(root: Path) -> list[Path]:
-    """Folders of the store that hold a cell, by name. Raises StoreError when `root` does not exist."""
+    """Folders of the store that hold a cell, by name. Raises StoreError when `root` is no folder."""
+    if root.is_file():
+        raise StoreError(f"{root} is a file, not a results folder; give the folder that holds the cells.")
     return sorted(p.parent for p in open_root(root).glob(f"*/{CELL}"))
 
 
@@ -119,6 +121,8 @@ def read_rows(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error
     missing = [c for c in PER_CLASS if c not in frame.columns]
+    if len(missing) == len(PER_CLASS) and path.name != ROWS:
+        raise StoreError(f"{path} is a file, not a results folder, and no per_class.csv; give one of these.")
     if missing:
         raise StoreError(f"{path} lacks the column '{missing[0]}'; it is not a per_class.csv of this version.")
     return frame[list(PER_CLASS)]
@@ -137,15 +141,26 @@ def find(root: Path, prefix: str) -> Path:
     """The one folder whose cell id starts or ends with `prefix`. Raises StoreError for none or several."""
     found = [f for f in folders(root) if f.name.startswith(prefix) or f.name.endswith(prefix)]
     if len(found) != 1:
-        names = ", ".join(f.name for f in found[:5]) or "none"
-        raise StoreError(f"'{prefix}' fits {len(found)} cells in {root} ({names}); give more of the id.")
+        if found:
+            raise StoreError(f"'{prefix}' fits {len(found)} cells of {root} ({_some(found)}); give more of the id.")
+        there = _some(folders(root)) or "none; run `bench run` first or give another folder with --results"
+        raise StoreError(f"no cell of {root} begins or ends with '{prefix}'; give one of its cells: {there}.")
     return found[0]
 
 
+def _some(found: list[Path]) -> str:
+    """The first names, and how many more."""
+    names = ", ".join(f.name for f in found[:5])
+    return f"{names} and {len(found) - 5} more" if len(found) > 5 else names
+
+
 def curves(folder: Path) -> pd.DataFrame:
-    """epochs.csv of a cell, empty when there is none."""
+    """epochs.csv of a cell, empty when there is none. Raises StoreError when it is damaged."""
     path = folder / CURVES
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    try:
+        return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); restore it or move it away.") from error
 
 
 def samples(folder: Path) -> dict[str, np.ndarray]:
@@ -156,5 +171,5 @@ def samples(folder: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error

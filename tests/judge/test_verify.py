@@ -1,13 +1,15 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
 from bench.errors import StoreError
 from bench.judge.verify import verify
-from bench.store.schema import CELL, ROWS, SAMPLES
+from bench.store.folders import CellFolder
+from bench.store.schema import CELL, CHECKPOINT, CURVES, EPOCHS, FEATURES, ROWS, SAMPLES
 
 
 def problems(root, data=None):
@@ -41,6 +43,10 @@ def _set(frame, column, value, **where):
     frame.loc[at, column] = value
 
 
+def _more(frame, attack):
+    return pd.concat([frame, frame[frame["attack"] == "aa"].assign(attack=attack)])
+
+
 ROWS_CHANGED = {
     "correct": (lambda f: _set(f, "correct", 1, test_split="balanced", attack="aa", class_index=0),
                 "balanced/aa, class 0 (zero): correct is 1, the bits count"),
@@ -55,8 +61,9 @@ ROWS_CHANGED = {
     "seed": (lambda f: _set(f, "seed", 3, class_index=0), "seed is 3, recomputed 0"),
     "benchmark": (lambda f: _set(f, "benchmark", "0", class_index=0), "benchmark is '0', recomputed '1'"),
     "flags": (lambda f: _set(f, "flags", "gone", attack="aa"), "flags is 'gone'"),
-    "lost row": (lambda f: f.iloc[1:], "lacks long-tailed/clean, class 0"),
-    "unknown attack": (lambda f: _set(f, "attack", "mim", attack="aa"), "rows of long-tailed/mim, per_sample"),
+    "lost row": (lambda f: f.iloc[1:], "per_class.csv is damaged: it lacks whole rows"),
+    "lost worst case": (lambda f: f.iloc[:-1], "lacks balanced/worst, class 3"),
+    "unknown attack": (lambda f: _more(f, "mim"), "rows of long-tailed/mim, per_sample"),
 }  # fmt: skip
 
 
@@ -107,7 +114,7 @@ CELL_CHANGED = {
     "status": (lambda c: c.update(status="finished"), "status 'finished' is none of"),
     "version": (lambda c: c.update(benchmark="0"), "written by benchmark version 0"),
     "counts": (lambda c: c["data"]["test_counts"]["balanced"].__setitem__(0, 41), "[41, 40, 40, 40] in cell.json"),
-    "no data": (lambda c: c.pop("data"), "cannot be understood: KeyError"),
+    "no data": (lambda c: c.pop("data"), "cannot be understood (KeyError"),
     "unknown field": (lambda c: c["spec"].update(colour="red"), "colour"),
 }  # fmt: skip
 
@@ -130,6 +137,77 @@ def test_damaged_files_are_named_and_the_others_still_read(maker):
     assert report.numbers == 40
     (third / ROWS).unlink()
     assert any("per_class.csv is missing" in p.message for p in verify(maker.root).problems)
+
+
+def _epochs(folder, text=None):
+    lines = [",".join(EPOCHS), *(f"{i},train,0.1,1.0,2.0,100,9.5" for i in range(3))]
+    (folder / CURVES).write_text("\n".join(lines) + "\n" if text is None else text)
+
+
+def _archive(path):
+    np.savez(path.with_suffix(".npz"), weights=np.arange(1000.0))
+    path.with_suffix(".npz").rename(path)
+
+
+def _cut(path, keep=0.6):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+
+
+def _turn_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+#: what happens to a file, by the file, and how it comes back
+DAMAGE = {
+    "counts cut short": (ROWS, _cut, "run the cell again"),
+    "counts of others": (ROWS, lambda path: path.write_text("x,y\n1,2\n"), "run the cell again"),
+    "no counts": (ROWS, lambda path: path.unlink(), "run the cell again"),
+    "bits cut short": (SAMPLES, _cut, "run the cell again"),
+    "curves of others": (CURVES, lambda path: path.write_text("x,y\n"), "restore it"),
+    "empty curves": (CURVES, lambda path: path.write_text(""), "restore it"),
+    "curves cut short": (CURVES, _cut, "restore it"),
+    "curves cut in the last field": (CURVES, lambda path: _cut(path, 0.98), "restore it"),
+    "an epoch lost": (CURVES, lambda path: path.write_text(path.read_text().rpartition("2,train")[0]), "restore it"),
+    "weights cut short": (CHECKPOINT, _cut, "trains them again"),
+    "a bit of the weights": (CHECKPOINT, _turn_a_bit, "trains them again"),
+    "features cut short": (FEATURES, _cut, "--features"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_file_is_one_line_with_its_mend(maker, case):
+    name, hurt, mend = DAMAGE[case]
+    folder = maker.cell("taet")
+    recell(maker, folder, lambda cell: cell["stages"].update(train={"epochs": 3}))
+    _epochs(folder)
+    _archive(folder / CHECKPOINT)
+    _archive(folder / FEATURES)
+    assert verify(maker.root).problems == ()
+    hurt(folder / name)
+    (problem,) = verify(maker.root).problems
+    assert (problem.cell, problem.file) == (folder.name, name)
+    assert problem.message.startswith(f"{name} is ")
+    assert mend in problem.message
+
+
+def test_a_cell_that_somebody_works_in_is_left_alone(maker):
+    folder = maker.cell("taet")
+    (folder / SAMPLES).write_bytes(b"")
+    with CellFolder(folder.parent, folder.name).locked():
+        report = verify(maker.root)
+    assert (report.busy, report.cells, report.problems) == ((folder.name,), 0, ())
+    assert len(verify(maker.root).problems) == 1
+
+
+@pytest.mark.parametrize(("kind", "words"), [("empty", "holds no cell"), ("file", "is a file, not a results folder")])
+def test_what_is_no_store_does_not_fit(tmp_path, kind, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=words):
+        verify(tmp_path / kind)
 
 
 def test_a_renamed_folder_is_named(maker):
@@ -189,7 +267,7 @@ def test_the_command(maker):
     folder = maker.cell("taet")
     runner = CliRunner()
     sound = runner.invoke(group, ["verify", "--results", str(maker.root)], standalone_mode=False)
-    assert (sound.return_value, sound.output) == (0, "1 cells, 40 rows recomputed: everything fits.\n")
+    assert (sound.return_value, sound.output) == (0, "1 cell, 40 rows recomputed: everything fits.\n")
     maker.edit(folder, lambda f: _set(f, "correct", 1, test_split="balanced", attack="aa", class_index=0))
     broken = runner.invoke(group, ["verify", "--results", str(maker.root), "--format", "json"], standalone_mode=False)
     assert broken.return_value == 1
