@@ -62,15 +62,14 @@ def export(target: Path, **choice: Any) -> None:
     Indices count the images of the source's own training and test split from 0. The .npz holds train_index, test_index
     (the long-tailed test split), balanced_index, class_names and both hashes; the .csv has one row an image.
     """
+    from bench.store.folders import atomic_write
+
     writers = {".npz": _npz, ".csv": _csv}
     if target.suffix not in writers:
         raise UsageError(f"'{target}' cannot be written. {did_you_mean(target.suffix, writers)}")
     data = _load(choice)
     asked = {name: choice[name] for name in ("dataset", "ir", "selection", "class_order", "limit")}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(target.name + ".part")
-    beside.write_bytes(writers[target.suffix](data, asked))
-    beside.replace(target)
+    atomic_write(target, writers[target.suffix](data, asked))
     click.echo(f"{target}: {sum(data.train_counts)} training images, subset hash {data.subset_hash}")
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli._format import duration
 from bench.cli._options import results_option
-from bench.errors import UsageError
+from bench.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from bench.config import CellSpec
+
+#: kind -> the function of `bench.engine.explain` that says what a plug-in of it is
+KINDS = {"method": "explain_method", "model": "explain_model", "dataset": "explain_dataset", "attack": "explain_attack"}
 
 
 @click.command("show")
@@ -21,40 +30,70 @@ from bench.errors import UsageError
 @results_option
 def command(words: tuple[str, ...], as_json: bool, results: Path) -> None:
     """Show one cell (its id or a unique beginning or end of it), or what a plug-in means and does."""
-    if len(words) == 2 and words[0] in KINDS:
-        KINDS[words[0]](words[1])
-    elif len(words) == 1:
-        _cell(results, words[0], as_json)
+    kind, *names = words
+    if kind in KINDS and len(names) == 1:
+        if as_json:
+            raise UsageError(f"--json is for cells; `bench ls {kind}s --json` lists every {kind} for programs.")
+        click.echo(getattr(importlib.import_module("bench.engine.explain"), KINDS[kind])(names[0]))
+    elif kind in KINDS and not names:
+        raise UsageError(f"'{kind}' lacks a name; write `bench show {kind} NAME`, names are in `bench ls {kind}s`.")
+    elif kind.strip() and not names:
+        _cell(_find(results, kind), as_json)
     else:
         raise UsageError(
             f"'{' '.join(words)}' cannot be shown; write a cell id, or one of {', '.join(KINDS)} and a name."
         )
 
 
-def _cell(results: Path, prefix: str, as_json: bool) -> None:
-    from bench.config import canonical_json, cell_from_plain
-    from bench.judge.metrics import METRICS, summarise
+def _find(results: Path, text: str) -> Path:
+    """The folder of the one cell that is meant. Raises UsageError when it is the name of something else."""
+    from bench.registry import registry
     from bench.store import query
-    from bench.store.folders import read_cell
-    from bench.store.schema import ROWS
 
-    folder = query.find(results, prefix)
+    try:
+        return query.find(results, text)
+    except StoreError as error:
+        base = text.partition("[")[0].partition(":")[0]
+        for kind in KINDS:
+            if base in registry(f"{kind}s").names():
+                raise UsageError(
+                    f"'{text}' names no single cell of {results}; did you mean `bench show {kind} {shlex.quote(text)}`?"
+                ) from error
+        raise
+
+
+def _cell(folder: Path, as_json: bool) -> None:
+    from bench.judge.intact import hurt
+    from bench.store.folders import read_cell
+    from bench.store.schema import CELL, ROWS
+
     cell = read_cell(folder)
     if as_json:
         click.echo(json.dumps(cell, indent=1, sort_keys=True))
         return
+    try:
+        _facts(folder, cell)
+        damage = hurt(folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{folder / CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the folder "
+            "away and run the cell again."
+        ) from error
+    if ROWS in damage:
+        raise StoreError(f"{folder}: {damage[ROWS]}")
+    if (folder / ROWS).exists():
+        _accuracies(folder / ROWS)
+
+
+def _facts(folder: Path, cell: Mapping[str, Any]) -> None:
+    """Everything of cell.json, by what it is about."""
+    from bench.config import cell_from_plain
+
     spec = cell_from_plain(cell["spec"])
-    click.echo(f"{cell['id']}   {cell['status']}   {folder}")
+    click.echo(f"{cell['id']}   {_status(folder, cell['status'])}   {folder}")
     if cell.get("failure"):
         click.echo(f"  failed in {cell['failure']['stage']}: {cell['failure']['message']}")
-    _pairs("spec", {
-        "method": spec.method + (f"[{spec.variant}]" if spec.variant else ""), "recipe": spec.recipe.name,
-        "dataset": spec.dataset, "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
-        "model": spec.model, "seed": spec.seed, "reduced": spec.reduced or "no", "precision": spec.precision,
-        "selection": spec.selection, "class order": spec.class_order,
-        "radius": f"{spec.threat.norm} {spec.threat.eps:.6g}",
-        "recipe in full": canonical_json(spec.recipe), "hyper-parameters": canonical_json(dict(spec.hparams)),
-    })  # fmt: skip
+    _settings(spec)
     data = cell.get("data")
     if data:
         _pairs("data", {
@@ -64,70 +103,76 @@ def _cell(results: Path, prefix: str, as_json: bool) -> None:
         })  # fmt: skip
         _pairs("seeds of the streams", cell["seeds"])
         _pairs("made with", cell["versions"] | {"device": f"{cell['device']['name']} ({cell['device']['kind']})"})
-    for key, stage in cell.get("stages", {}).items():
-        click.echo(f"  {key}: {duration(stage['seconds'])}, peak {stage['peak_memory_mib']:.0f} MiB")
-    for key, facts in cell.get("evaluations", {}).items():
-        notes = "; ".join([*facts["notes"], *(f"flag {flag}" for flag in facts["flags"])])
-        click.echo(f"  {key}: {facts['engine']} {canonical_json(facts['params'])}" + (f" ({notes})" if notes else ""))
-    if (folder / ROWS).exists():
-        rows = query.read_rows(folder / ROWS)
-        table = summarise(rows)
-        click.echo("accuracies in percent")
-        click.echo(
-            f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>9}" for m in METRICS) + "  correct/n by class"
-        )
-        for line in table.itertuples():
-            own = rows[(rows.test_split == line.test_split) & (rows.attack == line.attack)]
-            counts = " ".join(f"{r.correct}/{r.n}" for r in own.itertuples())
-            values = " ".join(f"{100 * getattr(line, m):9.2f}" for m in METRICS)
-            click.echo(f"  {line.test_split:12} {line.attack:16} {values}  {counts}")
-
-
-def _method(name: str) -> None:
-    from bench.engine.explain import explain_method
-
-    click.echo(explain_method(name))
-
-
-def _model(name: str) -> None:
-    from bench.engine.explain import explain_model
-
-    click.echo(explain_model(name))
-
-
-def _dataset(name: str) -> None:
-    from bench.engine.plugins import dataset_facts
-    from bench.registry import registry
-
-    origin = registry("datasets").origin(name)
-    click.echo(f"{name}: {origin.describe()}")
-    _pairs("facts", vars(dataset_facts(name, None)))
-
-
-def _attack(name: str) -> None:
-    import dataclasses
-    import inspect
-
-    from bench.config import format_value, parse_variant
-    from bench.registry import registry
-
-    cls = registry("attacks").get(parse_variant(name)[0])
-    module = inspect.getmodule(cls)
-    click.echo(inspect.cleandoc(module.__doc__ or "") if module else "")
-    _pairs("parameters (at the reference radius 8/255; scaled to the data set's)", {
-        f.name: f"{format_value(f.default)}  {f.metadata.get('help', '')}" for f in dataclasses.fields(cls.Params)
+    _pairs("time and memory", {
+        key: f"{duration(stage['seconds'])}, peak {stage['peak_memory_mib']:.0f} MiB"
+        for key, stage in cell.get("stages", {}).items()
+    })  # fmt: skip
+    _pairs("evaluations", {
+        key: "; ".join([_in_words(facts["params"], spec.threat.scale) or "no settings", f"by {facts['engine']}",
+                        *facts["notes"], *(f"flag {flag}" for flag in facts["flags"])])
+        for key, facts in cell.get("evaluations", {}).items()
     })  # fmt: skip
 
 
-def _pairs(title: str, values: dict[str, object]) -> None:
+def _status(folder: Path, stored: str) -> str:
+    """The stored status, unless whoever wrote `running` is gone."""
+    from bench.store.folders import held
+
+    if stored != "running" or held(folder):
+        return stored
+    return "interrupted; the same `bench run` goes on from there"
+
+
+def _settings(spec: CellSpec) -> None:
+    import dataclasses
+
+    from bench.config import format_value
+    from bench.engine.explain import distance
+    from bench.store.rows import arithmetic
+
+    scale = spec.threat.scale
+    _pairs("cell", {
+        "method": spec.method + (f"[{spec.variant}]" if spec.variant else ""),
+        "dataset": spec.dataset, "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
+        "model": spec.model, "seed": spec.seed, "recipe": spec.recipe.name, "reduced": spec.reduced or "no",
+        "precision": arithmetic(spec), "selection": spec.selection, "class order": spec.class_order,
+        "radius": f"{spec.threat.norm} {distance('eps', spec.threat.eps / scale, scale)}",
+    })  # fmt: skip
+    _pairs("recipe", {
+        field.name: distance(field.name, getattr(spec.recipe, field.name), scale)
+        for field in dataclasses.fields(spec.recipe) if field.name != "name"
+    })  # fmt: skip
+    _pairs("settings of the method", {name: format_value(value) for name, value in spec.hparams})
+
+
+def _in_words(params: Mapping[str, Any], scale: float) -> str:
+    from bench.engine.explain import distance
+
+    return ", ".join(f"{name} {distance(name, value, scale)}" for name, value in params.items())
+
+
+def _accuracies(path: Path) -> None:
+    from bench.judge.metrics import METRICS, summarise
+    from bench.store import query
+
+    rows = query.read_rows(path)
+    click.echo("accuracies in percent")
+    click.echo(f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>9}" for m in METRICS) + "  correct/n by class")
+    for line in summarise(rows).itertuples():
+        own = rows[(rows.test_split == line.test_split) & (rows.attack == line.attack)]
+        counts = _list(f"{r.correct}/{r.n}" for r in own.itertuples())
+        values = " ".join(f"{100 * getattr(line, m):9.2f}" for m in METRICS)
+        click.echo(f"  {line.test_split:12} {line.attack:16} {values}  {counts}")
+
+
+def _pairs(title: str, values: Mapping[str, object]) -> None:
+    if not values:
+        return
     click.echo(title)
-    width = max(map(len, values), default=0)
+    width = max(map(len, values))
     for key, value in values.items():
         click.echo(f"  {key:{width}}  {value}")
 
 
-def _list(values: Sequence[int]) -> str:
+def _list(values: Sequence[int] | Iterable[str]) -> str:
     return " ".join(map(str, values))
-
-
-KINDS: dict[str, Callable[[str], None]] = {"method": _method, "model": _model, "dataset": _dataset, "attack": _attack}

@@ -1,4 +1,4 @@
-"""What a method is, in text: formula, settings of both recipes, known differences, cost, licence."""
+"""What a plug-in is, in text: a method with both recipes, an attack with its settings, a data set, a network."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import inspect
 from typing import Any
 
 from bench.api import Method
-from bench.config import Recipe, format_value
+from bench.config import REFERENCE_EPS, AttackSpec, Recipe, format_value, make
 from bench.engine.grid import settle
-from bench.engine.plugins import make_model
+from bench.engine.plugins import dataset_facts, make_model
 from bench.registry import registry
 
 
@@ -68,6 +68,57 @@ def _allowed(spec: dataclasses.Field[Any]) -> str:
     signs = (("low", ">="), ("above", ">"), ("high", "<="))
     stated = [f"{sign} {limits[key]:g}" for key, sign in signs if limits.get(key) is not None]
     return ", ".join(stated) or str(spec.type)
+
+
+#: settings that are distances, stated at the reference radius and scaled to a data set's
+DISTANCES = ("eps", "step")
+
+
+def distance(name: str, stated: Any, scale: float) -> str:
+    """A setting as it takes effect: `0.2 (8/255, scaled to this data set)` for a distance that a radius scales."""
+    if name not in DISTANCES or scale == 1:
+        return _show(stated)
+    return f"{stated * scale:.4g} ({format_value(stated)}, scaled to this data set)"
+
+
+def explain_attack(text: str) -> str:
+    """What an attack does, and its settings once those in brackets are set. Raises UsageError."""
+    spec = AttackSpec.parse(text)
+    cls = registry("attacks").get(spec.name)
+    params = make(cls.Params, dict(spec.params), f"attack '{spec.name}'")
+    fields = dataclasses.fields(cls.Params)
+    rows: list[tuple[str, ...]] = [("setting", "value", "usually", "allowed", "meaning")] if fields else [("none",)]
+    for field in fields:
+        values = (format_value(getattr(params, field.name)), format_value(field.default))
+        rows.append((field.name, *values, _allowed(field), field.metadata.get("help", "")))
+    module = inspect.getmodule(cls)
+    parts = [spec.label, inspect.cleandoc(module.__doc__ or "") if module else "", inspect.cleandoc(cls.__doc__ or ""),
+             "Settings\n" + _table(rows)]  # fmt: skip
+    if any(field.name in DISTANCES for field in fields):
+        known = " and ".join(field.name for field in fields if field.name in DISTANCES)
+        parts.append(f"{known}: at the reference radius {format_value(REFERENCE_EPS)}; scaled to the radius of the "
+                     "data set.")  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
+
+
+def explain_dataset(name: str) -> str:
+    """What is known of a data set before its images are read. `name` may carry an argument (`archive:PATH`)."""
+    facts = dataset_facts(name, None)
+    channels, height, width = facts.image
+    own = [f"{what} {' '.join(map(str, counts))}" for what, counts in
+           (("training", facts.own_train), ("test", facts.own_test)) if counts]  # fmt: skip
+    sizes = [f"{count or 'an unknown number of'} {what} images" for count, what in
+             ((facts.train_max, "training"), (facts.test_max, "test"))]  # fmt: skip
+    imbalance = "made long-tailed, at any ratio above 1 (--irs)" if facts.native_ir is None else \
+        f"its own, {facts.native_ir:g} (--irs natural)"  # fmt: skip
+    rows = [
+        ("classes", str(facts.classes)), ("images", f"{height} x {width} pixels, channels: {channels}"),
+        ("largest class", ", ".join(sizes)), ("imbalance", imbalance),
+        *([("its images a class", "; ".join(own))] if own else []),
+        ("radius", f"l_inf {distance('eps', REFERENCE_EPS, facts.eps / REFERENCE_EPS)}"),
+        ("usual network", facts.default_model), ("augmentation", facts.augment),
+    ]  # fmt: skip
+    return f"{name}: {registry('datasets').origin(name).describe()}\n" + _table(rows)
 
 
 def _show(value: Any) -> str:
