@@ -285,6 +285,19 @@ def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
     assert recorder.replayed == attacks * (1 + 2 * spec.recipe.steps)
 
 
+@pytest.mark.parametrize("method", ["las-at", "adt"])
+def test_gradients_of_a_methods_own_loop_are_recorded_too(method, monkeypatch):
+    recorder = Rerun()
+    spec = dataclasses.replace(cell(method), hparams=SHORT[method])
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, recorder))
+        got = run(spec, monkeypatch, plain=False)
+    wanted = run(spec, monkeypatch, plain=False)
+    assert got[0] == wanted[0]
+    assert all(torch.equal(a, b) for a, b in zip(got[1], wanted[1], strict=True))
+    assert recorder.replayed > 0
+
+
 def test_what_cannot_be_recorded_runs_eagerly(monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, Rerun(fail=True)))
