@@ -5,6 +5,8 @@ A plug-in is a module that applies `register` (see `bench.api`) to one class. It
 description. A package outside this project adds one through the entry point group `bench.<kind>` with the name
 it wants and `module:Class` as target. Two plug-ins of one name are an error that names both origins.
 
+A foreign plug-in that is broken is listed with what is wrong with it; it stops nobody who does not use it.
+
 A name may carry an argument after a colon (`archive:PATH`, `timm:NAME`): the part before it is looked up, the
 rest is handed to the plug-in by its user.
 """
@@ -17,7 +19,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +38,26 @@ FOLDERS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plug-in comes from: `module` to import, `attribute` in it (None: the one it registers), `file`."""
+    """Where a plug-in comes from: `module` to import, `attribute` in it (None: the one it registers), `file`.
+
+    `problem`: why the module cannot be found.
+    """
 
     module: str
     attribute: str | None
     file: str
+    problem: str = ""
 
     def describe(self) -> str:
-        """First line of the module's docstring, read from the source without importing it."""
+        """First line of the module's docstring, read from the source without importing it, or what is wrong with it."""
+        if self.problem:
+            return f"BROKEN: {self.problem}"
         if not self.file.endswith(".py"):
             return ""
-        doc = ast.get_docstring(ast.parse(Path(self.file).read_text(encoding="utf-8")))
+        try:
+            doc = ast.get_docstring(ast.parse(Path(self.file).read_text(encoding="utf-8")))
+        except (OSError, SyntaxError, ValueError) as error:
+            return f"BROKEN: {_what(error)}"
         return doc.strip().splitlines()[0] if doc else ""
 
 
@@ -82,8 +93,7 @@ class Registry:
 
     def _entry_points(self) -> Iterator[tuple[str, Origin]]:
         for point in entry_points(group=f"bench.{self.kind}"):
-            spec = importlib.util.find_spec(point.module)
-            yield point.name, Origin(point.module, point.attr or None, (spec.origin if spec else None) or point.module)
+            yield point.name, _find(point)
 
     def names(self) -> list[str]:
         """All names, sorted."""
@@ -101,16 +111,21 @@ class Registry:
         base = name.partition(":")[0]
         origin = self.origin(name)
         if base not in self._loaded:
+            what = f"{self.kind[:-1]} '{base}' ({origin.file}) cannot be imported"
+            if origin.problem:
+                raise BenchError(f"{what}: {origin.problem}.")
             try:
                 module = importlib.import_module(origin.module)
-            except ImportError as error:
-                raise BenchError(f"{self.kind[:-1]} '{base}' ({origin.file}) cannot be imported: {error}.") from error
+            except Exception as error:  # a plug-in is anybody's code
+                raise BenchError(f"{what}: {_what(error)}.") from error
             self._loaded[base] = self._pick(base, origin, module)
         return self._loaded[base]
 
     def _pick(self, name: str, origin: Origin, module: Any) -> type[Any]:
         if origin.attribute:
-            chosen: type[Any] = getattr(module, origin.attribute)
+            chosen: type[Any] | None = getattr(module, origin.attribute, None)
+            if chosen is None:
+                raise BenchError(f"{origin.file} has no {origin.attribute}; mend the entry point of '{name}'.")
         else:
             own = [c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__]
             marked = [c for c in own if c.__dict__.get("registered_as") == self.kind]
@@ -132,6 +147,24 @@ class Registry:
         """Take back what `add` added."""
         self.origins.pop(name, None)
         self._loaded.pop(name, None)
+
+
+def _find(point: EntryPoint) -> Origin:
+    """Where an entry point leads, or why nowhere."""
+    try:
+        module, attribute = point.module, point.attr or None
+        spec = importlib.util.find_spec(module)
+    except Exception as error:  # this imports the packages around the module, which are anybody's code
+        return Origin(point.value, None, point.value, _what(error))
+    if spec is None:
+        return Origin(module, attribute, point.value, f"No module named '{module}'")
+    return Origin(module, attribute, spec.origin or module)
+
+
+def _what(error: Exception) -> str:
+    """One line about an error: its type too, unless its text says it all."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
 
 
 @cache
