@@ -15,15 +15,21 @@ import dataclasses
 import hashlib
 import json
 import math
-import operator
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-from bench.errors import UsageError, did_you_mean
-
-T = TypeVar("T")
+from bench.errors import UsageError
+from bench.fields import check_setting as check_setting
+from bench.fields import make as make
+from bench.fields import setting as setting
+from bench.variants import format_value as format_value
+from bench.variants import parse_value as parse_value
+from bench.variants import parse_variant as parse_variant
+from bench.variants import split_list as split_list
+from bench.variants import variant_label as variant_label
 
 #: Version of the benchmark: what a number means. Rows of different versions are never compared.
 BENCHMARK_VERSION = "1"
@@ -35,26 +41,13 @@ TEST_SPLITS = ("long-tailed", "balanced")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
 
 
-def setting(
-    default: Any,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    choices: tuple[Any, ...] | None = None,
-    help: str = "",
-) -> Any:
-    """A dataclass field with a range: `low` <= value <= `high`, value > `above`, or one of `choices`."""
-    meta = {"low": low, "high": high, "above": above, "choices": choices, "help": help}
-    return field(default=default, metadata=meta)
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Training settings. Defaults are the paper's (TAET, A.1) for every method; `recipe=official` changes them.
 
     `eps`, `step` are the training attack's radius and step on the [0,1] scale at the reference radius 8/255.
-    Milestones count 0-based epochs of a run of `full_epochs`; a shorter run (`epochs`) meets them in proportion.
+    Milestones count 0-based epochs of a run of `full_epochs`; a shorter run (`epochs`) meets them in proportion. Each
+    has its factor of the learning rate. Raises UsageError when the two do not fit together.
     """
 
     name: str = "paper"
@@ -65,8 +58,8 @@ class Recipe:
     momentum: float = setting(0.9, low=0.0, high=1.0)
     nesterov: bool = False
     weight_decay: float = setting(5e-4, low=0.0)
-    milestones: tuple[int, ...] = (75, 90)
-    factors: tuple[float, ...] = (0.1, 0.01)
+    milestones: tuple[int, ...] = setting((75, 90), low=0)
+    factors: tuple[float, ...] = setting((0.1, 0.01), low=0.0)
     compounding: bool = setting(False, help="multiply by the factor again in every epoch after a milestone")
     drop_last: bool = False
     augment: str = setting("crop-flip", choices=("none", "crop", "crop-flip", "randaugment", "autoaugment"))
@@ -74,6 +67,13 @@ class Recipe:
     eps: float = setting(8 / 255, low=0.0)
     step: float = setting(2 / 255, low=0.0)
     steps: int = setting(10, low=0)
+
+    def __post_init__(self) -> None:
+        milestones, factors = format_value(self.milestones), format_value(self.factors)
+        if len(self.milestones) != len(self.factors):
+            raise UsageError(f"milestones={milestones} and factors={factors} differ in number; give one factor each.")
+        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
+            raise UsageError(f"milestones={milestones} do not increase; give each epoch once, the earliest first.")
 
     @property
     def reduced(self) -> bool:
@@ -242,100 +242,3 @@ def request_from_plain(plain: Mapping[str, Any]) -> Request:
 
 def _tupled(value: Any) -> Any:
     return tuple(_tupled(v) for v in value) if isinstance(value, list) else value
-
-
-def make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
-    """An instance of dataclass `cls`, each value checked against its field's type and range.
-
-    Raises UsageError that names the value, what was expected and the names that exist.
-    """
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    checked = {}
-    for name, value in values.items():
-        if name not in known:
-            raise UsageError(f"{what} has no setting '{name}'. {did_you_mean(name, known)}")
-        checked[name] = check_setting(known[name], value, what)
-    return cls(**checked)
-
-
-def check_setting(spec: dataclasses.Field[Any], value: Any, what: str) -> Any:
-    """`value` in the type of its field, or a UsageError with the allowed type, range or choices."""
-    kind, where = str(spec.type), f"{what}: {spec.name}={value!r}"
-    optional = kind.endswith("| None")
-    base = kind.removesuffix("| None").strip()
-    if value is None and optional:
-        return None
-    if base == "float" and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = float(value)
-    if base == "int" and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    types: dict[str, type] = {"float": float, "int": int, "bool": bool, "str": str}
-    if base in types and (not isinstance(value, types[base]) or (base == "int" and isinstance(value, bool))):
-        raise UsageError(f"{where} is not {'a number' if base == 'float' else 'of type ' + base}.")
-    if isinstance(value, float) and math.isnan(value):
-        raise UsageError(f"{where} is not a number.")
-    limits = spec.metadata
-    if limits.get("choices") and value not in limits["choices"]:
-        raise UsageError(f"{where} is not one of {', '.join(map(str, limits['choices']))}.")
-    for bound, wrong, sign in (("low", operator.lt, ">="), ("high", operator.gt, "<="), ("above", operator.le, ">")):
-        limit = limits.get(bound)
-        if limit is not None and isinstance(value, (int, float)) and wrong(value, limit):
-            raise UsageError(f"{where} is out of range; it must be {sign} {limit:g}.")
-    return value
-
-
-def split_list(text: str) -> list[str]:
-    """`a,b[x=1,y=2],c` -> [`a`, `b[x=1,y=2]`, `c`]; commas inside brackets do not separate."""
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(text):
-        depth += (char == "[") - (char == "]")
-        if char == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
-
-
-def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
-    """`trades[beta=3,step=1/255]` -> (`trades`, {beta: 3, step: 1/255}). Raises UsageError."""
-    match = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.*)\])?", text.strip())
-    if not match:
-        raise UsageError(f"'{text}' cannot be read; write name or name[setting=value,setting=value].")
-    params: dict[str, Any] = {}
-    for part in split_list(match[2] or ""):
-        key, sign, value = part.partition("=")
-        if not sign or not key.strip() or not value.strip():
-            raise UsageError(f"'{part}' in '{text}' cannot be read; write setting=value.")
-        if key.strip() in params:
-            raise UsageError(f"'{key.strip()}' stands twice in '{text}'; give it once.")
-        params[key.strip()] = parse_value(value.strip())
-    return match[1].strip(), params
-
-
-def parse_value(text: str) -> Any:
-    """A number (`3`, `0.1`, `2/255`), `true`, `false`, `none`, or the text itself."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    fraction = re.fullmatch(r"([+-]?[\d.]+)/([\d.]+)", text)
-    try:
-        return float(fraction[1]) / float(fraction[2]) if fraction else float(text)
-    except (ValueError, ZeroDivisionError):
-        return text
-
-
-def format_value(value: Any) -> str:
-    """The shortest text `parse_value` reads back; multiples of 1/255 are written as such."""
-    if isinstance(value, float):
-        in_255 = value * 255
-        if value and abs(in_255 - round(in_255)) < 1e-9 and 0 < round(in_255) < 255:
-            return f"{round(in_255)}/255"
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-def variant_label(name: str, params: Mapping[str, Any]) -> str:
-    """`name` or `name[a=1,b=2/255]`, settings sorted by name."""
-    inside = ",".join(f"{k}={format_value(v)}" for k, v in sorted(params.items()))
-    return f"{name}[{inside}]" if inside else name

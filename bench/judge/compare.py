@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import TEST_SPLITS, CellSpec, cell_from_plain, split_list
+from bench.config import TEST_SPLITS, CellSpec, cell_from_plain, format_value, parse_value, parse_variant, variant_label
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.stats import LEVEL
 from bench.store import query
-from bench.store.rows import WORST, worst_case
+from bench.store.rows import WORST, arithmetic, worst_case
 
 #: What two cells must share to be compared, by name as it is printed
 SHARED: dict[str, Callable[[CellSpec], Any]] = {
@@ -30,7 +30,7 @@ SHARED: dict[str, Callable[[CellSpec], Any]] = {
     "eps": lambda s: s.threat.eps,
     "selection": lambda s: s.selection,
     "class_order": lambda s: s.class_order,
-    "precision": lambda s: s.precision,
+    "precision": arithmetic,
 }
 
 
@@ -153,8 +153,8 @@ def _full(spec: CellSpec) -> tuple[Any, ...]:
 
 
 def _chosen(spec: CellSpec, dataset: str, ir: str) -> bool:
-    ratio = "natural" if spec.ir is None else f"{spec.ir:g}"
-    return dataset in ("", spec.dataset) and ir in ("", ratio)
+    ratio = "natural" if spec.ir is None else format_value(spec.ir)
+    return dataset in ("", spec.dataset) and format_value(parse_value(ir)) in ("", ratio)
 
 
 def _of_method(cells: Iterable[Cell], text: str) -> list[Cell]:
@@ -167,13 +167,12 @@ def _of_method(cells: Iterable[Cell], text: str) -> list[Cell]:
 
 
 def _label(spec: CellSpec) -> str:
-    return f"{spec.method}[{spec.variant}]" if spec.variant else spec.method
+    return _canonical(f"{spec.method}[{spec.variant}]")
 
 
 def _canonical(text: str) -> str:
-    name, bracket, inside = text.strip().partition("[")
-    settings = sorted(part.replace(" ", "") for part in split_list(inside.removesuffix("]")))
-    return f"{name.strip()}[{','.join(settings)}]" if bracket and settings else name.strip()
+    """`trades[step=0.1, beta=3.0]` as labels are written: `trades[beta=3,step=0.1]`. Raises UsageError."""
+    return variant_label(*parse_variant(text))
 
 
 def _lines(
@@ -181,6 +180,7 @@ def _lines(
     by_method: bool = False,
 ) -> list[Line]:  # fmt: skip
     """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
+    wanted = {_canonical(attack) for attack in attacks}
     groups: dict[tuple[Any, ...], list[tuple[int, Bits, Bits]]] = {}
     where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]] = {}
     for a, b in pairs:
@@ -188,7 +188,7 @@ def _lines(
         samples_a, samples_b = a.samples(), b.samples()
         for evaluation in sorted(samples_a):
             split, _, attack = evaluation.partition("/")
-            unwanted = (attacks and attack not in attacks) or test_split not in ("", split)
+            unwanted = (wanted and attack not in wanted) or test_split not in ("", split)
             if unwanted or attack in ("index", "label") or evaluation not in samples_b:
                 continue
             key = (_label(a.spec) if by_method else "", *_shared(a.spec), split, attack)

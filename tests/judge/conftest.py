@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, Recipe, ThreatModel, to_plain
+from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, Recipe, ThreatModel, parse_variant, to_plain
 from bench.seeding import numpy_stream
 from bench.store.rows import build_rows
 from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES
@@ -30,7 +30,7 @@ class Maker:
         """One finished cell; `shift` is added to every chance, `draw` names the noise of the bits."""
         recipe = spec.pop("recipe", Recipe())
         spec = {"dataset": "digitslt", "ir": 10.0, "model": "small-cnn"} | spec
-        hparams = tuple(sorted((k, float(v)) for k, v in (p.split("=") for p in variant.split(",") if p)))
+        hparams = tuple(sorted(parse_variant(f"x[{variant}]")[1].items()))
         full = CellSpec(method=method, seed=seed, recipe=recipe, variant=variant, hparams=hparams,
                         threat=ThreatModel(0.1), **spec)  # fmt: skip
         folder = self.root / full.id

@@ -143,3 +143,16 @@ def test_the_commands_own_refusals(grid):
         run("teat", "at-bsl", "--results", grid.root)
     with pytest.raises(StoreError, match="under mim"):
         run("taet", "at-bsl", "--attack", "mim", "--results", grid.root)
+
+
+def test_names_are_found_however_their_settings_are_written(grid):
+    grid.cell("taet", 0, draw="shared", variant="beta=3,step=2/255", attacks={"clean": 0.8, "pgd-20[steps=5]": 0.5})
+    grid.cell("at-bsl", 5, draw="shared", attacks={"clean": 0.8, "pgd-20[steps=5]": 0.5})
+    grid.cell("taet", 5, draw="shared", variant="beta=3,step=2/255", attacks={"clean": 0.8, "pgd-20[steps=5]": 0.5})
+    for text in ("taet[beta=3,step=2/255]", "taet[beta=3.0,step=2/255]", "taet[ step=0.00784313725490196, beta=3e0 ]"):
+        lines = compare_methods(grid.root, text, "at-bsl", attacks=["pgd-20[ steps=5.0 ]"], ir="1e1")
+        assert {line.seeds for line in lines} == {(5,)}
+    with pytest.raises(UsageError, match="no finished cell of method 'taet\\[beta=inf\\]'"):
+        compare_methods(grid.root, "taet[beta=inf]", "at-bsl")
+    with pytest.raises(UsageError, match="cannot be read"):
+        compare_methods(grid.root, "taet[beta", "at-bsl")

@@ -1,0 +1,81 @@
+"""How names with settings are written: `trades[beta=3,milestones=50:75]`, read and written so that both agree.
+
+A value is a finite number (`3`, `0.1`, `2/255`), a list of numbers (`50:75`), `true`, `false`, `none`, or a text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bench.errors import UsageError
+
+WORDS = {"true": True, "false": False, "none": None}
+
+
+def split_list(text: str) -> list[str]:
+    """`a,b[x=1,y=2],c` -> [`a`, `b[x=1,y=2]`, `c`]; commas inside brackets do not separate."""
+    parts, depth, start = [], 0, 0
+    for i, char in enumerate(text):
+        depth += (char == "[") - (char == "]")
+        if char == "," and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+
+
+def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
+    """`trades[beta=3,step=1/255]` -> (`trades`, {beta: 3, step: 1/255}). Raises UsageError."""
+    match = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.*)\])?", text.strip())
+    if not match:
+        raise UsageError(f"'{text}' cannot be read; write name or name[setting=value,setting=value].")
+    params: dict[str, Any] = {}
+    for part in split_list(match[2] or ""):
+        key, sign, value = part.partition("=")
+        if not sign or not key.strip() or not value.strip():
+            raise UsageError(f"'{part}' in '{text}' cannot be read; write setting=value.")
+        if key.strip() in params:
+            raise UsageError(f"'{key.strip()}' stands twice in '{text}'; give it once.")
+        params[key.strip()] = parse_value(value.strip())
+    return match[1].strip(), params
+
+
+def parse_value(text: str) -> Any:
+    """The value a text stands for; what is neither number, list nor word (`inf` for one) is the text itself."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    numbers = [_number(part.strip()) for part in text.split(":")]
+    if None in numbers:
+        return text
+    return tuple(numbers) if len(numbers) > 1 else numbers[0]
+
+
+def _number(text: str) -> int | float | None:
+    if re.fullmatch(r"[+-]?\d{1,18}", text):
+        return int(text)
+    fraction = re.fullmatch(r"([+-]?[\d.]+)/([\d.]+)", text)
+    try:
+        value = float(fraction[1]) / float(fraction[2]) if fraction else float(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def format_value(value: Any) -> str:
+    """The shortest text `parse_value` reads back; multiples of 1/255 are written as such."""
+    if isinstance(value, tuple):
+        return ":".join(map(format_value, value))
+    if isinstance(value, float) and math.isfinite(value):
+        in_255 = value * 255
+        if value and abs(in_255 - round(in_255)) < 1e-9 and 0 < round(in_255) < 255:
+            return f"{round(in_255)}/255"
+        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def variant_label(name: str, params: Mapping[str, Any]) -> str:
+    """`name` or `name[a=1,b=2/255]`, settings sorted by name."""
+    inside = ",".join(f"{k}={format_value(v)}" for k, v in sorted(params.items()))
+    return f"{name}[{inside}]" if inside else name

@@ -1,0 +1,104 @@
+"""Settings as a user writes them: what is no number, no list or does not fit together is one clear sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.config import (
+    CellSpec,
+    Recipe,
+    canonical_json,
+    cell_from_plain,
+    format_value,
+    make,
+    parse_value,
+    parse_variant,
+    to_plain,
+    variant_label,
+)
+from bench.engine.grid import Axes, expand
+from bench.errors import UsageError
+
+
+def cell(method: str) -> CellSpec:
+    """The one cell of a method on digits."""
+    (task,) = expand(Axes(methods=(method,), datasets=("digitslt",)))
+    return task.spec
+
+
+@pytest.mark.parametrize("text", ["inf", "-inf", "nan", "1e999", "infinity", "9" * 400, "9" * 5000, "1/0", "1:inf"])
+def test_what_is_no_finite_number_is_read_as_text(text):
+    assert parse_value(text) == text
+    assert parse_variant(variant_label("at", {"lr": parse_value(text)}))[1] == {"lr": text}
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_field_takes_no_infinity_wherever_it_comes_from(value):
+    for name in ("lr", "step", "weight_decay"):
+        with pytest.raises(UsageError, match=rf"recipe: {name}=.*is not a finite number"):
+            make(Recipe, {name: value}, "recipe")
+    with pytest.raises(UsageError, match=r"factors=.*is not a finite number"):
+        make(Recipe, {"factors": (0.1, value)}, "recipe")
+    assert isinstance(format_value(value), str)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pattern"),
+    [
+        ("lr=inf", "at: lr='inf' is not a number"),
+        ("step=nan", "at: step='nan' is not a number"),
+        ("steps=inf", "at: steps='inf' is not of type int"),
+        ("lr=0.1:0.2", r"at: lr=\(0.1, 0.2\) is not a number"),
+        ("milestones=50", "milestones=50 and factors=0.1:0.01 differ in number"),
+        ("factors=0.1", "milestones=75:90 and factors=0.1 differ in number"),
+        ("milestones=75:50", "at: milestones=75:50 do not increase"),
+        ("milestones=50:50", "do not increase"),
+        ("milestones=-1:50", "milestones=-1 is out of range"),
+        ("milestones=50/75", "milestones=0.6.* is not of type int; write a list with colons, such as 50:75"),
+        ("milestones=early:late", "milestones='early:late' is not of type int"),
+        ("factors=none", "factors=None is not a number; write a list with colons"),
+        ("factors=0.1:-1", "factors=-1 is out of range"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_before_anything_runs(settings, pattern):
+    with pytest.raises(UsageError, match=pattern) as error:
+        cell(f"at[{settings}]")
+    assert "\n" not in str(error.value)
+
+
+def test_a_schedule_can_be_written_and_is_the_one_that_trains():
+    spec = cell("at[milestones=50:75,factors=1/2:0.25]")
+    assert (spec.recipe.milestones, spec.recipe.factors) == ((50, 75), (0.5, 0.25))
+    assert [spec.recipe.lr_at(epoch) for epoch in (49, 50, 75)] == pytest.approx([0.1, 0.05, 0.025])
+    assert cell(f"at[{spec.variant}]") == spec
+    assert cell_from_plain(json.loads(canonical_json(spec))) == spec
+
+
+def test_a_list_of_one_is_written_like_a_number():
+    spec = cell("at[milestones=50,factors=1]")
+    assert (spec.recipe.milestones, spec.recipe.factors) == ((50,), (1.0,))
+    assert cell(f"at[{spec.variant}]").id == spec.id
+
+
+def test_a_schedule_equal_to_the_default_is_the_default_cell():
+    assert cell("at[milestones=75:90,factors=0.1:0.01]") == cell("at")
+
+
+def test_a_stored_recipe_whose_schedule_does_not_fit_is_refused():
+    plain = to_plain(cell("at"))
+    plain["recipe"]["milestones"] = [75]
+    with pytest.raises(UsageError, match="recipe: milestones=75 and factors"):
+        cell_from_plain(plain)
+    with pytest.raises(UsageError, match="differ in number"):
+        dataclasses.replace(Recipe(), factors=())
+
+
+@given(st.lists(st.one_of(st.integers(0, 10**6), st.floats(0, 1e6)), min_size=2, max_size=4).map(tuple))
+def test_lists_are_read_back_as_they_were_written(values):
+    assert parse_value(format_value(values)) == pytest.approx(values, rel=1e-9, abs=0)
