@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,21 +14,29 @@ import click
 
 from bench.cli._format import duration
 from bench.config import Task
+from bench.engine.executors import ENDS
+
+log = logging.getLogger("bench.run")
 
 
 class Progress:
-    """Turns the events of an executor into bars (rich) or lines; remembers what failed."""
+    """Turns the events of an executor into bars (rich) or lines, and into the log; remembers how each cell ended."""
 
     def __init__(self, tasks: list[Task], done: int) -> None:
-        self.total, self.before, self.failed = len(tasks), done, dict[str, str]()
-        self.finished, self.started = 0, time.monotonic()
+        self.total, self.before, self.started = len(tasks), done, time.monotonic()
+        self.ends: dict[str, dict[str, Any]] = {}
+        self._began: dict[str, float] = {}
         self._bars: dict[str, Any] = {}
         self._live: Any = None
+
+    def ended(self, how: str) -> list[str]:
+        """Ids of the cells that ended so: one of ENDS."""
+        return [cell for cell, event in self.ends.items() if event["event"] == how]
 
     def __enter__(self) -> Self:
         if self.before:
             click.echo(f"{self.before} cells are done already.", err=True)
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not log.isEnabledFor(logging.INFO):  # lines of a log would tear the bars
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bars
@@ -44,35 +54,62 @@ class Progress:
             self._live.stop()
 
     def on_event(self, event: dict[str, Any]) -> None:
-        """Show one event."""
-        cell, what = event["cell"], event["event"]
-        if what == "progress" and self._live is not None:
-            bar = self._bars.get(cell)
-            if bar is None:
-                bar = self._bars[cell] = self._live.add_task(cell)
-            self._live.update(bar, description=f"{cell}: {event['stage']}", completed=event["at"], total=event["of"])
-        elif what in ("done", "failed"):
-            self.finished += 1
-            if what == "failed":
-                self.failed[cell] = f"{cell} failed in {event['stage']}: {event['message']}"
-            if self._live is not None:
-                if cell in self._bars:
-                    self._live.remove_task(self._bars.pop(cell))
-                self._live.advance(self._bars[""])
-            left = (time.monotonic() - self.started) / self.finished * (self.total - self.finished)
-            text = "done" if what == "done" else f"FAILED in {event['stage']}: {event['message']}"
-            line = f"[{self.finished}/{self.total}] {cell}: {text}"
-            line += f" ({duration(left)} left)" if self.finished < self.total else ""
-            (self._live.console.print if self._live is not None else _say)(line)
+        """Show one event, and log it."""
+        log.info("%s", self._line(event))
+        if event["event"] in ENDS:
+            self._end(event)
+        elif event["event"] == "progress" and self._live is not None:
+            self._move(event)
+
+    def _line(self, event: dict[str, Any]) -> str:
+        """`at-...: progress, stage long-tailed/pgd-20, at 128, of 900 (3.2 s)`; the time is that since its first."""
+        cell, now = event["cell"], time.monotonic()
+        facts = [f"{name} {_short(value)}" for name, value in event.items() if name not in ("cell", "event")]
+        text = f"{cell or 'a process'}: {', '.join([event['event'], *facts])}"
+        return f"{text} ({now - self._began.setdefault(cell, now):.1f} s)" if cell else text
+
+    def _move(self, event: dict[str, Any]) -> None:
+        cell = event["cell"]
+        if cell not in self._bars:
+            self._bars[cell] = self._live.add_task(cell)
+        description = f"{cell}: {event['stage']}"
+        self._live.update(self._bars[cell], description=description, completed=event["at"], total=event["of"])
+
+    def _end(self, event: dict[str, Any]) -> None:
+        cell = event["cell"]
+        self.ends[cell] = event
+        left = (time.monotonic() - self.started) / len(self.ends) * (self.total - len(self.ends))
+        line = f"[{len(self.ends)}/{self.total}] {cell}: {_how(event)}"
+        line += f" ({duration(left)} left)" if len(self.ends) < self.total else ""
+        if self._live is None:
+            click.echo(line, err=True)
+            return
+        if cell in self._bars:
+            self._live.remove_task(self._bars.pop(cell))
+        self._live.update(self._bars[""], completed=len(self.ends))
+        self._live.console.print(line)
 
     def summary(self, results: Path) -> None:
         """The last lines of a run."""
+        number = Counter(event["event"] for event in self.ends.values())
         click.echo(
-            f"{self.finished - len(self.failed)} cells done, {len(self.failed)} failed, {self.before} done before, "
+            f"{number['done']} cells done, {number['failed']} failed, {self.before} done before, "
             f"in {duration(time.monotonic() - self.started)}; results are in {results}. Next: bench report"
             + ("" if str(results) == "results/runs" else f" --results {results}")
         )
+        if number["elsewhere"]:
+            click.echo(
+                f"{number['elsewhere']} cells are being computed by another process; run the same command again when "
+                "it has ended."
+            )
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _how(event: dict[str, Any]) -> str:
+    where = f" in {event['stage']}: {event['message']}" if "message" in event else ""
+    return {"done": "done", "failed": f"FAILED{where}", "elsewhere": "being computed by another process"}[
+        event["event"]
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
     from bench.config import Task
     from bench.engine.cost import Cost
 
-log = logging.getLogger("bench")
-
-
 #: options that describe a grid; `bench estimate` takes the same
 AXES = (
-    click.option("--preset", metavar="NAME", help="A named grid, see `bench ls presets`. Default: quick."),
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help="A named grid, see `bench ls presets`; an option below replaces its axis in all of it. Default: quick.",
+    ),
     click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
     click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
     click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own."),
@@ -69,7 +69,7 @@ def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, r
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
-    others. The exit code is 1 when a cell failed.
+    others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed.
     """
     from bench.store.folders import open_root
 
@@ -161,7 +161,15 @@ def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, dev
     executor = Local(count) if count else Inline()
     with Progress(todo, done) as progress:
         executor.run(todo, settings, progress.on_event)
+        # once more, if the other process has ended meanwhile; a cell that it finished is done at once
+        executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, progress.on_event)
     progress.summary(results)
-    if progress.failed and len(progress.failed) == len(todo) == 1:
-        raise BenchError(next(iter(progress.failed.values())))
-    return 1 if progress.failed else 0
+    failed = progress.ended("failed")
+    if len(failed) == len(todo) == 1:
+        event = progress.ends[failed[0]]
+        raise BenchError(f"{failed[0]} failed in {event['stage']}: {event['message']}")
+    if lost := len(todo) - len(progress.ends):
+        raise BenchError(
+            f"{lost} cells never ended; run the same command again, and report this as a mistake of bench."
+        )
+    return 1 if failed else 0

@@ -1,4 +1,8 @@
-"""How a grid is run, as opposed to what is computed: folders, device, threads. Nothing here may change a number."""
+"""How a grid is run, as opposed to what is computed: nothing here is part of a cell's id.
+
+Folders, the time between checkpoints and the batch size of attacks change no number. The device and the number of
+threads change the order of sums, hence last bits and now and then an image; cell.json records both.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """`threads`: CPU threads a process (a fixed number, because sums depend on it in the last bit)."""
+    """`threads`: CPU threads a process; a fixed number and never the machine's, so that equal commands give equal bits.
+
+    `batch_size`: images attacked together (None: by device).
+    """
 
     results: Path = Path("results/runs")
     data_root: Path | None = None

@@ -1,6 +1,9 @@
 """`bench run` as a user calls it: exit codes, one clear sentence, nothing half-written."""
 
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -137,7 +140,7 @@ def test_show_and_ls_read_what_was_run(tmp_path, capsys):
     for word in ("taet[beta=0.05]", "data hash", "subset hash", "epochs=1 of 100, limit=6", "torch", "clean"):
         assert word in out
     assert call("show", "at-", "--results", tmp_path) == 1
-    assert "fits 0 cells" in capsys.readouterr().err
+    assert "begins or ends with 'at-'" in capsys.readouterr().err
     for kind in ("methods", "datasets", "models", "attacks", "tables", "figures", "presets"):
         assert call("ls", kind) == 0
         assert len(capsys.readouterr().out.splitlines()) >= 4
@@ -149,3 +152,74 @@ def test_show_and_ls_read_what_was_run(tmp_path, capsys):
 def test_doctor_finds_this_machine_in_order(tmp_path, capsys):
     assert call("doctor", "--results", tmp_path) == 0
     assert "everything is in order" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------- how the cells of a run end
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Puts events in the place of cells: method -> what it answers, one after the other; None is no answer at all."""
+    from bench.engine import cell
+
+    def put(**by_method):
+        def run_cell(task, settings, emit):
+            how = by_method[task.spec.method].pop(0)
+            if how is not None:
+                emit({"cell": task.spec.id, "event": how, "stage": "train", "message": "it is so"})
+
+        monkeypatch.setattr(cell, "run_cell", run_cell)
+
+    return put
+
+
+def grid(folder, methods, *more):
+    return call("run", "--methods", methods, "--seeds", "0", *SMALL, "--results", folder, *more)
+
+
+def test_a_cell_held_by_another_process_is_looked_at_again_and_is_no_failure(tmp_path, capsys, answers):
+    answers(ce=["elsewhere", "elsewhere"], at=["elsewhere", "done"], trades=["done"])
+    assert grid(tmp_path, "ce,at,trades") == 0
+    said = capsys.readouterr()
+    assert "2 cells done, 0 failed, 0 done before" in said.out
+    assert "1 cells are being computed by another process" in said.out
+    assert "FAILED" not in said.err
+
+
+def test_a_failure_of_the_second_look_counts(tmp_path, capsys, answers):
+    answers(ce=["elsewhere", "failed"], at=["done"])
+    assert grid(tmp_path, "ce,at") == 1
+    assert "1 cells done, 1 failed" in capsys.readouterr().out
+
+
+def test_a_run_that_loses_cells_never_ends_well(tmp_path, capsys, answers):
+    answers(ce=["done"], at=[None])
+    assert grid(tmp_path, "ce,at") == 1
+    assert "1 cells never ended" in sentence(capsys)
+
+
+def test_the_one_cell_of_a_run_fails_in_one_sentence(tmp_path, capsys, answers):
+    answers(ce=["failed"])
+    assert grid(tmp_path, "ce") == 1
+    assert "failed in train: it is so" in sentence(capsys).splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_verbose_logs_each_event_in_one_line(tmp_path):
+    """In a process of its own, as a user calls it: pytest has handlers on the root logger."""
+    words = [*SMALL[:-1], "1", "--device", "cpu", "--results", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "run", "--verbose", "--methods", "ce", "--seeds", "0", *map(str, words)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cell = r"bench\.run: ce-digitslt-ir10-s0-\w{10}: "
+    logged = [line.split(" ", 2)[2] for line in done.stderr.splitlines() if "bench.run" in line]
+    patterns = [
+        rf"{cell}progress, stage train, at 0, of 1 \([\d.]+ s\)",
+        rf"{cell}progress, stage train, at 1, of 1, loss [\d.]+ \([\d.]+ s\)",
+        rf"{cell}progress, stage long-tailed/clean, at 0, of 1 \([\d.]+ s\)",
+        rf"{cell}done \([\d.]+ s\)",
+    ]
+    for pattern in patterns:
+        assert [line for line in logged if re.fullmatch(pattern, line)], (pattern, logged)

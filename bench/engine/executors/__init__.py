@@ -12,13 +12,21 @@ from typing import Any, Protocol
 from bench.config import Task
 from bench.engine.settings import Settings
 
-#: {"cell": id, "event": "start" | "progress" | "done" | "failed", ...}
+#: {"cell": id, "event": "ready" | "progress" | one of ENDS, ...}
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
+#: the last event of a task; `elsewhere`: another process is working in the cell's folder
+ENDS = ("done", "failed", "elsewhere")
+
 
 class Executor(Protocol):
-    """Runs tasks somewhere and returns when all are done or failed."""
+    """Runs tasks somewhere and returns when each has ended."""
 
     def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
         """Run every task; a task's failure is an event, never an exception."""
+
+
+def failed(task: Task, stage: str, message: str) -> Event:
+    """The event of a task that failed outside of its cell's own care."""
+    return {"cell": task.spec.id, "event": "failed", "stage": stage, "message": message}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.config import Task
-from bench.engine.executors import OnEvent
+from bench.engine.executors import OnEvent, failed
 from bench.engine.settings import Settings
 
 
@@ -17,4 +17,7 @@ class Inline:
         from bench.engine.cell import run_cell
 
         for task in tasks:
-            run_cell(task, settings, on_event)
+            try:
+                run_cell(task, settings, on_event)
+            except Exception as error:  # a failure that could not be stored, on a full disk for one
+                on_event(failed(task, "store", f"{type(error).__name__}: {error}"))

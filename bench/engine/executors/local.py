@@ -1,6 +1,7 @@
 """Cells on several processes of this machine. A process that dies fails its cell, and the grid goes on.
 
-Workers are kept from cell to cell, because importing torch costs seconds; one that dies is replaced.
+A process is kept from cell to cell, because importing torch costs seconds; one that dies is replaced. Each has one
+thread that starts it, feeds it and buries it. Others may only kill it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 from bench.config import Task, canonical_json
 from bench.engine.device import environment
-from bench.engine.executors import OnEvent
+from bench.engine.executors import ENDS, OnEvent, failed
 from bench.engine.failure import mark_failed
 from bench.engine.settings import Settings
+from bench.errors import StoreError
+from bench.store.folders import CellFolder
+
+#: what a process runs
+COMMAND = (sys.executable, "-m", "bench.engine.executors.worker")
 
 
 class Local:
@@ -28,80 +35,103 @@ class Local:
         self.jobs = jobs
 
     def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
-        """Run every task. KeyboardInterrupt ends the workers and is raised again."""
+        """Run every task. KeyboardInterrupt, or what `on_event` raises, ends the processes and is raised again."""
         todo: queue.SimpleQueue[Task] = queue.SimpleQueue()
         for task in tasks:
             todo.put(task)
-        guard, workers = threading.Lock(), list[_Worker]()
+        stopping, guard, over = threading.Event(), threading.Lock(), queue.SimpleQueue[BaseException | None]()
 
-        def safely(event: dict[str, object]) -> None:
+        def one_at_a_time(event: dict[str, object]) -> None:
             with guard:
                 on_event(event)
 
-        threads = []
-        for _ in range(min(self.jobs, len(tasks))):
-            worker = _Worker(todo, settings, safely)
-            workers.append(worker)
-            threads.append(threading.Thread(target=worker.serve, daemon=True))
-            threads[-1].start()
+        workers = [_Worker(todo, settings, one_at_a_time, stopping, over) for _ in range(min(self.jobs, len(tasks)))]
+        # Should an impatient second Ctrl-C break the end of this off, daemons do not hold the interpreter back, and
+        # processes end with their input.
+        threads = [threading.Thread(target=worker.serve, daemon=True) for worker in workers]
         try:
             for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)
+                thread.start()
+            for _ in threads:
+                if (error := over.get()) is not None:
+                    raise error
         finally:
+            stopping.set()
             for worker in workers:
-                worker.stop()
+                worker.kill()
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join()
 
 
 class _Worker:
-    """One process and the thread that feeds it."""
+    """One process and the thread that feeds it, which is the one that runs `serve`."""
 
-    def __init__(self, todo: queue.SimpleQueue[Task], settings: Settings, on_event: OnEvent) -> None:
-        self.todo, self.settings, self.on_event = todo, settings, on_event
+    def __init__(
+        self, todo: queue.SimpleQueue[Task], settings: Settings, on_event: OnEvent, stopping: threading.Event,
+        over: queue.SimpleQueue[BaseException | None],
+    ) -> None:  # fmt: skip
+        self.todo, self.settings, self.on_event, self.stopping, self.over = todo, settings, on_event, stopping, over
         self.process: subprocess.Popen[str] | None = None
 
     def serve(self) -> None:
-        """Take tasks until there are none."""
-        while True:
-            try:
-                task = self.todo.get_nowait()
-            except queue.Empty:
-                return self.stop()
-            self._one(task)
+        """Take tasks until there are none or the run is stopped; then tell `over`, with what `on_event` raised."""
+        # A terminal sends Ctrl-C to every process of a run. It is for the parent alone, and a process inherits what
+        # the thread that starts it blocks.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            while not self.stopping.is_set() and (task := self._next()) is not None:
+                self._try(task)
+        except BaseException as error:
+            self.over.put(error)
+        else:
+            self.over.put(None)
+        finally:
+            self._end()
 
-    def stop(self) -> None:
-        """End the process."""
-        if self.process is not None:
-            self.process.kill()
-            self._bury()
+    def _next(self) -> Task | None:
+        try:
+            return self.todo.get_nowait()
+        except queue.Empty:
+            return None
+
+    def _try(self, task: Task) -> None:
+        try:
+            self._one(task)
+        except Exception as error:
+            self._end()  # nobody knows what it is at
+            self._fail(task, f"the process of the cell cannot be followed ({type(error).__name__}: {error}).")
+
+    def kill(self) -> None:
+        """Kill the process, from any thread. Its own thread notices, and buries it."""
+        if (process := self.process) is not None:
+            process.kill()
 
     def _one(self, task: Task) -> None:
-        if self.process is None or self.process.poll() is not None:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.engine.executors.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                text=True, env=environment(self.settings.threads),
-            )  # fmt: skip
-            self._send(json.dumps(self.settings.to_plain()))
+        if self.process is not None and self.process.poll() is not None:
+            self._bury()  # it died between two cells
+        if self.process is None:
+            self._start()
         self._send(canonical_json({"spec": task.spec, "want": task.want}))
-        stdout: IO[str] = self.process.stdout  # type: ignore[assignment]
+        stdout: IO[str] = self.process.stdout  # type: ignore[union-attr, assignment]
         for line in stdout:
             event = json.loads(line)
+            last = event["event"] in ENDS and event["cell"] == task.spec.id
             self.on_event(event)
-            if event["event"] in ("done", "failed") and event["cell"] == task.spec.id:
+            if last:
                 return
         code = self._bury()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         message = f"the process of the cell {how}; run the same command again to go on from its last checkpoint."
-        mark_failed(self.settings.results, task, "process", message)
-        self.on_event({"cell": task.spec.id, "event": "failed", "stage": "process", "message": message})
+        self._fail(task, message)
 
-    def _bury(self) -> int:
-        """Wait for the process, close its pipes, return its exit code."""
-        process, self.process = self.process, None
-        assert process is not None
-        with process:
-            process.stdin.close() if process.stdin else None
-        return process.returncode
+    def _start(self) -> None:
+        self.process = subprocess.Popen(
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(self.settings.threads)
+        )
+        if self.stopping.is_set():  # `kill` may have come too early to see it
+            self.kill()
+        self._send(json.dumps(self.settings.to_plain()))
 
     def _send(self, line: str) -> None:
         try:
@@ -109,3 +139,25 @@ class _Worker:
             self.process.stdin.flush()  # type: ignore[union-attr]
         except BrokenPipeError:
             pass  # the reader sees the end of its output and says how it died
+
+    def _fail(self, task: Task, message: str) -> None:
+        """Store and report that a task failed, unless the run is being stopped: then it was only interrupted."""
+        if self.stopping.is_set():
+            return
+        # What cannot be stored is still reported; a folder that another process holds by now is not ours to write to.
+        with suppress(StoreError, OSError), CellFolder(self.settings.results, task.spec.id).locked():
+            mark_failed(self.settings.results, task, "process", message)
+        self.on_event(failed(task, "process", message))
+
+    def _end(self) -> None:
+        if self.process is not None:
+            self.kill()
+            self._bury()
+
+    def _bury(self) -> int:
+        """Wait for the process, close its pipes, return its exit code."""
+        assert self.process is not None
+        with self.process as process, suppress(BrokenPipeError):  # of what it did not read any more
+            process.stdin.close()  # type: ignore[union-attr]
+        self.process = None
+        return process.returncode

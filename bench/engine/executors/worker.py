@@ -27,7 +27,10 @@ def main() -> None:
     from bench.engine.cell import run_cell
 
     def emit(event: Event) -> None:
-        events.write(json.dumps(event) + "\n")
+        try:
+            events.write(json.dumps(event) + "\n")
+        except BrokenPipeError:
+            os._exit(0)  # nobody listens any more; the cell was interrupted and has not failed
 
     emit({"cell": "", "event": "ready"})
     while True:
