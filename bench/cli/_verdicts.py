@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.judge.check import FAILING, Number, Outcome
+from bench.judge.check import FAILING, USUAL, Number, Outcome
+
+#: what to do where the reference is of another grid than the results
+ADVICE = (
+    "--against names another reference, such as a store of the same grid; `bench golden check` runs the golden grid "
+    "and checks that."
+)
 
 
 def describe(where: dict[str, Any]) -> str:
@@ -17,8 +23,14 @@ def describe(where: dict[str, Any]) -> str:
     parts += [method, *([str(where["variable"])] if "variable" in where else []), str(where.get("dataset", ""))]
     parts += [f"IR {where['ir']:g}"] if "ir" in where else []
     parts += [str(where.get("model", "")), *([f"seed {where['seed']}"] if "seed" in where else [])]
+    parts += [said(name, where[name]) for name in USUAL if name in where]
     ends = [str(where[k]) for k in ("test_split", "attack") if k in where]
     return ", ".join([" ".join(p for p in parts if p), *ends])
+
+
+def said(name: str, value: object) -> str:
+    """`recipe official`, `class order reversed`; an empty value is a full-length run."""
+    return f"{name.replace('_', ' ')} {value or 'no'}"
 
 
 def points(value: float | None, sign: bool = False) -> str:
@@ -30,13 +42,20 @@ def summary(outcome: Outcome) -> str:
     """One sentence: how many numbers got which verdict, and whether the check passed."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(outcome.counts.items()))
     extra = f"; {outcome.extra} measured evaluations are not in the reference" if outcome.extra else ""
-    compared = any(n.measured is not None for n in outcome.numbers)
+    compared = _compared(outcome)
     result = "passed" if outcome.passed else "failed" if compared else "failed, nothing could be compared"
-    return f"check against {outcome.reference} {result}: {counts}{extra}."
+    advice = "" if compared else f" {ADVICE}"
+    return f"check against {outcome.reference} {result}: {counts}{extra}.{advice}"
+
+
+def _compared(outcome: Outcome) -> bool:
+    return any(n.measured is not None for n in outcome.numbers)
 
 
 def _shown(outcome: Outcome, everything: bool) -> list[Number]:
-    return outcome.numbers if everything else [n for n in outcome.numbers if n.verdict in FAILING]
+    """What fails; where nothing could be compared, a list of all that is missing would say nothing more."""
+    silent = {"missing"} if not _compared(outcome) else set[str]()
+    return [n for n in outcome.numbers if everything or n.verdict in set(FAILING) - silent]
 
 
 def text(outcome: Outcome, everything: bool = False) -> str:

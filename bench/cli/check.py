@@ -48,7 +48,7 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
 
     if exact and against == "paper":
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
-    measured = reference.load(results)
+    measured = reference.measured(results)
     if against == "paper":
         outcome = check_paper(measured, reference.paper_tables(), tolerance=tolerance / 100, level=level,
                               allow_missing=allow_missing)  # fmt: skip

@@ -32,6 +32,8 @@ from bench.store.schema import COMPARABLE
 FAILING = ("off", "missing", "refused")
 #: What a number is about; a reference and a measured number with equal values here belong together
 IDENTITY = ("method", "variant", "dataset", "ir", "selection", "class_order", "model", "seed", "attack")
+#: What most cells are, so that it is only said of those that are not
+USUAL = {"recipe": "paper", "reduced": "", "selection": "seeded", "class_order": "natural", "precision": "fp32"}
 #: What must then be equal for a comparison to mean anything
 CONDITIONS = (*COMPARABLE, "data_hash")
 
@@ -161,7 +163,12 @@ def rounded(value: Any) -> Any:
 
 def _where(line: Mapping[str, Any]) -> dict[str, Any]:
     names = ("method", "variant", "dataset", "ir", "model", "seed", "test_split", "attack")
-    return {name: line[name] for name in names if line.get(name) not in (None, "")}
+    return {name: line[name] for name in names if line.get(name) not in (None, "")} | unusual(line)
+
+
+def unusual(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `USUAL` is otherwise in this line."""
+    return {name: line[name] for name, usual in USUAL.items() if line[name] != usual}
 
 
 def differing(wanted: Mapping[str, Any], line: Mapping[str, Any]) -> list[str]:

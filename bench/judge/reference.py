@@ -2,6 +2,7 @@
 
     paper_tables(), paper_claims()   results/paper as data frames, values as printed and as numbers
     load(where)                      rows of `golden`, a results folder, or one per_class.csv
+    measured(path)                   rows of what is compared with it
 
 Nothing here imports torch.
 """
@@ -53,15 +54,25 @@ def paper_claims() -> pd.DataFrame:
 
 
 def load(where: str | Path) -> pd.DataFrame:
-    """Rows (columns of `schema.PER_CLASS`) of `golden`, a folder of cells, or a per_class.csv file.
+    """Rows (columns of `schema.PER_CLASS`) of a reference: `golden`, a folder of cells, or a per_class.csv file.
 
     Raises StoreError when there is nothing, or a file cannot be read.
     """
     path = shipped("golden") if str(where) == "golden" else Path(where)
+    if not path.exists():
+        raise StoreError(
+            f"reference {path} does not exist; give a results folder, a per_class.csv, 'golden' or 'paper' with "
+            "--against."
+        )
+    return measured(path)
+
+
+def measured(path: Path) -> pd.DataFrame:
+    """Rows (columns of `schema.PER_CLASS`) of a folder of cells or a per_class.csv file. Raises StoreError."""
+    if not path.exists():
+        raise StoreError(f"{path} does not exist; run `bench run` first, or give a results folder with --results.")
     if path.is_dir() and (path / ROWS).is_file():
         path = path / ROWS
-    if not path.exists():
-        raise StoreError(f"{path} does not exist; give a results folder, a per_class.csv, 'golden' or 'paper'.")
     rows = query.rows(path)
     problems = [] if path.is_file() else query.damaged(path)
     if problems:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
+from bench.config import Recipe
 from bench.errors import StoreError, UsageError
 from bench.judge import reference
 from bench.judge.check import check_rows, verdict
@@ -106,7 +108,23 @@ def test_a_check_of_nothing_does_not_pass(two, another):
     another.cell("mart")
     status, output = run("--results", another.root, "--against", two.root, "--allow-missing")
     assert status == 1
-    assert "nothing could be compared" in output
+    assert "nothing could be compared: 20 missing" in output
+    assert "`bench golden check`" in output
+    assert len(output.splitlines()) == 1  # twenty lines that each say the same would hide it
+    assert run("--results", another.root, "--against", two.root, "--all")[1].count("MISSING") == 20
+
+
+def test_cells_that_differ_in_what_is_usually_equal_are_told_apart(two, another):
+    two.cell("taet", class_order="reversed", precision="bf16", recipe=dataclasses.replace(Recipe(), name="official"))
+    shutil.copytree(two.root, another.root)
+    for folder in another.root.glob("taet*"):
+        shutil.rmtree(folder)
+    _, output = run("--results", another.root, "--against", two.root)
+    lines = [line for line in output.splitlines() if line.startswith("MISSING")]
+    assert len(lines) == len(set(lines)) == 20
+    other = "recipe official class order reversed precision bf16"
+    assert sum(f"seed 0 {other}, balanced, aa" in line for line in lines) == 1
+    assert sum("seed 0, balanced, aa" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,8 +179,14 @@ def test_the_default_reference_is_the_golden_store(two, tmp_path, monkeypatch):
 
 
 def test_bad_input_is_one_sentence(two, tmp_path):
-    with pytest.raises(StoreError, match="does not exist; give a results folder"):
+    with pytest.raises(StoreError, match=r"reference .*nowhere does not exist; .* with --against"):
         run("--results", two.root, "--against", tmp_path / "nowhere")
+    with pytest.raises(StoreError, match=r"nowhere does not exist; .* with --results"):
+        run("--results", tmp_path / "nowhere", "--against", two.root)
+    (tmp_path / "notes.txt").write_text("no counts")
+    for words in (("--results", tmp_path / "notes.txt"), ("--results", two.root, "--against", tmp_path / "notes.txt")):
+        with pytest.raises(StoreError, match="is a file, not a results folder"):
+            run(*words)
     with pytest.raises(UsageError, match=r"tolerance of -1 points"):
         run("--results", two.root, "--against", two.root, "--tolerance", -1)
     with pytest.raises(UsageError, match="--exact needs counts"):
