@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import TEST_SPLITS, CellSpec, cell_from_plain, format_value, parse_value, parse_variant, variant_label
-from bench.errors import StoreError, UsageError, did_you_mean
+from bench.config import TEST_SPLITS, CellSpec, cell_from_plain
+from bench.errors import StoreError
 from bench.judge.paired import Bits, Comparison, compare, holm
+from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store import query
-from bench.store.rows import WORST, arithmetic, worst_case
+from bench.store.rows import WORST, arithmetic, bounded, worst_case
 
 #: What two cells must share to be compared, by name as it is printed
 SHARED: dict[str, Callable[[CellSpec], Any]] = {
@@ -38,7 +39,8 @@ SHARED: dict[str, Callable[[CellSpec], Any]] = {
 class Line:
     """One line of a comparison: where (`SHARED`, test split, attack), which seed (None: all pooled), and the result.
 
-    `p` is corrected (Holm) over the lines of its kind: single seeds among themselves, pooled ones among themselves.
+    `p` is corrected (Holm) over the lines of its kind, `family` of them: single seeds among themselves, those pooled
+    over several, and those of one alone, which repeat it. The intervals of `comparison` are those of this line alone.
     """
 
     where: dict[str, Any]
@@ -48,6 +50,7 @@ class Line:
     seeds: tuple[int, ...]
     comparison: Comparison
     p: float
+    family: int
     verdict: str
     class_names: dict[int, str]
     class_p: dict[int, float]
@@ -60,6 +63,17 @@ class Cell:
     spec: CellSpec
     info: dict[str, Any]
     folder: Path
+
+    def evaluated(self, test_split: str = "") -> set[str]:
+        """Labels of what can be compared on a test split (empty: on any)."""
+        facts = {key.partition("/"): f for key, f in self.info["evaluations"].items()}
+        chosen = {attack: f for (split, _, attack), f in facts.items() if test_split in ("", split)}
+        worst = {WORST} if any(bounded(f, self.spec.threat.eps) for f in chosen.values()) else set[str]()
+        return {*chosen} | worst
+
+    def splits(self) -> set[str]:
+        """The test splits it was evaluated on."""
+        return {key.partition("/")[0] for key in self.info["evaluations"]}
 
     def samples(self) -> dict[str, np.ndarray]:
         """Bits of every evaluation by `<split>/<attack>`, the worst case among them, with indices and labels."""
@@ -98,21 +112,35 @@ def compare_methods(
 ) -> list[Line]:  # fmt: skip
     """Method `a` minus method `b` (each `name` or `name[setting=value]`) for every seed, and pooled over seeds.
 
-    Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method that is not in the store,
-    StoreError when no two evaluations belong together.
+    Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method, data set or ratio that is
+    not in the store and an attack that does not exist, StoreError when no two evaluations belong together.
     """
-    cells = [c for c in finished(root) if _chosen(c.spec, dataset, ir)]
-    first, second = _of_method(cells, a), _of_method(cells, b)
+    everywhere = finished(root)
+    cells = filtered(everywhere, root, dataset, ir)
+    first, second = of_method(cells, a, everywhere), of_method(cells, b, everywhere)
     partner = {(_shared(c.spec), c.spec.seed): c for c in second}
     pairs = [(c, partner[key]) for c in first if (key := (_shared(c.spec), c.spec.seed)) in partner]
-    lines = _lines(pairs, attacks, test_split, level)
+    wanted = [canonical(attack) for attack in attacks]
+    check_attacks(wanted, set[str]().union(*(c.evaluated() for c in (*first, *second))))
+    lacking = _lacking(pairs, wanted, test_split)
+    lines = [] if lacking else _lines(pairs, wanted, test_split, level)
     if not lines:
-        wanted = f" under {', '.join(attacks)}" if attacks else ""
+        under = f" under {', '.join(lacking)}" if lacking else ""
+        where = f" on the {test_split} test split" if test_split else ""
+        command = run_command(
+            first, (a, b), wanted or first[0].evaluated(), {test_split} if test_split else first[0].splits(), root
+        )
         raise StoreError(
-            f"{root} holds no evaluations of {a} and {b}{wanted} with equal data set, ratio, network, recipe and seed; "
-            f"run them with `bench run --methods {a},{b}`."
+            f"{root} holds no evaluations of {a} and {b}{under}{where} with equal data set, ratio, network, recipe and "
+            f"seed; run `{command}`."
         )
     return lines
+
+
+def _lacking(pairs: Iterable[tuple[Cell, Cell]], wanted: Sequence[str], test_split: str) -> list[str]:
+    """Those wanted attacks that no pair was evaluated with."""
+    both = set[str]().union(*(a.evaluated(test_split) & b.evaluated(test_split) for a, b in pairs))
+    return [attack for attack in wanted if attack not in both]
 
 
 def compare_stores(
@@ -124,12 +152,15 @@ def compare_stores(
     Raises StoreError when they share no evaluation.
     """
     other = {_full(c.spec): c for c in finished(root_b)}
-    pairs = [
-        (c, other[_full(c.spec)]) for c in finished(root_a) if _chosen(c.spec, dataset, ir) and _full(c.spec) in other
-    ]
-    lines = _lines(pairs, attacks, test_split, level, by_method=True)
+    mine = filtered(finished(root_a), root_a, dataset, ir)
+    pairs = [(c, other[_full(c.spec)]) for c in mine if _full(c.spec) in other]
+    wanted = [canonical(attack) for attack in attacks]
+    check_attacks(wanted, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))
+    lacking = _lacking(pairs, wanted, test_split)
+    lines = [] if lacking else _lines(pairs, wanted, test_split, level, by_method=True)
     if not lines:
-        raise StoreError(f"{root_a} and {root_b} share no evaluation of one cell; give two stores of one grid.")
+        under = f" under {', '.join(lacking)}" if lacking else ""
+        raise StoreError(f"{root_a} and {root_b} share no evaluation of one cell{under}; give two stores of one grid.")
     return lines
 
 
@@ -152,35 +183,11 @@ def _full(spec: CellSpec) -> tuple[Any, ...]:
     return (spec.method, spec.hparams, spec.recipe, spec.seed, *_shared(spec))
 
 
-def _chosen(spec: CellSpec, dataset: str, ir: str) -> bool:
-    ratio = "natural" if spec.ir is None else format_value(spec.ir)
-    return dataset in ("", spec.dataset) and format_value(parse_value(ir)) in ("", ratio)
-
-
-def _of_method(cells: Iterable[Cell], text: str) -> list[Cell]:
-    cells = list(cells)
-    found = [c for c in cells if _label(c.spec) == _canonical(text)]
-    if not found:
-        known = {_label(c.spec) for c in cells}
-        raise UsageError(f"no finished cell of method '{text}' in this selection. {did_you_mean(text, known)}")
-    return found
-
-
-def _label(spec: CellSpec) -> str:
-    return _canonical(f"{spec.method}[{spec.variant}]")
-
-
-def _canonical(text: str) -> str:
-    """`trades[step=0.1, beta=3.0]` as labels are written: `trades[beta=3,step=0.1]`. Raises UsageError."""
-    return variant_label(*parse_variant(text))
-
-
 def _lines(
     pairs: Sequence[tuple[Cell, Cell]], attacks: Sequence[str], test_split: str, level: float,
     by_method: bool = False,
 ) -> list[Line]:  # fmt: skip
     """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
-    wanted = {_canonical(attack) for attack in attacks}
     groups: dict[tuple[Any, ...], list[tuple[int, Bits, Bits]]] = {}
     where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]] = {}
     for a, b in pairs:
@@ -188,25 +195,25 @@ def _lines(
         samples_a, samples_b = a.samples(), b.samples()
         for evaluation in sorted(samples_a):
             split, _, attack = evaluation.partition("/")
-            unwanted = (wanted and attack not in wanted) or test_split not in ("", split)
+            unwanted = (attacks and attack not in attacks) or test_split not in ("", split)
             if unwanted or attack in ("index", "label") or evaluation not in samples_b:
                 continue
-            key = (_label(a.spec) if by_method else "", *_shared(a.spec), split, attack)
+            key = (label(a.spec) if by_method else "", *_shared(a.spec), split, attack)
             described = {name: read(a.spec) for name, read in SHARED.items()}
-            where[key] = (({"method": _label(a.spec)} if by_method else {}) | described, _names(a.info))
+            where[key] = (({"method": label(a.spec)} if by_method else {}) | described, _names(a.info))
             groups.setdefault(key, []).append(
                 (a.spec.seed, a.bits(split, attack, samples_a), b.bits(split, attack, samples_b))
             )
-    single, pooled = [], []
+    single, pooled, alone = [], [], []
     for key, members in groups.items():
         results = [((seed,), compare([(a, b)], level)) for seed, a, b in members]
         single += [(key, *result) for result in results]
         seeds = tuple(seed for seed, _, _ in members)
         whole = compare([(a, b) for _, a, b in members], level) if len(members) > 1 else results[0][1]
-        pooled.append((key, seeds, whole))
+        (pooled if len(members) > 1 else alone).append((key, seeds, whole))
     return [
-        line for kind, together in ((single, False), (pooled, True)) for line in _judged(kind, where, together, level)
-    ]
+        *_judged(single, where, False, level), *_judged(pooled, where, True, level), *_judged(alone, where, True, level)
+    ]  # fmt: skip
 
 
 def _names(info: dict[str, Any]) -> dict[int, str]:
@@ -221,7 +228,7 @@ def _judged(
     adjusted = holm([result.p for _, _, result in results])
     by_class = iter(holm([test.p for _, _, result in results for test in result.classes]))
     return [
-        Line(where[key][0], str(key[-2]), str(key[-1]), None if together else seeds[0], seeds, result, p,
+        Line(where[key][0], str(key[-2]), str(key[-1]), None if together else seeds[0], seeds, result, p, len(results),
              result.verdict(p, level), where[key][1], {test.label: next(by_class) for test in result.classes})
         for (key, seeds, result), p in zip(results, adjusted, strict=True)
     ]  # fmt: skip

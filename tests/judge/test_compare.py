@@ -1,13 +1,19 @@
 import json
+import shlex
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
+from bench.cli._options import comma_list
+from bench.config import CellSpec
+from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError
 from bench.judge.compare import compare_methods, compare_stores
+from bench.judge.selected import run_command
 from bench.store.schema import SAMPLES
 
 
@@ -16,6 +22,11 @@ def run(*words):
     if result.exception:
         raise result.exception
     return result.output
+
+
+@dataclass(frozen=True)
+class Specified:
+    spec: CellSpec
 
 
 @pytest.fixture
@@ -75,8 +86,29 @@ def test_variants_are_methods_of_their_own(grid):
 def test_cells_of_another_setting_are_not_paired(maker, short_recipe):
     maker.cell("taet", 0, recipe=short_recipe)
     maker.cell("at-bsl", 0)
-    with pytest.raises(StoreError, match=r"no evaluations of taet and at-bsl.*bench run --methods taet,at-bsl"):
+    with pytest.raises(StoreError, match=r"no evaluations of taet and at-bsl with.*bench run") as caught:
         compare_methods(maker.root, "taet", "at-bsl")
+    assert shlex.split(str(caught.value).partition("`")[2].partition("`")[0]) == [
+        "bench", "run", "--methods", "taet,at-bsl", "--datasets", "digitslt", "--irs", "10", "--models", "small-cnn",
+        "--seeds", "0", "--attacks", "aa,clean,fgsm,pgd-20", "--test-split", "balanced,long-tailed", "--epochs", "3",
+        "--results", str(maker.root),
+    ]  # fmt: skip
+
+
+def test_the_advised_run_makes_the_missing_cell(tmp_path):
+    axes = Axes(("taet",), ("digitslt",), limit=5, epochs=2, recipes=("official",), class_order="reversed")
+    spec = expand(axes)[0].spec
+    command = run_command([Specified(spec)], ("taet", "trades[beta=3]"), ["aa", "worst"], ["balanced"], tmp_path)
+    words = shlex.split(command)
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    lists = {name: comma_list(given[f"--{name}"], name) for name in ("methods", "datasets", "irs", "models")}
+    advised = Axes(**lists, recipes=(given["--recipe"],), limit=int(given["--limit"]), epochs=int(given["--epochs"]),
+                   class_order=given["--class-order"])  # fmt: skip
+    mine, partner = (task.spec for task in expand(advised))
+    assert mine == spec
+    assert partner.method == "trades"
+    assert given["--attacks"] == "aa"
+    assert given["--test-split"] == "balanced"
 
 
 def test_other_images_are_refused(maker):
@@ -117,6 +149,50 @@ def test_text_says_what_it_is(grid):
     assert "only at-bsl" in output
 
 
+def test_what_all_lines_share_stands_once(grid):
+    output = run("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced")
+    head, table = output.split("\n\n")[:2]
+    assert "digitslt, IR 10, small-cnn, balanced" in head
+    assert "digitslt" not in table
+    assert max(map(len, output.splitlines())) <= 120
+    table = run("taet", "at-bsl", "--results", grid.root).split("\n\n")[1]
+    assert "long-tailed" in table
+    assert "digitslt" not in table
+
+
+def test_over_how_many_lines_p_is_corrected_is_said(grid):
+    words = ("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced")
+    output = run(*words, "--attack", "aa,fgsm")
+    assert "interval is that of its line alone" in " ".join(output.split())
+    assert "among the 6 lines of one seed and among the 2 lines pooled" in " ".join(output.split())
+    for fact in json.loads(run(*words, "--attack", "aa,fgsm", "--format", "json"))["comparisons"]:
+        assert fact["p_lines"] == (2 if fact["seed"] is None else 6)
+
+
+def test_one_seed_is_not_pooled(maker):
+    for seed, methods in ((0, ("taet", "at-bsl")), (1, ("taet",))):
+        for method in methods:
+            maker.cell(method, seed)
+    output = run("taet", "at-bsl", "--attack", "aa", "--results", maker.root)
+    assert "pooled (" not in output
+    assert "seeds 95%" not in output
+    facts = json.loads(run("taet", "at-bsl", "--attack", "aa", "--results", maker.root, "--format", "json"))
+    assert [fact["seed"] for fact in facts["comparisons"]] == [0, 0]
+
+
+def test_class_counts_and_differences_are_what_the_page_says(grid):
+    words = ("taet", "at-bsl", "--attack", "aa", "--test-split", "balanced", "--results", grid.root)
+    *single, pooled = json.loads(run(*words, "--format", "json"))["comparisons"]
+    for fact in single:
+        for one in fact["classes"]:
+            assert one["difference"] == pytest.approx(100 * (one["only_a"] - one["only_b"]) / one["images"])
+    for i, one in enumerate(pooled["classes"]):
+        seeds = [fact["classes"][i]["difference"] for fact in single]
+        assert one["difference"] == pytest.approx(sum(seeds) / len(seeds))
+        assert one["only_a"] <= sum(fact["classes"][i]["only_a"] for fact in single)
+    assert "more often taet" in run(*words, "--classes")
+
+
 def test_json_and_markdown_hold_the_same_numbers(grid):
     words = ("taet", "at-bsl", "--attack", "aa,pgd-20", "--test-split", "long-tailed", "--results", grid.root)
     body = json.loads(run(*words, "--format", "json", "--gap", 2))
@@ -141,8 +217,45 @@ def test_the_commands_own_refusals(grid):
         run("taet", "at-bsl", "--stores", grid.root, grid.root)
     with pytest.raises(UsageError, match=r"no finished cell of method 'teat'.*Did you mean 'taet'"):
         run("teat", "at-bsl", "--results", grid.root)
-    with pytest.raises(StoreError, match="under mim"):
-        run("taet", "at-bsl", "--attack", "mim", "--results", grid.root)
+    with pytest.raises(StoreError, match=r"at-bsl under mim with .* --attacks aa,mim "):
+        run("taet", "at-bsl", "--attack", "mim,aa", "--results", grid.root)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "digits"], r"no finished cell with --dataset digits. Did you mean 'digitslt'\?"),
+        (["--ir", "7"], r"no finished cell with --ir 7. Known: 10."),
+        (["--dataset", "digitslt", "--ir", "natural"], r"no finished cell of digitslt with --ir natural. Known: 10."),
+        (["--ir", "-1"], "--ir '-1' is not a number above 1"),
+        (["--ir", "1"], "--ir '1' is not a number above 1"),
+        (["--ir", "ten"], "--ir 'ten' is not a number above 1"),
+        (["--ir", ""], "--ir '' names nothing"),
+        (["--dataset", " "], "--dataset ' ' names nothing"),
+        (["--attack", ""], "--attack '' names nothing"),
+        (["--attack", "aa,foo"], "unknown attack 'foo'.*Known: aa, clean, fgsm, pgd-20, worst"),
+        (["--gap", "0"], "--gap 0 cannot be looked for; give a difference other than 0"),
+        (["--gap", "nan"], "--gap nan cannot be looked for"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_is_named(grid, words, message):
+    with pytest.raises(UsageError, match=message):
+        run("taet", "at-bsl", "--results", grid.root, *words)
+
+
+def test_where_a_method_is_to_be_found_is_said(grid):
+    grid.cell("mart", ir=20.0)
+    with pytest.raises(UsageError, match="leave no finished cell of method 'mart'; it has some of digitslt 20."):
+        run("taet", "mart", "--results", grid.root, "--ir", 10)
+
+
+def test_an_empty_store_and_a_file_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="empty holds no finished evaluation"):
+        run("taet", "at-bsl", "--results", tmp_path / "empty")
+    with pytest.raises(StoreError, match="is a file, not a results folder"):
+        run("taet", "at-bsl", "--results", tmp_path / "file")
 
 
 def test_names_are_found_however_their_settings_are_written(grid):
