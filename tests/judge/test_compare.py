@@ -245,7 +245,7 @@ def test_a_filter_that_leaves_nothing_is_named(grid, words, message):
 
 def test_where_a_method_is_to_be_found_is_said(grid):
     grid.cell("mart", ir=20.0)
-    with pytest.raises(UsageError, match="leave no finished cell of method 'mart'; it has some of digitslt 20."):
+    with pytest.raises(UsageError, match=r"leave no finished cell of method 'mart'; it has some of digitslt 20\."):
         run("taet", "mart", "--results", grid.root, "--ir", 10)
 
 
