@@ -109,7 +109,6 @@ def _short(value: Any) -> str:
 
 
 def _how(event: dict[str, Any]) -> str:
-    where = f" in {event['stage']}: {event['message']}" if "message" in event else ""
-    return {"done": "done", "failed": f"FAILED{where}", "elsewhere": "being computed by another process"}[
-        event["event"]
-    ]
+    if event["event"] == "failed":
+        return f"FAILED in {event['stage']}: {event['message']}"
+    return {"done": "done", "elsewhere": "being computed by another process"}[event["event"]]
