@@ -55,7 +55,10 @@ Rule = Callable[[Evidence], Iterable[str]]
 
 @dataclass(frozen=True)
 class Flag:
-    """One validity flag. `rule` names the attacks it is raised for; `text` is its footnote under a table."""
+    """One validity flag. `rule` names the attacks it is raised for; `text` is its footnote under a table.
+
+    `invalid`: the number may be no measure of robustness, so it is never called best; else it is only imprecise.
+    """
 
     name: str
     mark: str
@@ -64,6 +67,7 @@ class Flag:
     meaning: str
     action: str
     rule: Rule
+    invalid: bool = True
 
 
 def _order(e: Evidence) -> Iterable[str]:
@@ -190,7 +194,7 @@ FLAGS: tuple[Flag, ...] = (
          f"Some class of the test split has fewer than {SMALL_CLASS} images.",
          "One image is more than 3 % of that class's accuracy, and it moves the balanced accuracy by 3 % divided by "
          "the number of classes.",
-         "Read the intervals, use several seeds, or use the balanced test split.", _small),
+         "Read the intervals, use several seeds, or use the balanced test split.", _small, invalid=False),
     Flag("pixels", "m", "images outside [0,1]: normalisation outside the model",
          "A pixel of the test images is below 0 or above 1.",
          "The attacks' box and radius are stated on [0,1], so they are meaningless for these images; every answer that "
