@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.judge import stats
 from bench.reports import commands, paper
-from bench.reports.marks import Ledger
+from bench.reports.marks import Ledger, doubtful
 from bench.reports.model import Cell, Column, Footnote, Row, Table, Verdict
 from bench.reports.settings import settings_lines
 from bench.reports.source import Config, Evaluation, Setting, Source
@@ -57,6 +57,7 @@ class Draft:
     number: int = 0
     comparable: Verdict | None = None
     across: bool = False
+    words: tuple[str, ...] = ()
     data: str = ""
     notes: tuple[str, ...] = ()
     preset: str = ""
@@ -95,15 +96,13 @@ def build(draft: Draft, source: Source, setting: Setting) -> Table:
     ledger, missing, used = Ledger(), [], []
     most = max((len(source.evaluations(setting, q.config, q.attack)) for li in draft.lines for q in li.queries),
                default=0)  # fmt: skip
-    seeds = sorted({e.seed for li in draft.lines for q in li.queries
-                    for e in source.evaluations(setting, q.config, q.attack)})  # fmt: skip
     rows = []
     for line in draft.lines:
         cells = []
         for query in line.queries:
             found = source.evaluations(setting, query.config, query.attack)
             used += found
-            cell = _cell(draft, source, setting, query, found, ledger, seeds)
+            cell = _cell(draft, source, setting, query, found, ledger)
             if found and len(found) < most:
                 cell = replace(cell, marks=(*cell.marks, ledger.few(len(found))))
             if not found:
@@ -116,12 +115,12 @@ def build(draft: Draft, source: Source, setting: Setting) -> Table:
         Footnote("", text)
         for text in (*draft.notes, *(paper.ATTACK_NOTE[a] for a in attacks if a in paper.ATTACK_NOTE))
     ]
-    filled = commands.run(setting, missing, seeds) if missing else []
+    filled = commands.fill(source, setting, missing)
     if draft.preset and not used:
-        filled = [f"bench run --preset {draft.preset}"]
+        filled = [commands.preset(source, draft.preset)]
     return Table(
         key=draft.key, title=draft.title, caption=draft.caption, heads=draft.heads, columns=draft.columns,
-        rows=tuple(_ranked(rows, groups, draft)), data=draft.data,
+        rows=tuple(_ranked(rows, groups, draft)), words=draft.words, data=draft.data,
         settings=settings_lines(source, setting, used, attacks),
         footnotes=(*ledger.footnotes(), *notes), commands=tuple(filled),
     )  # fmt: skip
@@ -129,13 +128,15 @@ def build(draft: Draft, source: Source, setting: Setting) -> Table:
 
 def _cell(
     draft: Draft, source: Source, setting: Setting, query: Query, found: Sequence[Evaluation], ledger: Ledger,
-    seeds: Sequence[int],
 ) -> Cell:  # fmt: skip
     shown = query.paper is not None and (found or draft.comparable is None)  # no context beside an empty cell
     printed = paper.number(draft.number, **(query.paper or {})) if shown else None
-    command = commands.run(setting, [(query.config, query.attack)], seeds)
+    if found:
+        command = commands.again(source, setting, query.config, query.attack)
+    else:
+        command = " && ".join(commands.fill(source, setting, [(query.config, query.attack)]))
     base = Cell(paper=printed, paper_mark=ledger.paper(printed), selector=(setting.test_split, query.attack),
-                command=command[0] if command else "", verdict=Verdict.MISSING)  # fmt: skip
+                command=command, verdict=Verdict.MISSING)  # fmt: skip
     broken = source.failed(setting, query.config) if source.failures else []
     if not found:
         note = f"failed: {broken[0]['failure']['message']}" if broken and broken[0].get("failure") else ""
@@ -145,9 +146,10 @@ def _cell(
         return replace(base, verdict=Verdict.NO_PAPER, provenance=tuple(e.cell for e in found), note=NO_IMAGES)
     gap, verdict = paper.verdict(got.value, printed, draft.comparable, query.metric, got.n, got.correct,
                                  _margin(got))  # fmt: skip
+    flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
     return replace(
         base, value=got.value, sampling=got.sampling, seeds=got.seeds, difference=gap, verdict=verdict,
-        marks=ledger.flags(tuple(dict.fromkeys(f for e in found for f in e.flags))),
+        marks=ledger.flags(flags), doubtful=doubtful(flags),
         provenance=tuple(e.cell for e in found),
         note=f"{len(broken)} seed(s) failed" if broken else "",
     )  # fmt: skip
@@ -166,13 +168,14 @@ def _reduced(source: Source, setting: Setting, line: Line) -> str:
 def _ranked(rows: list[Row], groups: list[tuple[str, str]], draft: Draft) -> list[Row]:
     """Best (1) and second best (2) among comparable numbers: each column for itself, or across the whole table.
 
-    Equal printed numbers share a rank. A lone number is not a best, and a second best needs three.
+    Equal printed numbers share a rank. A lone number is not a best, and a second best needs three. A doubtful number
+    takes no part.
     """
     ranks: dict[tuple[int, int], int] = {}
     pools: dict[Any, list[tuple[int, int]]] = {}
     for i, row in enumerate(rows):
         for j, cell in enumerate(row.cells):
-            if cell.value is not None and draft.columns[j].ranked:
+            if cell.value is not None and not cell.doubtful and draft.columns[j].ranked:
                 pools.setdefault((groups[i], None if draft.across else j), []).append((i, j))
     for places in pools.values():
         values = {place: round(rows[place[0]].cells[place[1]].value or 0.0, 2) for place in places}

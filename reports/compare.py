@@ -12,7 +12,7 @@ from bench.judge import compare as judge
 from bench.reports import paper
 from bench.reports.build import measure
 from bench.reports.model import Cell, Column, Footnote, Row, Table
-from bench.reports.settings import heading, settings_lines
+from bench.reports.settings import heading, settings_lines, words
 from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.reports.text import slug
 
@@ -87,7 +87,7 @@ def _table(
     return Table(
         key=slug(f"compare-{setting.dataset}-{setting.digest}"), title="Comparison",
         caption="Balanced accuracy and robustness of two results folders", heads=("Method", "IR", "Model"),
-        columns=tuple(columns), rows=tuple(rows),
+        columns=tuple(columns), rows=tuple(rows), words=(setting.dataset, *words(setting)),
         data=f"{setting.dataset}, pixels from {setting.source}, {heading(setting)}",
         settings=(*stores, *settings_lines(a, setting, used, attacks)), footnotes=tuple(Footnote("", n) for n in NOTES),
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bench.reports.model import Footnote, PaperNumber
 
 FEW_SEEDS = "§"
@@ -16,6 +18,14 @@ def flag(name: str) -> Footnote:
     if name in known:
         return Footnote(known[name].mark, known[name].text)
     return Footnote(f"[{name}]", f"validity flag '{name}'")
+
+
+def doubtful(names: Iterable[str]) -> bool:
+    """Whether a number with these flags must not be called best; one this version does not know is not trusted."""
+    from bench.store.flags import FLAGS
+
+    harmless = {f.name for f in FLAGS if not f.invalid}
+    return bool(set(names) - harmless)
 
 
 class Ledger:

@@ -7,6 +7,7 @@ comes from. Renderers only lay this out: every number that can be printed is for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,7 +58,8 @@ class Cell:
     """One number of a table, in per cent (or in the table's unit).
 
     `sampling`, `seeds`: 95 % intervals (low, high) over test images and over training seeds, None where unknown.
-    `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both.
+    `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both. `doubtful`: a flag
+    says that the measured number may not be what it seems, so it takes no rank.
     `provenance`: ids of the store's cells that went into it. `command`: what measures it.
     `selector`: (test split, attack label), where the counts stand inside those cells.
     """
@@ -70,11 +72,17 @@ class Cell:
     verdict: Verdict = Verdict.NO_PAPER
     marks: tuple[str, ...] = ()
     paper_mark: str = ""
+    doubtful: bool = False
     rank: int = 0
     provenance: tuple[str, ...] = ()
     selector: tuple[str, str] = ("", "")
     command: str = ""
     note: str = ""
+
+    @property
+    def agree(self) -> bool:
+        """Whether all seeds gave the same number: an interval of no width, which would read as certainty."""
+        return self.seeds is not None and math.isclose(*self.seeds, abs_tol=1e-9)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,10 @@ class Footnote:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, ready to be laid out. `key` is unique in a report and safe as a file name and an anchor."""
+    """A table, ready to be laid out. `key` is unique in a report and safe as a file name and an anchor.
+
+    `words` tell it from its namesakes: data, ratio, test split, recipe.
+    """
 
     key: str
     title: str
@@ -112,6 +123,7 @@ class Table:
     heads: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    words: tuple[str, ...] = ()
     data: str = ""
     settings: tuple[tuple[str, str], ...] = ()
     footnotes: tuple[Footnote, ...] = ()
@@ -126,9 +138,19 @@ class Table:
         return [cell for row in self.rows for cell in row.cells]
 
     @property
+    def heading(self) -> str:
+        """`Table 5.2 · archive:mine · balanced test split · paper recipe`."""
+        return " · ".join((self.title, *self.words))
+
+    @property
     def base(self) -> str:
-        """The title of the table it is a rendering of: `Table 5` for `Table 5.2`."""
-        return self.title.partition(".")[0]
+        """What it is a rendering of: `Table 5` for `Table 5.2`, `Overview` for `Overview 3`."""
+        return "Overview" if self.is_overview else self.title.partition(".")[0]
+
+    @property
+    def is_overview(self) -> bool:
+        """Whether it is one of ours beside the paper's."""
+        return self.title.startswith("Overview")
 
     @property
     def measured(self) -> int:
@@ -159,6 +181,12 @@ class Figure:
     data: str = ""
     missing: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """As that of a table."""
+        return " · ".join((self.title, *self.words))
 
 
 @dataclass(frozen=True)
@@ -196,3 +224,28 @@ class Report:
     problems: tuple[str, ...] = ()
     versions: str = ""
     heading: str = "The paper's tables"
+
+    @property
+    def chapters(self) -> list[tuple[str, list[Table]]]:
+        """(heading, tables) of a page: overviews, tables with numbers, and last those without any."""
+        full = [table for table in self.tables if table.measured]
+        parts = [
+            ("Overview", [table for table in full if table.is_overview]),
+            (self.heading, [table for table in full if not table.is_overview]),
+            ("Not measured yet", [table for table in self.tables if not table.measured]),
+        ]
+        return [(heading, tables) for heading, tables in parts if tables]
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """(key, name) of the first measured rendering of every table."""
+        found: dict[str, str] = {}
+        for table in self.tables:
+            if table.measured:
+                found.setdefault(table.base, table.key)
+        return [(key, name) for name, key in found.items()]
+
+    @property
+    def pictures(self) -> list[Figure]:
+        """The figures, those that could be drawn first."""
+        return sorted(self.figures, key=lambda figure: not figure.files)

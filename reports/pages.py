@@ -12,6 +12,9 @@ from bench.reports import paper
 from bench.reports.model import CellPage, CountTable
 from bench.reports.source import Source
 
+#: what stands behind the status of a cell one of whose files cannot be read
+DAMAGED = ", but damaged: its numbers are left out"
+
 
 def cell_pages(source: Source) -> list[CellPage]:
     """All cells in the order of their ids: those with a cell.json, and those known by their rows alone."""
@@ -46,14 +49,25 @@ def _page(source: Source, cell: str) -> CellPage:
             {h.get("at", "?"): f"{h.get('status')} {h.get('stage', '')}".strip() for h in body.get("history", [])},
         ),
     ]
-    title = paper.method_label(spec.get("method", cell)) + (f" [{spec['variant']}]" if spec.get("variant") else "")
+    status = body.get("status", "known by its rows only") + (DAMAGED if source.damaged(cell) else "")
     return CellPage(
-        id=cell, title=title, seed=str(spec.get("seed", "")), status=body.get("status", "known by its rows only"),
+        id=cell, title=_title(source, cell, spec), seed=str(spec.get("seed", "")), status=status,
         facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
         counts=counts,
         failure="{stage}: {message}\n{traceback}".format_map({"stage": "", "message": "", "traceback": ""} | failure)
         if failure else "",
     )  # fmt: skip
+
+
+def _title(source: Source, cell: str, spec: Mapping[str, Any]) -> str:
+    """`TAET[beta=0] · IR 10 · seed 0 · paper recipe`; the id of a cell that is known by its rows alone."""
+    if not spec:
+        return cell
+    ratio = source.ratios.get(cell, spec.get("ir"))
+    method = paper.method_label(spec["method"]) + (f"[{spec['variant']}]" if spec.get("variant") else "")
+    ir = "" if ratio is None or math.isnan(ratio) else f"IR {format_value(ratio)}"
+    parts = (method, ir, f"seed {spec['seed']}", f"{spec['recipe']['name']} recipe")
+    return " · ".join(part for part in parts if part)
 
 
 def _counts(split: str, runs: Any) -> CountTable:

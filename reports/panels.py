@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bench.config import BENCHMARK_VERSION, format_value
 from bench.reports import paper
-from bench.reports.settings import heading
+from bench.reports.settings import heading, words
 from bench.reports.source import Setting, Source
 from bench.reports.text import slug
 
@@ -111,6 +111,14 @@ class OfPaper:
         else:
             what = f"{s.dataset}, pixels from {s.source} — not the paper's data"
         return ", ".join([what, *axes, heading(s)])
+
+    def words(self, panel: Panel) -> tuple[str, ...]:
+        """What tells a rendering from its namesakes, for its title."""
+        s = panel.setting
+        what = paper.DATA_LABEL[s.dataset] if s.source == paper.ORIGINAL.get(s.dataset) else s.dataset
+        ratio = [f"IR {format_value(panel.ir)}"] if len(self.irs) == 1 else []
+        models = [paper.MODEL_LABEL.get(panel.models[0], panel.models[0])] if len(self.models) == 1 else []
+        return (what, *ratio, *models, *words(s))
 
     def key(self, panel: Panel) -> str:
         """Name of a rendering for files and anchors; the bare name for the paper's own setting."""

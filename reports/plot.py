@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.reports import commands, draw, paper
-from bench.reports.build import measure
+from bench.reports.build import Measured, measure
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
@@ -86,13 +86,12 @@ class PaperFigure(OfPaper):
         lacks = _phrases(absent)
         if drawing is not None:
             lacks += drawing.lacks
-        missing = ("not measured yet: " + "; ".join(lacks),) if lacks else ()
         more = [*(("--track", ",".join(self.logs)) if self.logs else ()), *(("--features",) if self.features else ())]
-        lines = commands.run(panel.setting, absent, (), *more) if absent else []
+        lines = commands.fill(source, panel.setting, absent, *more)
         if panel.is_paper and (drawing is None or (lacks and not absent)):
-            lines = [f"bench run --preset {self.name}"]
+            lines = [commands.preset(source, self.name)]
         return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
-                      self.data(panel), missing, tuple(lines))  # fmt: skip
+                      self.data(panel), tuple(lacks), tuple(lines), self.words(panel))  # fmt: skip
 
     # ------------------------------------------------------------------------------------------ for subclasses
 
@@ -151,6 +150,11 @@ def value(source: Source, panel: Panel, config: Config, attack: str, metric: str
     """A metric in per cent, mean over seeds; None when not measured."""
     found = source.evaluations(panel.setting, config, attack)
     return measure(source, found, metric).value if found else None
+
+
+def measured(source: Source, panel: Panel, config: Config, attack: str, metric: str = "balanced") -> Measured:
+    """A metric with its intervals; it must have been measured."""
+    return measure(source, source.evaluations(panel.setting, config, attack), metric)
 
 
 def train_counts(source: Source, panel: Panel) -> np.ndarray:

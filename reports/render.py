@@ -33,7 +33,8 @@ def _environment(**options: Any) -> jinja2.Environment:
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               keep_trailing_newline=True, **options)  # fmt: skip
     made.globals |= {"value": text.value_text, "intervals": text.intervals, "difference": text.difference,
-                     "number": text.number, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
+                     "number": text.number, "sign": text.sign, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
+    made.filters |= {"sign": text.sign}
     return made
 
 
@@ -134,7 +135,7 @@ def csv_(report: Report, folder: Path) -> list[Path]:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
-                words = (table.key, f"{table.title}. {table.caption}", table.data, label, column.group, column.label)
+                words = (table.key, f"{table.heading}. {table.caption}", table.data, label, column.group, column.label)
                 writer.writerow([*words, *_numbers(cell, table)])
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
@@ -147,10 +148,11 @@ def _numbers(cell: Cell, table: Table) -> list[str]:
     def plain(value: float | None) -> str:
         return "" if value is None else text.number(value, table.decimals).replace("−", "-")
 
-    low_high = [plain(end) for interval in (cell.sampling, cell.seeds) for end in (interval or (None, None))]
+    intervals = (cell.sampling, None if cell.agree else cell.seeds)
+    low_high = [plain(end) for interval in intervals for end in (interval or (None, None))]
     paper = ["", "", ""] if cell.paper is None else [cell.paper.printed, cell.paper.standing, cell.paper.reason]
     return [plain(cell.value), *low_high, *paper, plain(cell.difference), str(cell.verdict), str(cell.rank or ""),
-            " ".join(cell.marks), " ".join(cell.provenance), cell.command, cell.note]  # fmt: skip
+            " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance), cell.command, cell.note]  # fmt: skip
 
 
 #: format -> writer of its files

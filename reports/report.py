@@ -22,10 +22,12 @@ def make(
 
     `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`:
     kinds of files that figures are drawn as. Raises
-    StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice.
+    StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice and for a
+    setting of which the folder holds nothing.
     """
     _check(interval)
     source = Source(root)
+    _held(source, dataset, test_split)
     made: list[Table] = []
     for name in names("tables") if tables is None else tables:
         made += registries.registry("tables").get(name)().tables(source, dataset, test_split)
@@ -53,6 +55,8 @@ def compare(
 
     _check(interval)
     a, b = Source(root_a), Source(root_b)
+    for source in (a, b):
+        _held(source, dataset, test_split)
     pages = {page.id: page for source in (b, a) for page in cell_pages(source)}
     return Report(
         title="Two results folders side by side", origin=f"A: {root_a}, B: {root_b}", interval=interval,
@@ -64,3 +68,17 @@ def compare(
 def _check(interval: str) -> None:
     if interval not in INTERVALS:
         raise UsageError(f"--interval {interval} is not one of {', '.join(INTERVALS)}.")
+
+
+def _held(source: Source, dataset: str | None, test_split: str | None) -> None:
+    """Raises UsageError when nothing of the store is of this data set, or was attacked on this test split."""
+    specs = [cell["spec"] for cell in source.cells.values()]
+    datasets = {s.dataset for s in source.index} | {str(spec["dataset"]) for spec in specs}
+    _among(dataset, datasets, "cell of data set", source)
+    _among(test_split, {s.test_split for s in source.index if dataset in (None, s.dataset)}, "number of test split",
+           source)  # fmt: skip
+
+
+def _among(wanted: str | None, there: set[str], what: str, source: Source) -> None:
+    if wanted is not None and wanted not in there:
+        raise UsageError(f"no {what} '{wanted}' in {source.root}; it holds {', '.join(sorted(there)) or 'none'}.")

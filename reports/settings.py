@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.config import REFERENCE_EPS, format_value
 from bench.reports.source import Evaluation, Setting, Source
+from bench.store.rows import WORST
 
 
 def settings_lines(
@@ -16,7 +17,7 @@ def settings_lines(
     """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions."""
     lines = [
         ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
-        ("Test split", setting.test_split + _sizes({int(e.n.sum()) for e in used})),
+        ("Test split", setting.test_split + _sizes(source, used)),
         ("Recipe", setting.recipe + (f", reduced: {', '.join(_exact(used))}" if setting.reduced else "")),
         ("Threat model", f"ℓ∞, ε = {radius(setting.eps)}" + _scaled(setting.eps)),
     ]
@@ -44,18 +45,26 @@ def _scaled(eps: float) -> str:
 
 def heading(setting: Setting) -> str:
     """The settings that are not the plain ones, for a heading: `balanced test split, recipe official, bf16`."""
-    parts = [f"{setting.test_split} test split"]
-    if setting.recipe != "paper":
-        parts.append(f"recipe {setting.recipe}")
-    if setting.reduced:
-        parts.append(f"REDUCED RUN: {setting.reduced}")
+    recipe = [] if setting.recipe == "paper" else [f"recipe {setting.recipe}"]
+    reduced = [f"REDUCED RUN: {setting.reduced}"] if setting.reduced else []
+    return ", ".join([f"{setting.test_split} test split", *recipe, *reduced, *_unusual(setting)])
+
+
+def words(setting: Setting) -> list[str]:
+    """What tells a setting from others of its data, for a title: `balanced test split`, `paper recipe`, ..."""
+    reduced = [setting.reduced] if setting.reduced else []
+    return [f"{setting.test_split} test split", f"{setting.recipe} recipe", *reduced, *_unusual(setting)]
+
+
+def _unusual(setting: Setting) -> list[str]:
+    parts = []
     if setting.precision != "fp32":
         parts.append(setting.precision)
     if setting.class_order != "natural":
         parts.append(f"class order {setting.class_order}")
     if setting.selection not in ("seeded", "natural"):
         parts.append(f"selection {setting.selection}")
-    return ", ".join(parts)
+    return parts
 
 
 def _hashes(hashes: set[str]) -> str:
@@ -63,8 +72,15 @@ def _hashes(hashes: set[str]) -> str:
     return f" (content {', '.join(known[:3])}{', …' if len(known) > 3 else ''})" if known else ""
 
 
-def _sizes(sizes: set[int]) -> str:
-    return f", {' / '.join(map(str, sorted(sizes)))} images" if sizes else ""
+def _sizes(source: Source, used: Sequence[Evaluation]) -> str:
+    """`, 870 images`, or with the ratio each number belongs to: `, 352 images at IR 10, 213 at IR 100`."""
+    found: dict[float, set[int]] = {}
+    for e in used:
+        found.setdefault(source.ratios[e.cell], set()).add(int(e.n.sum()))
+    texts = {ir: " / ".join(map(str, sorted(sizes))) for ir, sizes in sorted(found.items())}
+    if len(set(texts.values())) < 2:
+        return "".join(f", {text} images" for text in list(texts.values())[:1])
+    return "".join(f", {text} images at IR {format_value(ir)}" for ir, text in texts.items())
 
 
 def _exact(used: Sequence[Evaluation]) -> list[str]:
@@ -76,6 +92,9 @@ def _attacks(source: Source, setting: Setting, used: Sequence[Evaluation], attac
     for attack in attacks:
         runs = [e for e in used if e.attack == attack]
         if not runs:
+            continue
+        if attack == WORST:
+            lines.append(f"{attack} (image by image, over the attacks of radius {radius(setting.eps)})")
             continue
         detail = next((d for e in runs if (d := evaluation(source, e.cell, setting.test_split, attack))), {})
         params = ", ".join(f"{k} {_value(v)}" for k, v in pairs(detail.get("params")))

@@ -95,6 +95,7 @@ class Source:
         self.curves: dict[Any, list[pd.DataFrame]] = {}
         self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
+        self.ratios: dict[str, float] = {}
         self._build()
 
     def _build(self) -> None:
@@ -127,6 +128,7 @@ class Source:
             )  # fmt: skip
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(row["attack"], []).append(one)
             self.by_cell[row["cell"]][row["test_split"]].append(one)
+            self.ratios[row["cell"]] = ir
         self.index = {s: index[s] for s in sorted(index)}
 
     def _natural(self, row: dict[str, Any]) -> bool:
@@ -139,8 +141,9 @@ class Source:
         return self.index.get(setting, {}).get(config, {}).get(attack, [])
 
     def configs(self, setting: Setting) -> list[Config]:
-        """Configurations measured under a setting, in a fixed order."""
-        return sorted(self.index.get(setting, {}), key=lambda c: (c.ir, c.model, c.method, str(c.params)))
+        """Configurations measured under a setting, in a fixed order: a method as it is, then its variants."""
+        found = self.index.get(setting, {})
+        return sorted(found, key=lambda c: (c.ir, c.model, c.method, len(c.params), str(c.params)))
 
     def attacks(self, settings: Iterable[Setting]) -> list[str]:
         """Attack labels measured under these settings, in the order of strength, unknown ones last."""
@@ -164,6 +167,10 @@ class Source:
         tail = (config.model, config.method, config.params)
         keys = ((setting.dataset, config.ir, *tail), (setting.dataset, None, *tail))
         return [c for key in keys for c in self.failures.get(key, ()) if c["spec"]["recipe"]["name"] == setting.recipe]
+
+    def damaged(self, cell: str) -> bool:
+        """Whether one of a cell's files could not be read."""
+        return any(str(self.folder(cell)) in problem for problem in self.problems)
 
     def folder(self, cell: str) -> Path:
         """Where a cell's files are."""

@@ -93,7 +93,7 @@ class PaperTable(OfPaper):
             key=self.key(panel),
             title=f"Table {self.number}", caption=self.caption, heads=self.heads,
             columns=tuple(Column(c.label, c.group) for c in columns), lines=lines, number=self.number,
-            comparable=comparable, across=self.across, data=self.data(panel), notes=self.notes,
+            comparable=comparable, across=self.across, words=self.words(panel), data=self.data(panel), notes=self.notes,
             preset=self.name.replace("table0", "table") if panel.is_paper else "",
         )  # fmt: skip
 

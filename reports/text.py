@@ -28,10 +28,26 @@ def value_text(cell: Cell, table: Table) -> str:
 
 
 def intervals(cell: Cell, table: Table, which: str) -> list[tuple[str, str]]:
-    """(name, `[low, high]`) of the intervals asked for: `sampling`, `seeds` or `both`."""
-    chosen = ("sampling", "seeds") if which == "both" else (which,)
-    found = [(INTERVAL_LABEL[name], getattr(cell, name)) for name in chosen]
-    return [(label, f"[{number(i[0], table.decimals)}, {number(i[1], table.decimals)}]") for label, i in found if i]
+    """(name, `[low, high]`) of the intervals asked for: `sampling`, `seeds` or `both`.
+
+    Seeds that gave the same number have no interval: its width of zero would read as certainty.
+    """
+    found = []
+    if which != "seeds" and cell.sampling:
+        found.append((INTERVAL_LABEL["sampling"], _span(cell.sampling, table)))
+    if which != "sampling" and cell.seeds:
+        span = f"equal in {len(cell.provenance)}" if cell.agree else _span(cell.seeds, table)
+        found.append((INTERVAL_LABEL["seeds"], span))
+    return found
+
+
+def _span(interval: tuple[float, float], table: Table) -> str:
+    return f"[{number(interval[0], table.decimals)}, {number(interval[1], table.decimals)}]"
+
+
+def sign(mark: str) -> str:
+    """A footnote's mark as it is printed: in capitals, since small i, j and l are alike in small print."""
+    return mark.upper() if len(mark) == 1 else mark
 
 
 def difference(cell: Cell, table: Table) -> str:

@@ -30,11 +30,12 @@ from bench.errors import UsageError, did_you_mean
 def command(
     results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
     dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     """Render the tables and figures of a results folder beside the paper's numbers.
 
     Works from whatever is there: what is missing is shown as missing, with the command that measures it. Figures are
-    drawn as SVG for html and markdown, as PDF for latex.
+    drawn as SVG for html and markdown, as PDF for latex. The exit code is 1 when a file of the folder could not be
+    read; the report is written without it.
     """
     from bench.reports import render
     from bench.reports.report import compare as side_by_side
@@ -51,6 +52,9 @@ def command(
                       suffixes=sorted({render.FIGURES[f] for f in chosen if f in render.FIGURES}))  # fmt: skip
     for path in render.write(report, output, chosen):
         click.echo(path)
+    for problem in report.problems:
+        click.echo(f"left out: {problem}", err=True)
+    return 1 if report.problems else 0
 
 
 def _numbered(text: str | None, kind: str) -> list[str] | None:

@@ -24,7 +24,8 @@ class Fig9(plot.PaperFigure):
     number = 9
     caption = (
         "Seconds of an adversarial epoch of TAET by steps of the training attack (left), and relative to 10 steps "
-        "(right). The paper's seconds come from another machine; only the right side compares."
+        "(right): wall time on the machine as it was used. The paper's seconds come from another machine; only the "
+        "right side compares."
     )
     logs = ()
 

@@ -9,15 +9,16 @@ from bench.config import format_value
 from bench.reports import paper
 from bench.reports.build import Draft, Line, Query, build
 from bench.reports.model import Column, Table
-from bench.reports.settings import heading
+from bench.reports.settings import heading, words
 from bench.reports.source import Setting, Source
 from bench.reports.text import slug
 
+#: metric -> (what it is called in a title, what it is)
 METRICS = {
-    "balanced": "Balanced accuracy and robustness: mean of per-class recall",
-    "standard": "Standard accuracy and robustness: correct over all images",
-    "tail": "Tail classes: mean recall of the rarest half of the classes",
-    "worst": "Worst class: lowest recall of a class",
+    "balanced": ("balanced accuracy", "Balanced accuracy and robustness: mean of per-class recall"),
+    "standard": ("standard accuracy", "Standard accuracy and robustness: correct over all images"),
+    "tail": ("tail classes", "Tail classes: mean recall of the rarest half of the classes"),
+    "worst": ("worst class", "Worst class: lowest recall of a class"),
 }
 
 
@@ -51,12 +52,14 @@ class Overview:
                 str(len(runs)),
             )
             lines.append(Line(labels, tuple(Query(config, a, metric) for a in attacks), f"{config.ir} {config.model}"))
+        called, caption = METRICS[metric]
         own = setting.source == paper.ORIGINAL.get(setting.dataset)
         what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
         draft = Draft(
             key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
-            title=title, caption=METRICS[metric], heads=("Method", "IR", "Model", "Seeds"),
+            title=title, caption=caption, heads=("Method", "IR", "Model", "Seeds"),
             columns=tuple(Column(paper.attack_label(a)) for a in attacks), lines=tuple(lines),
+            words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *words(setting)),
             data=f"{what}, {heading(setting)}",
         )  # fmt: skip
         return build(draft, source, setting)

@@ -83,6 +83,8 @@ def write_cell(
                                      "notes": [], "flags": []} for s in splits for a in attacks if not failure},
         "flags": flags.split(),
     }  # fmt: skip
+    if epochs:
+        document["weights"] = "0123456789abcdef"
     (folder / CELL).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     if epochs:
         write_curves(folder, method, names, test, params)

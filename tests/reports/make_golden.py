@@ -5,6 +5,7 @@ Run it only after an intended change of the report, and read the difference befo
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -45,14 +46,11 @@ def store(root: Path) -> None:
 
 def report(root: Path, folder: Path) -> None:
     """Every text format of the report of the store, without figures."""
-    from dataclasses import replace
-
     from bench.reports import render
     from bench.reports.report import make
 
-    made = replace(
-        make(root, tables=["overview", "table01", "table02", "table04", "table05"], figures=[]), origin="store"
-    )
+    with contextlib.chdir(root.parent):  # the page names the folder as it was given
+        made = make(Path(root.name), tables=["overview", "table01", "table02", "table04", "table05"], figures=[])
     render.write(made, folder, ["markdown", "csv", "latex"])
 
 

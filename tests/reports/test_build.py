@@ -11,8 +11,9 @@ import pytest
 
 from bench.errors import StoreError, UsageError
 from bench.registry import registry
-from bench.reports import paper
+from bench.reports import paper, text
 from bench.reports.model import PaperNumber, Table, Verdict
+from bench.reports.pages import DAMAGED
 from bench.reports.report import make
 from bench.reports.source import Source
 
@@ -122,6 +123,48 @@ def test_a_tie_is_shared(tmp_path: Path, make_cell: Any) -> None:
     assert (ranks["TAET"], ranks["AT-BSL"], ranks["TRADES"]) == (1, 1, 0)
 
 
+@pytest.mark.parametrize(("flag", "best"), [("small-logits", 2), ("unheard-of", 2), ("small-class", 3)])
+def test_a_number_that_may_be_no_measure_of_robustness_takes_no_rank(
+    tmp_path: Path, make_cell: Any, flag: str, best: int
+) -> None:
+    methods = ("at-bsl", "trades", "mart", "taet")
+    for method, level in zip(methods, (0.3, 0.5, 0.6, 0.7), strict=True):
+        make_cell(tmp_path, method, level=level, flags=flag if method == "taet" else "")
+    table = only(tmp_path, "table01")[0]
+    ranks = {r.labels[0]: cell_of(table, r.labels, "PGD-20").rank for r in table.rows}
+    first = {2: "MART", 3: "TAET"}[best]
+    second = {2: "TRADES", 3: "MART"}[best]
+    assert {name: rank for name, rank in ranks.items() if rank} == {first: 1, second: 2}
+
+
+def test_seeds_that_agree_have_no_interval(tmp_path: Path, make_cell: Any) -> None:
+    first, other = (make_cell(tmp_path, "taet", seed=seed) for seed in (0, 1))
+    same = (
+        (tmp_path / first / "per_class.csv").read_text().replace(first, other).replace(",resnet18,0,", ",resnet18,1,")
+    )
+    (tmp_path / other / "per_class.csv").write_text(same)
+    table = only(tmp_path, "table01")[0]
+    shown = dict(text.intervals(cell_of(table, ("TAET",), "Clean"), table, "both"))
+    assert shown["seeds"] == "equal in 2"
+    assert shown["img"].startswith("[")
+
+
+def test_a_method_stands_before_its_variants(tmp_path: Path, make_cell: Any) -> None:
+    for variant in ("alpha=0", "", "beta=0.05"):
+        make_cell(tmp_path, "taet", variant=variant)
+    rows = [r.labels[0] for r in only(tmp_path, "overview")[0].rows]
+    assert rows == ["TAET", "TAET[alpha=0]", "TAET[beta=0.05]"]
+
+
+def test_images_are_told_by_ratio_and_titles_tell_settings_apart(tmp_path: Path, make_cell: Any) -> None:
+    for ir, splits in ((10.0, ("long-tailed", "balanced")), (100.0, ("long-tailed",))):
+        make_cell(tmp_path, "taet", ir=ir, splits=splits)
+    tables = only(tmp_path, "overview")
+    sizes = {dict(t.settings)["Test split"] for t in tables}
+    assert sizes == {"balanced, 10000 images", "long-tailed, 4084 images at IR 10, 2478 images at IR 100"}
+    assert len({t.heading.partition(" · ")[2] for t in tables}) == len(tables) == 8
+
+
 @pytest.mark.parametrize(
     ("value", "paper_value", "standing", "expected"),
     [
@@ -176,9 +219,9 @@ def test_missing_numbers_have_a_command_and_failed_cells_say_so(tmp_path: Path, 
     cell = cell_of(table, ("10", "TAET"), "AA")
     assert cell.note == "failed: the loss became NaN in epoch 3"
     assert cell.provenance == (failed,)
-    assert (
-        cell.command
-        == "bench run --methods taet --datasets cifar10lt --irs 10 --models resnet18 --attacks aa --seeds 0"
+    assert cell.command == (
+        "bench run --methods taet --datasets cifar10lt --irs 10 --models resnet18 --attacks aa --seeds 0 "
+        f"--results {tmp_path}"
     )
     assert any("--irs 20,50,100" in c for c in table.commands)
 
@@ -218,6 +261,7 @@ def test_damaged_files_are_named(tmp_path: Path, make_cell: Any) -> None:
     assert len(report.problems) == 2
     assert any(bad in p for p in report.problems)
     assert any(broken in p for p in report.problems)
+    assert {page.id: page.status for page in report.cells} == {good: "done", bad: "done" + DAMAGED}
     assert Source(tmp_path).cells.keys() >= {good}
 
 

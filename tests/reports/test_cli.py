@@ -39,6 +39,9 @@ def test_formats_and_choice_of_tables(tmp_path: Path) -> None:
         (["--figures", "nine"], "unknown figure 'nine'"),
         (["--interval", "most"], "--interval most"),
         (["--results", "nowhere"], "does not exist"),
+        (["--dataset", "cifar10"], "no cell of data set 'cifar10' in "),
+        (["--dataset", "cifar10"], "it holds archive:odd_&_names, cifar10lt."),
+        (["--test-split", "balanced"], "no number of test split 'balanced' in "),
     ],
 )
 def test_one_sentence_for_a_wrong_word(words: list[str], message: str, tmp_path: Path) -> None:
@@ -46,6 +49,19 @@ def test_one_sentence_for_a_wrong_word(words: list[str], message: str, tmp_path:
     assert ran.exit_code != 0
     assert message in str(ran.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_file_is_told_and_the_report_still_written(tmp_path: Path, make_cell: Any) -> None:
+    make_cell(tmp_path / "store", "taet")
+    damaged = make_cell(tmp_path / "store", "at-bsl")
+    (tmp_path / "store" / damaged / "per_class.csv").write_text("nothing\n")
+    words = ["report", "--results", str(tmp_path / "store"), "--output", str(tmp_path / "out"), "--figures", "none"]
+    ran = subprocess.run([sys.executable, "-m", "bench", *words], check=False, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("left out: ")
+    assert damaged in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_starts_without_torch_and_writes_nothing_else(tmp_path: Path) -> None:

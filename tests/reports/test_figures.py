@@ -41,7 +41,7 @@ def test_drawn_or_said_to_be_missing(root: Path, number: int) -> None:
     assert figure.title == f"Figure {number}"
     if number == 5:
         assert figure.files == {}
-        assert figure.commands == ("bench run --preset fig5",)
+        assert figure.commands == (f"bench run --preset fig5 --results {root}",)
     else:
         assert figure.files["svg"].lstrip().startswith(b"<?xml")
         assert len(figure.alt) > 30
@@ -81,5 +81,30 @@ def test_nothing_measured_gives_the_preset(tmp_path: Path) -> None:
     for number in (1, 2, 3, 5, 6, 7, 8, 9):
         figure = drawn(tmp_path, f"fig{number}")[0]
         assert figure.files == {}
-        assert figure.commands == (f"bench run --preset fig{number}",)
-        assert figure.missing[0].startswith("not measured yet")
+        assert figure.commands == (f"bench run --preset fig{number} --results {tmp_path}",)
+        assert figure.missing
+
+
+def test_memory_only_of_runs_that_know_their_own_peak_and_time_of_adversarial_epochs(
+    tmp_path: Path, make_cell: Any
+) -> None:
+    _, old, plain = (make_cell(tmp_path, m, epochs=True) for m in ("taet", "at", "at-bsl"))
+    edit = tmp_path / old / "cell.json"
+    edit.write_text(edit.read_text().replace('"weights"', '"no_weights"'))
+    curves = tmp_path / plain / "epochs.csv"
+    curves.write_text(curves.read_text().replace("adversarial", "natural"))
+    figure = drawn(tmp_path, "fig6", suffixes=("svg",))[0]
+    assert "TAET 85 s, 1940 MiB" in figure.alt
+    assert "AT 85 s;" in figure.alt.replace(".", ";")
+    assert "AT-BSL" not in figure.alt
+    assert [line for line in figure.missing if line.startswith("memory")] == [
+        "memory of AT: these runs hold the peak of their whole process only"
+    ]
+
+
+def test_cost_is_told_once_for_all_test_splits(tmp_path: Path, make_cell: Any) -> None:
+    for method in ("taet", "at"):
+        make_cell(tmp_path, method, source="another", splits=("long-tailed", "balanced"), epochs=True)
+    splits = [f.data for f in drawn(tmp_path, "fig6", suffixes=("svg",)) if f.files]
+    assert len(splits) == 1
+    assert "long-tailed test split" in splits[0]

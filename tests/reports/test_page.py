@@ -119,6 +119,23 @@ def test_no_sideways_scrolling_of_the_page(page: Any, width: int, scheme: str) -
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_phone_shows_a_number_beside_the_method_and_every_link(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    scroll = page.locator("#table05 .scroll")
+    first = scroll.locator("a.value").first
+    inside = "(e) => { const r = e.getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth }"
+    assert first.evaluate(inside)
+    assert all(link.evaluate(inside) for link in page.locator("nav a").all())
+    scroll.evaluate("(e) => e.scrollBy(200, 0)")
+    assert scroll.locator("tbody th:first-child").first.evaluate(inside), "the name stays beside the numbers"
+
+
+def test_what_is_not_measured_is_closed_without_a_script(page: Any) -> None:
+    opened = page.evaluate("""[...document.querySelectorAll('section.table')].map(
+        s => [s.querySelector('a.value') !== null, s.querySelector('details').hasAttribute('open')])""")
+    assert {tuple(pair) for pair in opened} == {(True, True), (False, False)}
+
+
 CONTRAST = """() => {
   const lum = c => { const v = c.map(x => { x /= 255; return x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4 });
     return .2126 * v[0] + .7152 * v[1] + .0722 * v[2] };
