@@ -111,7 +111,7 @@ def explain_dataset(name: str) -> str:
              ((facts.train_max, "training"), (facts.test_max, "test"))]  # fmt: skip
     imbalance = "made long-tailed, at any ratio above 1 (--irs)" if facts.native_ir is None else \
         f"its own, {facts.native_ir:g} (--irs natural)"  # fmt: skip
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("classes", str(facts.classes)), ("images", f"{height} x {width} pixels, channels: {channels}"),
         ("largest class", ", ".join(sizes)), ("imbalance", imbalance),
         *([("its images a class", "; ".join(own))] if own else []),

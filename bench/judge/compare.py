@@ -34,6 +34,9 @@ SHARED: dict[str, Callable[[CellSpec], Any]] = {
     "precision": arithmetic,
 }
 
+#: what a line is about, its seeds, and what came out
+Result = tuple[tuple[Any, ...], tuple[int, ...], Comparison]
+
 
 @dataclass(frozen=True)
 class Line:
@@ -204,7 +207,7 @@ def _lines(
             groups.setdefault(key, []).append(
                 (a.spec.seed, a.bits(split, attack, samples_a), b.bits(split, attack, samples_b))
             )
-    single, pooled, alone = [], [], []
+    single, pooled, alone = list[Result](), list[Result](), list[Result]()
     for key, members in groups.items():
         results = [((seed,), compare([(a, b)], level)) for seed, a, b in members]
         single += [(key, *result) for result in results]
@@ -221,7 +224,7 @@ def _names(info: dict[str, Any]) -> dict[int, str]:
 
 
 def _judged(
-    results: Sequence[tuple[tuple[Any, ...], tuple[int, ...], Comparison]],
+    results: Sequence[Result],
     where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]], together: bool, level: float,
 ) -> list[Line]:  # fmt: skip
     """Lines with p corrected over all of them, and the class tests corrected over all classes of all of them."""
