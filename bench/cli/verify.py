@@ -13,6 +13,11 @@ from bench.cli._format import counted
 from bench.cli._options import data_root_option, results_option
 from bench.config import CellSpec
 
+CHANGED = (
+    "What does not fit was changed after it was written, or its writing was interrupted: run the cell again; if that "
+    "finds nothing to do, restore the file, or move the cell's folder away first."
+)
+
 
 @click.command("verify")
 @results_option
@@ -38,6 +43,8 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
             click.echo(f"{counted(busy, 'cell')} under way, left alone: {', '.join(report.busy)}.")
         click.echo(f"{counted(report.cells, 'cell')}, {counted(report.numbers, 'row')} recomputed: "
                    + (f"{counted(count, 'problem')}." if count else "everything fits."))  # fmt: skip
+        if not all(problem.file for problem in report.problems):
+            click.echo(CHANGED)
     return 1 if report.problems else 0
 
 

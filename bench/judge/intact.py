@@ -38,6 +38,8 @@ def _found(folder: Path) -> Iterator[tuple[str, str]]:
     state = look(folder)
     if folder / SAMPLES in state.damaged:
         yield SAMPLES, "is damaged"
+    if (folder / ROWS).exists() and not (folder / SAMPLES).exists():
+        yield SAMPLES, "is missing"
     if not state.rows:
         there = (folder / ROWS).exists()
         yield ROWS, "is damaged: it lacks whole rows of what was evaluated" if there else "is missing"

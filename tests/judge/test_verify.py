@@ -165,6 +165,7 @@ DAMAGE = {
     "counts cut short": (ROWS, _cut, "run the cell again"),
     "counts of others": (ROWS, lambda path: path.write_text("x,y\n1,2\n"), "run the cell again"),
     "no counts": (ROWS, lambda path: path.unlink(), "run the cell again"),
+    "no bits": (SAMPLES, lambda path: path.unlink(), "run the cell again"),
     "bits cut short": (SAMPLES, _cut, "run the cell again"),
     "curves of others": (CURVES, lambda path: path.write_text("x,y\n"), "restore it"),
     "empty curves": (CURVES, lambda path: path.write_text(""), "restore it"),
@@ -269,6 +270,9 @@ def test_the_command(maker):
     sound = runner.invoke(group, ["verify", "--results", str(maker.root)], standalone_mode=False)
     assert (sound.return_value, sound.output) == (0, "1 cell, 40 rows recomputed: everything fits.\n")
     maker.edit(folder, lambda f: _set(f, "correct", 1, test_split="balanced", attack="aa", class_index=0))
+    words = runner.invoke(group, ["verify", "--results", str(maker.root)], standalone_mode=False).output
+    assert "1 problem.\n" in words
+    assert "run the cell again; if that finds nothing to do" in words
     broken = runner.invoke(group, ["verify", "--results", str(maker.root), "--format", "json"], standalone_mode=False)
     assert broken.return_value == 1
     assert json.loads(broken.output)["problems"][0]["cell"] == folder.name

@@ -128,6 +128,21 @@ def test_no_half_file_is_left_when_writing_stops(runs, tmp_path, monkeypatch):
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 
 
+def test_the_golden_store_is_replaced_as_a_whole(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "bench.cli.golden._run", lambda fresh, *_: shutil.copytree(runs, fresh, dirs_exist_ok=True) and 0
+    )
+    target = tmp_path / "golden"
+    (tmp_path / "golden.old").mkdir()  # a killed update left it here
+    (tmp_path / "golden.old" / "README.md").write_text("kept")
+    with pytest.raises(SystemExit) as ended:
+        main(["golden", "update", "--target", str(target)])
+    assert not ended.value.code
+    assert query.rows(target).equals(query.rows(runs))
+    assert (target / "README.md").read_text() == "kept"
+    assert [p.name for p in tmp_path.iterdir()] == ["golden"]
+
+
 @pytest.mark.parametrize("killed_at", [1, 2, 3])
 def test_a_store_is_never_lost_between_the_old_and_the_new(tmp_path, monkeypatch, killed_at):
     target, fresh = tmp_path / "golden", tmp_path / "golden.new"
