@@ -143,8 +143,10 @@ def find(root: Path, prefix: str) -> Path:
     if len(found) != 1:
         if found:
             raise StoreError(f"'{prefix}' fits {len(found)} cells of {root} ({_some(found)}); give more of the id.")
-        there = _some(folders(root)) or "none; run `bench run` first or give another folder with --results"
-        raise StoreError(f"no cell of {root} begins or ends with '{prefix}'; give one of its cells: {there}.")
+        there = folders(root)
+        if not there:
+            raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
+        raise StoreError(f"no cell of {root} begins or ends with '{prefix}'; give one of its cells: {_some(there)}.")
     return found[0]
 
 

@@ -125,6 +125,8 @@ def test_what_is_no_cell_is_one_sentence_with_the_mend(store: Path, show, words:
 
 def test_a_plug_ins_name_helps_without_a_store_too(tmp_path: Path, show) -> None:
     assert "did you mean `bench show method taet`?" in show("taet", "--results", tmp_path / "nowhere")[2]
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no cell; run `bench run` first" in show("nope", "--results", tmp_path / "empty")[2]
     assert "does not exist" in show("nope", "--results", tmp_path / "nowhere")[2]
 
 
