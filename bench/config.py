@@ -64,8 +64,8 @@ class Recipe:
     drop_last: bool = False
     augment: str = setting("crop-flip", choices=("none", "crop", "crop-flip", "randaugment", "autoaugment"))
     resize: int | None = setting(None, low=8, help="side to which images are enlarged before augmentation")
-    eps: float = setting(8 / 255, low=0.0)
-    step: float = setting(2 / 255, low=0.0)
+    eps: float = setting(8 / 255, low=0.0, high=1.0)
+    step: float = setting(2 / 255, low=0.0, high=1.0)
     steps: int = setting(10, low=0)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ BenchError           exit 1   something failed that the message says how to mend
 +- DataError         exit 1   a data set is missing, damaged or of the wrong shape
 +- StoreError        exit 1   a results folder cannot be read, written or understood
 |  +- NewerSchemaError        it was written by a newer version; never taken for damaged
+|  +- HeldError               another process is working in a cell's folder
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
@@ -38,6 +39,10 @@ class StoreError(BenchError):
 
 class NewerSchemaError(StoreError):
     """A results folder was written by a newer version of this program; it is never set aside or written to."""
+
+
+class HeldError(StoreError):
+    """A cell's folder is held by another process; it is its work now, and no failure."""
 
 
 class DeviceError(BenchError):

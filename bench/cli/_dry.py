@@ -27,4 +27,5 @@ def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:
         f"disk {size(cost.disk_mib)}."
     )
     if cost.seconds is None:
-        click.echo("The time is unknown until this device is measured: run `bench doctor --calibrate` once.")
+        models = ",".join(sorted({task.spec.model for task in todo}))
+        click.echo(f"The time is unknown until it is measured here: run `bench doctor --calibrate --models {models}`.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 import click
 
-from bench.cli._format import duration
+from bench.cli._format import counted, duration
 from bench.config import Task
 from bench.engine.executors import ENDS
 
@@ -93,14 +94,14 @@ class Progress:
         """The last lines of a run."""
         number = Counter(event["event"] for event in self.ends.values())
         click.echo(
-            f"{number['done']} cells done, {number['failed']} failed, {self.before} done before, "
+            f"{counted(number['done'], 'cell')} done, {number['failed']} failed, {self.before} done before, "
             f"in {duration(time.monotonic() - self.started)}; results are in {results}. Next: bench report"
-            + ("" if str(results) == "results/runs" else f" --results {results}")
+            + ("" if str(results) == "results/runs" else f" --results {shlex.quote(str(results))}")
         )
         if number["elsewhere"]:
             click.echo(
-                f"{number['elsewhere']} cells are being computed by another process; run the same command again when "
-                "it has ended."
+                f"{counted(number['elsewhere'], 'cell')} left to another process, which computes them; run the same "
+                "command again when it has ended."
             )
 
 

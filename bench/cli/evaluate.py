@@ -88,7 +88,7 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
     failed: list[str] = []
 
     def report(event: dict[str, Any]) -> None:
-        if event["event"] == "failed":
+        if event["event"] in ("failed", "elsewhere"):
             failed.append(event["message"])
         elif event["event"] == "done":
             click.echo(spec.id)

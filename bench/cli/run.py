@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from bench.config import Task
     from bench.engine.cost import Cost
 
+#: passes of one image that are taken for more than an hour where no rate is known
+MANY_PASSES = 100e6
 #: options that describe a grid; `bench estimate` takes the same
 AXES = (
     click.option(
         "--preset",
         metavar="NAME",
-        help="A named grid, see `bench ls presets`; an option below replaces its axis in all of it. Default: quick.",
+        help="A named grid, see `bench ls presets`; an option below replaces its axis in all of it. Default: quick; "
+        "with both --methods and --datasets none: then what is not given has its default, one ratio and seed.",
     ),
     click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
     click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
@@ -84,7 +87,7 @@ def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, r
         click.echo(f"all {done} cells are done; results are in {results}.")
         return 0
     open_root(results, write=True)
-    if cost.seconds is not None and cost.seconds > 3600 and not yes and ctx.find_root().params.get("ask", True):
+    if not yes and ctx.find_root().params.get("ask", True):
         _confirm(cost)
     return _run(todo, done, results, data_root, device, jobs, threads, cost.memory_mib)
 
@@ -138,13 +141,18 @@ def _seed(text: str) -> int:
         raise UsageError(f"seed '{text}' is not an integer; write for instance --seeds 0,1,2.") from None
 
 
-def _confirm(cost: Any) -> None:
+def _confirm(cost: Cost) -> None:
+    """Ask a person before a run of more than an hour, also where only the number of passes says so."""
     import sys
 
-    from bench.cli._format import duration
+    from bench.cli._format import count, duration
 
-    if sys.stdin.isatty():
-        click.confirm(f"this takes about {duration(cost.seconds)}; go on?", abort=True)
+    passes = cost.forward + cost.backward
+    if not sys.stdin.isatty() or (passes < MANY_PASSES if cost.seconds is None else cost.seconds <= 3600):
+        return
+    known = f"this takes about {duration(cost.seconds)}"
+    unknown = f"nobody has measured how long this takes here, and {count(passes)} passes of one image are many"
+    click.confirm(f"{unknown if cost.seconds is None else known}; go on?", abort=True)
 
 
 def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int,

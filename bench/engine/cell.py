@@ -33,7 +33,7 @@ from bench.engine.record import attack_facts, data_facts, device_facts, same_dat
 from bench.engine.settings import Settings
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import Progress, precision, train
-from bench.errors import BenchError, StoreError
+from bench.errors import BenchError, HeldError, StoreError
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.flags import flag_cell
@@ -52,22 +52,31 @@ REDRAWN = "curves.pt"
 def run_cell(
     task: Task, settings: Settings, emit: Emit, kind: Callable[[Task, Settings, Emit], CellRun] | None = None
 ) -> None:
-    """Do what the task still lacks. Ends with a `done` or a `failed` event; only KeyboardInterrupt gets through.
+    """Do what the task still lacks. Ends with one event; only KeyboardInterrupt gets through.
 
+    It is `done`, `failed`, or `elsewhere` when another process holds the folder: then that one does it.
     `kind`: who does it, if its weights do not come from training here.
     """
     torch.set_num_threads(settings.threads)
-    run, held = (kind or CellRun)(task, settings, emit), False
+    run = (kind or CellRun)(task, settings, emit)
+    end: dict[str, Any] = {"event": "done"}
     try:
         with run.folder.locked():
-            held = True
-            run.go()
-        emit({"cell": task.spec.id, "event": "done"})
-    except Exception as error:
-        message = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        if held:  # a folder that another process holds is not ours to write to
-            mark_failed(settings.results, task, run.stage, message, traceback.format_exc())
-        emit({"cell": task.spec.id, "event": "failed", "stage": run.stage, "message": message})
+            try:
+                run.go()
+            except Exception as error:
+                end = {"event": "failed", "stage": run.stage, "message": _said(error)}
+                mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())
+    except HeldError as error:
+        end = {"event": "elsewhere", "message": str(error)}
+    except Exception as error:  # the folder cannot be made, or the failure not be stored
+        reasons = [end["message"], _said(error)] if "message" in end else [_said(error)]
+        end = {"event": "failed", "stage": run.stage, "message": " ".join(reasons)}
+    emit({"cell": task.spec.id, **end})
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
 class CellRun:

@@ -45,13 +45,16 @@ def resolve_jobs(text: str, device: str, threads: int, memory_mib: float | None 
     """Number of worker processes. Raises UsageError.
 
     `auto` fills the cores with processes of `threads` threads and stops before memory is full: `memory_mib` is what
-    one process takes (None: a usual amount). On a GPU its memory counts, and no more than GPU_PROCESSES share it.
+    one process takes (None: a usual amount). On a GPU its memory counts, and no more than GPU_PROCESSES share it;
+    `cuda` stands for every visible GPU.
     """
     if text == "auto":
         cores = len(os.sched_getaffinity(0)) // threads
         if device.startswith("cuda"):
-            room = gpu_free_mib(device) / (GPU_RESERVE * (memory_mib or USUAL_GPU_MIB) + CONTEXT_MIB)
-            return max(1, min(cores, GPU_PROCESSES, int(room)))
+            names = [f"cuda:{i}" for i in range(len(visible_gpus()))] if device == "cuda" else [device]
+            each = GPU_RESERVE * (memory_mib or USUAL_GPU_MIB) + CONTEXT_MIB
+            room = sum(min(GPU_PROCESSES, int(gpu_free_mib(name) / each)) for name in names)
+            return max(1, min(cores, room))
         return max(1, min(cores, int(available_mib() * FILL / (memory_mib or USUAL_MIB))))
     try:
         jobs = int(text)
@@ -62,12 +65,25 @@ def resolve_jobs(text: str, device: str, threads: int, memory_mib: float | None 
     return jobs
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: so many cores, whichever library asks, and an allocator that keeps its memory.
+def environment(threads: int, device: str = "cpu", worker: int = 0) -> dict[str, str]:
+    """The environment of the `worker`-th process: so many cores, whichever library asks, an allocator that keeps its
+    memory, and one GPU of those that are visible where `device` is `cuda`.
 
     What the user has said about the allocator stands.
     """
-    return ALLOCATOR_VARIABLES | dict(os.environ) | {name: str(threads) for name in THREAD_VARIABLES}
+    own = {name: str(threads) for name in THREAD_VARIABLES}
+    if device == "cuda" and len(gpus := visible_gpus()) > 1:
+        own["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
+    return ALLOCATOR_VARIABLES | dict(os.environ) | own
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process sees, as CUDA_VISIBLE_DEVICES writes them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return named[:count] or [str(i) for i in range(count)]
 
 
 def available_mib() -> float:

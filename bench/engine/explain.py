@@ -57,7 +57,7 @@ def _recipe_rows(recipes: dict[str, tuple[Recipe, Any, str]]) -> list[tuple[str,
     rows: list[tuple[str, ...]] = [("setting", "paper", "official")]
     for spec in dataclasses.fields(Recipe):
         if spec.name not in ("name", "full_epochs"):
-            rows.append((spec.name, *(_show(getattr(recipe, spec.name)) for recipe, _, _ in recipes.values())))
+            rows.append((spec.name, *(format_value(getattr(recipe, spec.name)) for recipe, _, _ in recipes.values())))
     return rows
 
 
@@ -77,7 +77,7 @@ DISTANCES = ("eps", "step")
 def distance(name: str, stated: Any, scale: float) -> str:
     """A setting as it takes effect: `0.2 (8/255, scaled to this data set)` for a distance that a radius scales."""
     if name not in DISTANCES or scale == 1:
-        return _show(stated)
+        return format_value(stated)
     return f"{stated * scale:.4g} ({format_value(stated)}, scaled to this data set)"
 
 
@@ -119,10 +119,6 @@ def explain_dataset(name: str) -> str:
         ("usual network", facts.default_model), ("augmentation", facts.augment),
     ]  # fmt: skip
     return f"{name}: {registry('datasets').origin(name).describe()}\n" + _table(rows)
-
-
-def _show(value: Any) -> str:
-    return "(" + ", ".join(map(_show, value)) + ")" if isinstance(value, tuple) else format_value(value)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

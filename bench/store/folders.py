@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
-from bench.errors import NewerSchemaError, StoreError
+from bench.errors import HeldError, NewerSchemaError, StoreError
 from bench.store.schema import CELL, STATUSES
 
 #: held by the process that works in a folder
@@ -115,7 +115,7 @@ class CellFolder:
 
     @contextmanager
     def locked(self) -> Iterator[CellFolder]:
-        """Hold the folder. Raises StoreError at once when another process holds it."""
+        """Hold the folder. Raises HeldError at once when another process holds it."""
         from filelock import FileLock, Timeout
 
         self.path.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class CellFolder:
         try:
             lock.acquire()
         except Timeout as error:
-            raise StoreError(f"{self.path} is being worked on by another process; wait for it or stop it.") from error
+            raise HeldError(f"{self.path} is being worked on by another process; wait for it or stop it.") from error
         try:
             for part in self.path.glob(".*.part"):  # what a killed writer left
                 part.unlink(missing_ok=True)

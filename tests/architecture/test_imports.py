@@ -15,6 +15,8 @@ import pytest
 BASE = {
     "bench.errors",
     "bench.config",
+    "bench.fields",
+    "bench.variants",
     "bench.registry",
     "bench.seeding",
     "bench.longtail",

@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from bench.cli import main
+from bench.cli import run as run_module
+from bench.engine.cost import Cost
 from bench.store import query
 
 SMALL = [
@@ -48,7 +51,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys):
 def test_a_failed_cell_gives_exit_code_1_and_the_others_are_done(tmp_path, capsys):
     words = ["run", "--methods", "ce[lr=1e30],ce", "--seeds", "0", *SMALL, "--epochs", "3", "--results", tmp_path]
     assert call(*words) == 1
-    assert "1 cells done, 1 failed" in capsys.readouterr().out
+    assert "1 cell done, 1 failed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -183,14 +186,14 @@ def test_a_cell_held_by_another_process_is_looked_at_again_and_is_no_failure(tmp
     assert grid(tmp_path, "ce,at,trades") == 0
     said = capsys.readouterr()
     assert "2 cells done, 0 failed, 0 done before" in said.out
-    assert "1 cells are being computed by another process" in said.out
+    assert "1 cell left to another process" in said.out
     assert "FAILED" not in said.err
 
 
 def test_a_failure_of_the_second_look_counts(tmp_path, capsys, answers):
     answers(ce=["elsewhere", "failed"], at=["done"])
     assert grid(tmp_path, "ce,at") == 1
-    assert "1 cells done, 1 failed" in capsys.readouterr().out
+    assert "1 cell done, 1 failed" in capsys.readouterr().out
 
 
 def test_a_run_that_loses_cells_never_ends_well(tmp_path, capsys, answers):
@@ -224,3 +227,22 @@ def test_verbose_logs_each_event_in_one_line(tmp_path):
     ]
     for pattern in patterns:
         assert [line for line in logged if re.fullmatch(pattern, line)], (pattern, logged)
+
+
+@pytest.mark.parametrize(
+    ("cost", "asked"),
+    [
+        (Cost(1e6, 1e6, 3000.0), None),
+        (Cost(1e6, 1e6, 7200.0), "this takes about 2.0 h; go on?"),
+        (Cost(20e6, 10e6, None), None),
+        (Cost(2e9, 1e9, None), "nobody has measured how long this takes here, and 3.0 G passes of one image are many"),
+    ],
+)
+def test_a_long_run_is_asked_about_on_a_terminal(cost, asked, monkeypatch):
+    said = []
+    monkeypatch.setattr("click.confirm", lambda text, abort: said.append(text))
+    run_module._confirm(cost)
+    assert said == []  # nobody is there
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    run_module._confirm(cost)
+    assert [text[: len(asked)] for text in said] == [asked] if asked else said == []

@@ -18,7 +18,7 @@ from bench.engine.executors.local import Local
 from bench.engine.grid import Axes, expand
 from bench.engine.plan import missing, plan
 from bench.engine.settings import Settings
-from bench.errors import StoreError
+from bench.errors import HeldError, StoreError
 from bench.judge.metrics import summarise
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
@@ -181,9 +181,32 @@ def test_two_processes_never_work_in_one_folder(finished):
     more = tasks(attacks=("mim",))[0]
     with CellFolder(root, task.spec.id).locked():
         event = run(more, root)[-1]
-    assert event["event"] == "failed"
+    assert event["event"] == "elsewhere"
     assert "another process" in event["message"]
     assert read_cell(root / task.spec.id)["status"] == "done"
+
+
+def test_a_failure_is_stored_before_anybody_else_can_work_in_the_folder(tmp_path, monkeypatch):
+    task, real = tasks(methods=("at-bsl[lr=1e30]",))[0], cell_module.mark_failed
+
+    def marked(root, failed, *reason):
+        with pytest.raises(HeldError), CellFolder(root, failed.spec.id).locked():
+            pass
+        real(root, failed, *reason)
+
+    monkeypatch.setattr(cell_module, "mark_failed", marked)
+    assert run(task, tmp_path)[-1]["stage"] == "train"
+
+
+def test_a_failure_that_cannot_be_stored_is_told_with_both_reasons(tmp_path, monkeypatch):
+    def full(*_):
+        raise StoreError("cannot write cell.json: no space left on device.")
+
+    monkeypatch.setattr(cell_module, "mark_failed", full)
+    event = run(tasks(methods=("at-bsl[lr=1e30]",))[0], tmp_path)[-1]
+    assert event["event"] == "failed"
+    for words in ("last good loss", "no space left"):
+        assert words in event["message"]
 
 
 def test_jobs_and_order_do_not_change_a_byte(tmp_path):

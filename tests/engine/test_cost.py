@@ -230,3 +230,23 @@ def test_workers_keep_freed_memory_unless_the_user_said_otherwise(monkeypatch):
     made = device.environment(1)
     assert made[first] == device.ALLOCATOR_VARIABLES[first]
     assert made[second] == "131072"
+
+
+def test_workers_take_turns_on_the_visible_gpus(monkeypatch):
+    monkeypatch.setattr(device, "visible_gpus", lambda: ["3", "5"])
+    made = [device.environment(1, "cuda", worker)["CUDA_VISIBLE_DEVICES"] for worker in range(3)]
+    assert made == ["3", "5", "3"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "CUDA_VISIBLE_DEVICES" not in device.environment(1, "cuda:1", 1)  # one that was asked for by number
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(device, "gpu_free_mib", lambda name: {"cuda:0": 80000.0, "cuda:1": 5000.0}[name])
+    assert device.resolve_jobs("auto", "cuda", 1, 2500.0) == 3
+
+
+@pytest.mark.parametrize(
+    ("named", "wanted"), [("", ["0", "1"]), ("4, 6", ["4", "6"]), ("GPU-a,GPU-b,7", ["GPU-a", "GPU-b"])]
+)
+def test_visible_gpus_are_named_as_the_driver_wants_them(named, wanted, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert device.visible_gpus() == wanted

@@ -13,7 +13,9 @@ import time
 from collections import Counter
 
 import pytest
+from click.testing import CliRunner
 
+from bench.cli import group
 from bench.config import canonical_json
 from bench.engine import cell as cell_module
 from bench.engine.executors import ENDS
@@ -201,3 +203,17 @@ def test_ctrl_c_ends_a_run_in_one_sentence(tmp_path):
     ]
     status = Counter(read_cell(path.parent)["status"] for path in tmp_path.glob("r/*/cell.json"))
     assert status == {"running": 2}
+
+
+def test_a_cell_that_another_process_holds_is_left_to_it(tmp_path):
+    words = ["run", "--methods", "ce,at", "--datasets", "digitslt", "--irs", "10", "--epochs", "1", "--limit", "6",
+             "--attacks", "clean", "--jobs", "0", "--device", "cpu", "--results", str(tmp_path)]  # fmt: skip
+    held = CellFolder(tmp_path, TASKS[0].spec.id)
+    with held.locked():
+        result = CliRunner().invoke(group, words, standalone_mode=False)
+        assert held.read() is None
+    assert result.return_value == 0, result.output
+    assert "done, 0 failed" in result.output
+    assert "being computed by another process" in result.output
+    result = CliRunner().invoke(group, words, standalone_mode=False)
+    assert (result.return_value, held.read()["status"]) == (0, "done")

@@ -45,7 +45,8 @@ class Local:
             with guard:
                 on_event(event)
 
-        workers = [_Worker(todo, settings, one_at_a_time, stopping, over) for _ in range(min(self.jobs, len(tasks)))]
+        count = min(self.jobs, len(tasks))
+        workers = [_Worker(i, todo, settings, one_at_a_time, stopping, over) for i in range(count)]
         # Should an impatient second Ctrl-C break the end of this off, daemons do not hold the interpreter back, and
         # processes end with their input.
         threads = [threading.Thread(target=worker.serve, daemon=True) for worker in workers]
@@ -68,9 +69,10 @@ class _Worker:
     """One process and the thread that feeds it, which is the one that runs `serve`."""
 
     def __init__(
-        self, todo: queue.SimpleQueue[Task], settings: Settings, on_event: OnEvent, stopping: threading.Event,
-        over: queue.SimpleQueue[BaseException | None],
+        self, number: int, todo: queue.SimpleQueue[Task], settings: Settings, on_event: OnEvent,
+        stopping: threading.Event, over: queue.SimpleQueue[BaseException | None],
     ) -> None:  # fmt: skip
+        self.number = number
         self.todo, self.settings, self.on_event, self.stopping, self.over = todo, settings, on_event, stopping, over
         self.process: subprocess.Popen[str] | None = None
 
@@ -127,8 +129,9 @@ class _Worker:
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(self.settings.threads)
-        )
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=environment(self.settings.threads, self.settings.device, self.number),
+        )  # fmt: skip
         if self.stopping.is_set():  # `kill` may have come too early to see it
             self.kill()
         self._send(json.dumps(self.settings.to_plain()))
