@@ -83,7 +83,7 @@ class PaperFigure(OfPaper):
         save = partial(draw.files, key=key, suffixes=suffixes)
         drawing = self.draw(source, panel, save) if self._there(source, panel) else None
         absent = [(c, a) for c, a in self.wants(panel) if not self.found(source, panel, c, a)]
-        lacks = _phrases(absent)
+        lacks = _phrases(absent, self._kind())
         if drawing is not None:
             lacks += drawing.lacks
         more = [*(("--track", ",".join(self.logs)) if self.logs else ()), *(("--features",) if self.features else ())]
@@ -92,6 +92,14 @@ class PaperFigure(OfPaper):
             lines = [commands.preset(source, self.name)]
         return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
                       self.data(panel), tuple(lacks), tuple(lines), self.words(panel))  # fmt: skip
+
+    def _kind(self) -> str:
+        """What a run lacks where it is more than the counts of an attack."""
+        if self.features:
+            return "features"
+        if self.logs is None:
+            return ""
+        return f"curves ({', '.join(self.logs)})" if self.logs else "epoch log"
 
     # ------------------------------------------------------------------------------------------ for subclasses
 
@@ -170,14 +178,14 @@ def label(config: Config) -> str:
     return paper.method_label(config.label)
 
 
-def _phrases(absent: Sequence[tuple[Config, str]]) -> list[str]:
-    """What is missing, one phrase for all methods that lack the same attacks at one ratio and network."""
+def _phrases(absent: Sequence[tuple[Config, str]], kind: str) -> list[str]:
+    """What is missing, one phrase for all methods that lack the same (`kind`, or else attacks) at one ratio."""
     attacks: dict[Config, list[str]] = {}
     for config, attack in absent:
         attacks.setdefault(config, []).append(attack)
     groups: dict[tuple[str, str, str], list[str]] = {}
     for config, names in attacks.items():
         ratio = "" if math.isnan(config.ir) else f"IR {config.ir:g}, "
-        where = (", ".join(names), ratio, paper.MODEL_LABEL.get(config.model, config.model))
+        where = (kind or ", ".join(names), ratio, paper.MODEL_LABEL.get(config.model, config.model))
         groups.setdefault(where, []).append(label(config))
     return [f"{what} of {', '.join(methods)} ({ratio}{model})" for (what, ratio, model), methods in groups.items()]

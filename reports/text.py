@@ -36,7 +36,8 @@ def intervals(cell: Cell, table: Table, which: str) -> list[tuple[str, str]]:
     if which != "seeds" and cell.sampling:
         found.append((INTERVAL_LABEL["sampling"], _span(cell.sampling, table)))
     if which != "sampling" and cell.seeds:
-        span = f"equal in {len(cell.provenance)}" if cell.agree else _span(cell.seeds, table)
+        same = f"equal in {len(cell.provenance) or 'all'}"
+        span = same if cell.agree else _span(cell.seeds, table)
         found.append((INTERVAL_LABEL["seeds"], span))
     return found
 

@@ -83,6 +83,7 @@ def test_nothing_measured_gives_the_preset(tmp_path: Path) -> None:
         assert figure.files == {}
         assert figure.commands == (f"bench run --preset fig{number} --results {tmp_path}",)
         assert figure.missing
+    assert "curves (clean, pgd-20) of AT-BSL, TAET" in drawn(tmp_path, "fig2")[0].missing[0]
 
 
 def test_memory_only_of_runs_that_know_their_own_peak_and_time_of_adversarial_epochs(
