@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.api import register
 from bench.reports import draw, plot
+from bench.reports.build import Measured
 from bench.reports.panels import Panel
 from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source
@@ -61,10 +62,7 @@ class Fig1(plot.PaperFigure):
         """A see-through marker, since methods can lie on one another, with bars over seeds where there are several."""
         colour, config = draw.COLOURS[i % len(draw.COLOURS)], Config(panel.ir, panel.models[0], method)
         x, y = (plot.measured(source, panel, config, a, metric) for a in ("clean", "pgd-20"))
-        bars = {} if x.seeds is None or y.seeds is None else {
-            f"{name}err": [[v.value - v.seeds[0]], [v.seeds[1] - v.value]] for name, v in (("x", x), ("y", y))
-        }  # fmt: skip
-        axis.errorbar([x.value], [y.value], **bars, linestyle="", ecolor=(colour, 0.45), elinewidth=0.8,
+        axis.errorbar([x.value], [y.value], xerr=_reach(x), yerr=_reach(y), linestyle="", ecolor=(colour, 0.45), elinewidth=0.8,
                       marker=draw.MARKERS[i % len(draw.MARKERS)], markersize=9 if method == "taet" else 6.5,
                       markerfacecolor=(colour, 0.5), markeredgecolor=colour, markeredgewidth=1.1,
                       label=method_label(method))  # fmt: skip
@@ -96,3 +94,8 @@ class Fig1(plot.PaperFigure):
             clean, robust = (plot.value(source, panel, config, a) for a in ("clean", "pgd-20"))
             parts.append(f"{method_label(method)} {clean:.1f} / {robust:.1f}")
         return "Balanced clean accuracy / PGD-20 robustness in per cent: " + ", ".join(parts) + "."
+
+
+def _reach(one: Measured) -> list[list[float]] | None:
+    """How far the interval over seeds goes down and up; None from a single seed."""
+    return None if one.seeds is None else [[one.value - one.seeds[0]], [one.seeds[1] - one.value]]
