@@ -62,8 +62,9 @@ class Fig1(plot.PaperFigure):
         """A see-through marker, since methods can lie on one another, with bars over seeds where there are several."""
         colour, config = draw.COLOURS[i % len(draw.COLOURS)], Config(panel.ir, panel.models[0], method)
         x, y = (plot.measured(source, panel, config, a, metric) for a in ("clean", "pgd-20"))
-        axis.errorbar([x.value], [y.value], xerr=_reach(x), yerr=_reach(y), linestyle="", ecolor=(colour, 0.45), elinewidth=0.8,
-                      marker=draw.MARKERS[i % len(draw.MARKERS)], markersize=9 if method == "taet" else 6.5,
+        axis.errorbar([x.value], [y.value], xerr=_reach(x), yerr=_reach(y), linestyle="",
+                      ecolor=(colour, 0.45), elinewidth=0.8, marker=draw.MARKERS[i % len(draw.MARKERS)],
+                      markersize=9 if method == "taet" else 6.5,
                       markerfacecolor=(colour, 0.5), markeredgecolor=colour, markeredgewidth=1.1,
                       label=method_label(method))  # fmt: skip
 
