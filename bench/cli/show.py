@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._format import duration
+from bench.cli._format import duration, size
 from bench.cli._options import results_option
 from bench.errors import StoreError, UsageError
 
@@ -104,7 +104,7 @@ def _facts(folder: Path, cell: Mapping[str, Any]) -> None:
         _pairs("seeds of the streams", cell["seeds"])
         _pairs("made with", cell["versions"] | {"device": f"{cell['device']['name']} ({cell['device']['kind']})"})
     _pairs("time and memory", {
-        key: f"{duration(stage['seconds'])}, peak {stage['peak_memory_mib']:.0f} MiB"
+        key: f"{duration(stage['seconds'])}, peak {size(stage['peak_memory_mib'])}"
         for key, stage in cell.get("stages", {}).items()
     })  # fmt: skip
     _pairs("evaluations", {
