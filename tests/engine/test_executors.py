@@ -56,6 +56,14 @@ def fake(monkeypatch):
     return put
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as on a terminal: a test run in the background is told to ignore it, and so are its processes."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ends(events):
     """Method -> its last events."""
     names = {task.spec.id: task.spec.method for task in TASKS}
@@ -136,6 +144,7 @@ def test_what_the_listener_raises_ends_the_run_and_is_raised(fake, tmp_path):
         Local(2).run(TASKS, Settings(results=tmp_path), broken)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupt_fails_nothing_and_starts_nothing(fake, tmp_path, jobs):
     fake("say('progress'); time.sleep(60)")
@@ -183,6 +192,7 @@ def test_a_process_whose_parent_is_gone_leaves_its_cell_interrupted(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run_in_one_sentence(tmp_path):
     """As in a terminal: the signal goes to the command and to all of its processes."""
     words = ["run", "--methods", "at,trades,mart", "--datasets", "digitslt", "--irs", "10", "--seeds", "0,1"]
