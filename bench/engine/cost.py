@@ -66,13 +66,14 @@ class Known:
 def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, device: str) -> Cost:
     """The cost of what `tasks` still lack, one after the other in one worker process."""
     known = learn(results, data_root, device)
-    total, startup = Cost(), 0.0
+    total, startup, first = Cost(), 0.0, 0.0
     for task in tasks:
         facts = dataset_facts(task.spec.dataset, data_root)
         total += cell_cost(task, facts, missing(task, look(results / task.spec.id)), known)
         rate = known.rate(task.spec, facts, task.spec.precision)
-        startup = max(startup, rate.startup if rate else 0.0)
-    return total + Cost(seconds=STARTS * startup)
+        if rate:
+            startup, first = max(startup, rate.startup), max(first, rate.first)
+    return total + Cost(seconds=STARTS * startup + first)
 
 
 def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Known) -> Cost:

@@ -46,9 +46,10 @@ class Rate:
     """One model on one device.
 
     `step`: one training step without attack (augmentation, forward, backward, optimiser); `attack`: one step of the
-    training attack; `forward`, `gradient`: one pass of an evaluation. Seconds a process (`startup`), a cell (`cell`)
-    and an attack (`evaluation`) that do not depend on the images. `memory_mib`: peak of a process at batch `batch`, of
-    which `base_mib` without any image. `slowdown`: by which an attack's own arithmetic stretches its passes.
+    training attack; `forward`, `gradient`: one pass of an evaluation. Seconds that do not depend on the images: of a
+    process (`startup`), of its first cell on top (`first`: what is imported only then), of a cell (`cell`) and of an
+    attack (`evaluation`). `memory_mib`: peak of a process at batch `batch`, of which `base_mib` without any image.
+    `slowdown`: by which an attack's own arithmetic stretches its passes.
     """
 
     step: Line
@@ -58,6 +59,7 @@ class Rate:
     evaluation: float = 0.0
     cell: float = 0.0
     startup: float = 0.0
+    first: float = 0.0
     memory_mib: float | None = None
     base_mib: float = 0.0
     batch: int = 128

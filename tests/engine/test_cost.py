@@ -17,7 +17,7 @@ FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
 TRAIN, TEST = sum(class_counts(40, (), 4.0, 4, None)), sum(class_counts(10, (), 4.0, 4, None))
 RATE = Rate(
     step=Line(1.0, 0.1), attack=Line(0.5, 0.05), forward=Line(0.2, 0.01), gradient=Line(0.3, 0.02), evaluation=7.0,
-    cell=11.0, startup=13.0, memory_mib=500.0, base_mib=300.0, weights_mib=4.0,
+    cell=11.0, startup=13.0, first=5.0, memory_mib=500.0, base_mib=300.0, weights_mib=4.0,
 )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_estimate_reads_the_calibration_and_starts_a_command_and_its_worker(tmp_
     facts = cost.dataset_facts("digitslt", None)
     learned = cost.learn(tmp_path, None, "cpu")
     assert two - one == pytest.approx(cell_cost(tasks[1], facts, lacks(tasks[1]), learned).seconds)
-    assert one == pytest.approx(2 * 13.0 + cell_cost(tasks[0], facts, lacks(tasks[0]), learned).seconds)
+    assert one == pytest.approx(2 * 13.0 + 5.0 + cell_cost(tasks[0], facts, lacks(tasks[0]), learned).seconds)
     assert estimate(tasks, tmp_path, None, "auto").seconds == two
     assert estimate(tasks, tmp_path, None, "cuda").seconds is None
 
