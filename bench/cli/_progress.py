@@ -59,6 +59,8 @@ class Progress:
         log.info("%s", self._line(event))
         if event["event"] in ENDS:
             self._end(event)
+        elif event["event"] == "aside":
+            self._say(f"{event['cell']}: {event['message']}")
         elif event["event"] == "progress" and self._live is not None:
             self._move(event)
 
@@ -82,13 +84,18 @@ class Progress:
         left = (time.monotonic() - self.started) / len(self.ends) * (self.total - len(self.ends))
         line = f"[{len(self.ends)}/{self.total}] {cell}: {_how(event)}"
         line += f" ({duration(left)} left)" if len(self.ends) < self.total else ""
-        if self._live is None:
-            click.echo(line, err=True)
-            return
         if cell in self._bars:
             self._live.remove_task(self._bars.pop(cell))
-        self._live.update(self._bars[""], completed=len(self.ends))
-        self._live.console.print(line)
+        if self._live is not None:
+            self._live.update(self._bars[""], completed=len(self.ends))
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        """A line that stays, above the bars where there are any."""
+        if self._live is None:
+            click.echo(line, err=True)
+        else:
+            self._live.console.print(line)
 
     def summary(self, results: Path) -> None:
         """The last lines of a run."""

@@ -246,3 +246,14 @@ def test_a_long_run_is_asked_about_on_a_terminal(cost, asked, monkeypatch):
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     run_module._confirm(cost)
     assert [text[: len(asked)] for text in said] == [asked] if asked else said == []
+
+
+def test_a_damaged_file_is_named_and_kept(tmp_path, capsys):
+    words = ["run", "--methods", "ce", *SMALL, "--results", tmp_path]
+    assert call(*words) == 0
+    (bits,) = tmp_path.glob("*/per_sample.npz")
+    bits.write_bytes(b"half a file")
+    capsys.readouterr()
+    assert call(*words) == 0
+    assert f"{bits} is damaged; kept as per_sample.npz.damaged." in capsys.readouterr().err.replace("\n", " ")
+    assert bits.with_name("per_sample.npz.damaged").read_bytes() == b"half a file"

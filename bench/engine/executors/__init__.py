@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bench.config import Task
 from bench.engine.settings import Settings
 
-#: {"cell": id, "event": "ready" | "progress" | one of ENDS, ...}
+#: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | one of ENDS, ...}
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
