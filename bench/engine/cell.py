@@ -136,7 +136,8 @@ class CellRun:
     def _repaired(self) -> State:
         """The folder as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
         path = self.folder.path
-        damaged = [*look(path).damaged]
+        state = look(path)
+        damaged = [*state.damaged]
         if path / SAMPLES in damaged and (path / ROWS).exists():
             damaged.append(path / ROWS)  # its counts can no longer be derived; kept, but no result
         for name in (CHECKPOINT, REDRAWN):
@@ -147,7 +148,7 @@ class CellRun:
         for file in damaged:
             kept = set_aside(file)
             self.emit({"cell": self.spec.id, "event": "aside", "message": f"{file} is damaged; kept as {kept.name}."})
-        return look(path)
+        return look(path) if damaged else state
 
     def _network(self, data: CellData, method: Method) -> Network:
         channels, height, width = data.image

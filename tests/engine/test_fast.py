@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.api import Method
 from bench.config import CellSpec, Recipe
-from bench.engine import fast, graphs, train
+from bench.engine import graphs, train
 from bench.engine.data import CellData
 from bench.engine.fast import FastInner, NetworkGradient, twin
 from bench.engine.fold import fold
@@ -267,18 +267,23 @@ def test_a_twin_shares_all_but_the_backbone():
 # ---------------------------------------------------------------------------------------------- recorded kernels
 
 
-@pytest.mark.parametrize("method", ["at", "trades", "gairat"])
-def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
-    """Constant tensors in closures change from step to step; a recording must not hold them."""
+def recorded_like_eager(spec: CellSpec, monkeypatch: pytest.MonkeyPatch) -> Rerun:
+    """The recorder of a training that gave what the eager one gives."""
     recorder = Rerun()
-    spec = cell(method)
-    monkeypatch.setattr(fast, "CudaRecorder", lambda: recorder)
     with monkeypatch.context() as patch:
         patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, recorder))
         got = run(spec, monkeypatch, plain=False)
     wanted = run(spec, monkeypatch, plain=False)
     assert got[0] == wanted[0]
     assert all(torch.equal(a, b) for a, b in zip(got[1], wanted[1], strict=True))
+    return recorder
+
+
+@pytest.mark.parametrize("method", ["at", "trades", "gairat"])
+def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
+    """Constant tensors in closures change from step to step; a recording must not hold them."""
+    spec = cell(method)
+    recorder = recorded_like_eager(spec, monkeypatch)
     # two shapes (8 images, and the last 4), two directions each, and the folding of the weights
     assert recorder.recorded == 5
     attacks = 10  # batches
@@ -287,15 +292,8 @@ def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
 
 @pytest.mark.parametrize("method", ["las-at", "adt"])
 def test_gradients_of_a_methods_own_loop_are_recorded_too(method, monkeypatch):
-    recorder = Rerun()
     spec = dataclasses.replace(cell(method), hparams=SHORT[method])
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "make_inner", lambda spec, device, network: FastInner(spec, network, recorder))
-        got = run(spec, monkeypatch, plain=False)
-    wanted = run(spec, monkeypatch, plain=False)
-    assert got[0] == wanted[0]
-    assert all(torch.equal(a, b) for a, b in zip(got[1], wanted[1], strict=True))
-    assert recorder.replayed > 0
+    assert recorded_like_eager(spec, monkeypatch).replayed > 0
 
 
 def test_what_cannot_be_recorded_runs_eagerly(monkeypatch, caplog):
