@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.device import environment
-from bench.engine.network import build_network
-from bench.engine.oracle import NetworkOracle
+from bench.engine.host.device import environment
+from bench.engine.nets.network import build_network
 from bench.engine.suite import build, evaluate
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.seeding import isolated, torch_stream
 
 EPS = 0.15

@@ -23,7 +23,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bench.engine.augment import AUGMENTATIONS, augment
+from bench.engine.images.augment import AUGMENTATIONS, augment
 from bench.seeding import numpy_stream
 
 BATCH = 128

@@ -18,7 +18,7 @@ import pandas as pd
 from bench.config import ThreatModel
 from bench.engine.executors.inline import Inline
 from bench.engine.grid import Axes, expand
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 
 
 def main() -> None:

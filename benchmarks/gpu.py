@@ -28,11 +28,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from training import CLASSES, data, network
 
 from bench.config import AttackSpec, CellSpec, Recipe, ThreatModel
-from bench.engine.data import CellData, load_data
-from bench.engine.fast import NetworkGradient
-from bench.engine.graphs import CudaRecorder
-from bench.engine.inner import plain_gradient
-from bench.engine.memory import peak_memory
+from bench.engine.gradients.fast import NetworkGradient
+from bench.engine.gradients.graphs import CudaRecorder
+from bench.engine.gradients.inner import plain_gradient
+from bench.engine.host.memory import peak_memory
+from bench.engine.images.subset import CellData, load_data
 from bench.engine.suite import evaluate
 from bench.engine.train import precision, train
 from bench.errors import BenchError

@@ -20,9 +20,9 @@ from pathlib import Path
 from timing import interleaved, machine, table
 
 from bench.config import Task, split_list
-from bench.engine.cost import estimate
-from bench.engine.device import resolve_jobs
 from bench.engine.grid import Axes, expand
+from bench.engine.host.device import resolve_jobs
+from bench.engine.price.cost import estimate
 from bench.store import query
 
 

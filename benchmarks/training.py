@@ -26,9 +26,9 @@ from timing import CLOCKS, Served, Variant, interleaved, machine, serve, table
 
 from bench.api import Method
 from bench.config import AttackSpec, CellSpec, Recipe, ThreatModel
-from bench.engine.data import CellData
-from bench.engine.device import environment
-from bench.engine.network import Network, build_network
+from bench.engine.host.device import environment
+from bench.engine.images.subset import CellData
+from bench.engine.nets.network import Network, build_network
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import train
 from bench.registry import registry

@@ -8,7 +8,7 @@ import click
 
 from bench.cli._format import count, duration, size
 from bench.config import Task
-from bench.engine.cost import Cost
+from bench.engine.price.cost import Cost
 
 
 def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:

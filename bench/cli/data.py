@@ -14,7 +14,7 @@ from bench.cli._options import data_root_option
 from bench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from bench.engine.data import CellData
+    from bench.engine.images.subset import CellData
 
 
 def _choice(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,8 +75,8 @@ def export(target: Path, **choice: Any) -> None:
 
 def _load(choice: dict[str, Any]) -> CellData:
     from bench.config import CellSpec
-    from bench.engine.data import load_data
     from bench.engine.grid import parse_ratio
+    from bench.engine.images.subset import load_data
 
     # which images are used depends on these alone; method, model and seed of the cell are any
     spec = CellSpec("ce", choice["dataset"], parse_ratio(choice["ir"]), "", 0, selection=choice["selection"],

@@ -30,8 +30,8 @@ def command(calibrate: bool, models: str, data_root: Path | None, results: Path,
             click.echo(f"FAIL  {name}: {error}")
     if calibrate:
         from bench.config import split_list
-        from bench.engine.calibrate import calibrate as measure
-        from bench.engine.device import resolve_device
+        from bench.engine.host.device import resolve_device
+        from bench.engine.price.calibrate import calibrate as measure
 
         for line in measure(split_list(models), resolve_device(device)):
             click.echo(line)
@@ -99,7 +99,7 @@ def _autoattack() -> str:
 
 def _known_answer() -> str:
     """A linear two-class network, whose robust accuracy is known exactly, through the real attack suite."""
-    from bench.engine.known import linear_answer
+    from bench.engine.life.known import linear_answer
 
     exact, measured = linear_answer()
     if exact != measured:

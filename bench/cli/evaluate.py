@@ -42,9 +42,9 @@ def command(source: str, datasets: str, attacks: str, irs: str, splits: str, mod
     refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours that returns the
     network. Images are given in [0,1], so name the normalisation it was trained with.
     """
-    from bench.engine.device import resolve_device
     from bench.engine.grid import Axes, expand
-    from bench.engine.settings import Settings
+    from bench.engine.host.device import resolve_device
+    from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
     axes = Axes(
@@ -73,8 +73,8 @@ def _label(source: str) -> str:
 def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path | None, normalize: str | None,
               ranked: bool) -> None:  # fmt: skip
     from bench.engine.cell import run_cell
-    from bench.engine.data import load_data
     from bench.engine.external import Source, described, external, probe, refuse_another
+    from bench.engine.images.subset import load_data
 
     folder = str(Path.cwd())
     if folder not in sys.path:  # as `python -m` does: a factory may stand beside the results

@@ -21,7 +21,7 @@ def command(names: tuple[str, ...], data_root: Path | None) -> None:
     A download that was interrupted goes on where it stopped; a file takes its name only when its checksum is right.
     Without network, the message says which file to place where.
     """
-    from bench.engine.plugins import make_dataset
+    from bench.plugins import make_dataset
 
     for made in [(name, make_dataset(name, data_root)) for name in names]:
         name, source = made

@@ -46,7 +46,7 @@ def _entries(kind: str) -> list[tuple[str, str, str]]:
 
 def _facts() -> dict[str, str]:
     """Parameters and memory of the models, from the stored table (nothing is built)."""
-    from bench.engine.facts import read_facts
+    from bench.engine.nets.facts import read_facts
 
     found = {}
     for name, row in read_facts().items():

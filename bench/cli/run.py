@@ -15,7 +15,7 @@ from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import Task
-    from bench.engine.cost import Cost
+    from bench.engine.price.cost import Cost
 
 #: passes of one image that are taken for more than an hour where no rate is known
 MANY_PASSES = 100e6
@@ -96,8 +96,8 @@ def price(
     preset: str | None, data_root: Path | None, results: Path, device: str, aa_engine: str | None, axes: dict[str, Any]
 ) -> tuple[list[Task], list[Task], Cost]:
     """(cells of the grid that exist, those with work left, what that work costs). Raises UsageError."""
-    from bench.engine.cost import estimate
     from bench.engine.plan import plan
+    from bench.engine.price.cost import estimate
 
     tasks = _tasks(preset, axes, data_root, aa_engine)
     for task in tasks:
@@ -158,10 +158,10 @@ def _confirm(cost: Cost) -> None:
 def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int,
          memory_mib: float | None) -> int:  # fmt: skip
     from bench.cli._progress import Progress
-    from bench.engine.device import resolve_device, resolve_jobs
     from bench.engine.executors.inline import Inline
     from bench.engine.executors.local import Local
-    from bench.engine.settings import Settings
+    from bench.engine.host.device import resolve_device, resolve_jobs
+    from bench.engine.life.settings import Settings
 
     chosen = resolve_device(device)
     count = resolve_jobs(jobs, chosen, threads, memory_mib)

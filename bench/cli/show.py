@@ -18,7 +18,7 @@ from bench.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from bench.config import CellSpec
 
-#: kind -> the function of `bench.engine.explain` that says what a plug-in of it is
+#: kind -> the function of `bench.cli._explain` that says what a plug-in of it is
 KINDS = {"method": "explain_method", "model": "explain_model", "dataset": "explain_dataset", "attack": "explain_attack"}
 
 
@@ -34,7 +34,7 @@ def command(words: tuple[str, ...], as_json: bool, results: Path) -> None:
     if kind in KINDS and len(names) == 1:
         if as_json:
             raise UsageError(f"--json is for cells; `bench ls {kind}s --json` lists every {kind} for programs.")
-        click.echo(getattr(importlib.import_module("bench.engine.explain"), KINDS[kind])(names[0]))
+        click.echo(getattr(importlib.import_module("bench.cli._explain"), KINDS[kind])(names[0]))
     elif kind in KINDS and not names:
         raise UsageError(f"'{kind}' lacks a name; write `bench show {kind} NAME`, names are in `bench ls {kind}s`.")
     elif kind.strip() and not names:
@@ -126,8 +126,8 @@ def _status(folder: Path, stored: str) -> str:
 def _settings(spec: CellSpec) -> None:
     import dataclasses
 
+    from bench.cli._explain import distance
     from bench.config import format_value
-    from bench.engine.explain import distance
     from bench.store.rows import arithmetic
 
     scale = spec.threat.scale
@@ -146,7 +146,7 @@ def _settings(spec: CellSpec) -> None:
 
 
 def _in_words(params: Mapping[str, Any], scale: float) -> str:
-    from bench.engine.explain import distance
+    from bench.cli._explain import distance
 
     return ", ".join(f"{name} {distance(name, value, scale)}" for name, value in params.items())
 

@@ -50,7 +50,7 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
 
 def _reader(data_root: Path | None) -> Any:
     """A function that reads a cell's data again, each data set and choice once."""
-    from bench.engine.data import load_data  # imports torch, hence only on request
+    from bench.engine.images.subset import load_data  # imports torch, hence only on request
 
     known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
 

@@ -19,21 +19,21 @@ import torch
 
 from bench.api import Method
 from bench.config import AttackSpec, Task
-from bench.engine.augment import enlarge, to_float
-from bench.engine.checkpoint import load_checkpoint
-from bench.engine.chunks import ChunkFolder
-from bench.engine.data import CellData, load_data
-from bench.engine.failure import mark_failed
-from bench.engine.memory import peak_memory, reset_peak
-from bench.engine.network import Network, build_network
+from bench.engine.host.memory import peak_memory, reset_peak
+from bench.engine.images.augment import enlarge, to_float
+from bench.engine.images.subset import CellData, load_data
+from bench.engine.life.failure import mark_failed
+from bench.engine.life.record import attack_facts, data_facts, device_facts, same_data, same_weights, weights_hash
+from bench.engine.life.settings import Settings
+from bench.engine.nets.network import Network, build_network
 from bench.engine.plan import missing
-from bench.engine.plugins import make_method
-from bench.engine.prefix import make_prefix
-from bench.engine.record import attack_facts, data_facts, device_facts, same_data, same_weights, weights_hash
-from bench.engine.settings import Settings
+from bench.engine.resume.checkpoint import load_checkpoint
+from bench.engine.resume.prefix import make_prefix
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import Progress, precision, train
+from bench.engine.verdicts.chunks import ChunkFolder
 from bench.errors import BenchError, HeldError, StoreError
+from bench.plugins import make_method
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.flags import flag_cell

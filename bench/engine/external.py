@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from bench.config import CellSpec, Recipe, Task
 from bench.engine.cell import CellRun, Emit
-from bench.engine.data import CellData
-from bench.engine.inputs import check_network, dtype_of
-from bench.engine.network import assemble
-from bench.engine.oracle import NetworkOracle
-from bench.engine.settings import Settings
-from bench.engine.weights import load_weights, read_weights, tensor_hash
+from bench.engine.images.subset import CellData
+from bench.engine.life.settings import Settings
+from bench.engine.nets.network import assemble
+from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
+from bench.engine.verdicts.inputs import check_network, dtype_of
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import ModelError, StoreError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated

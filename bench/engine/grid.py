@@ -29,8 +29,8 @@ from bench.config import (
     parse_variant,
     variant_label,
 )  # fmt: skip
-from bench.engine.plugins import dataset_facts, make_model
 from bench.errors import UsageError, did_you_mean
+from bench.plugins import dataset_facts, make_model
 from bench.registry import registry
 
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")

@@ -19,11 +19,10 @@ from torch import Tensor, nn
 
 from bench.api import Attack
 from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel, canonical_json, make, to_plain
-from bench.engine import inputs, probes
-from bench.engine.chunks import ChunkFolder
-from bench.engine.oracle import NetworkOracle
-from bench.engine.rates import EVALUATION_BATCH
-from bench.engine.weights import tensor_hash
+from bench.engine.nets.weights import tensor_hash
+from bench.engine.verdicts import inputs, probes
+from bench.engine.verdicts.chunks import EVALUATION_BATCH, ChunkFolder
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
@@ -92,7 +91,7 @@ class AttackResult:
 class SuiteResult:
     """Everything an evaluation gives. `clean`: bool N. `attacks`: by label, in the order asked for.
 
-    `probes`: facts about the network (`bench.engine.probes.examine`) and the set, for `bench.store.flags`.
+    `probes`: facts about the network (`bench.engine.verdicts.probes.examine`) and the set, for `bench.store.flags`.
     """
 
     clean: np.ndarray

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from bench.api import Context, Method
 from bench.config import CellSpec
-from bench.engine.augment import augment
-from bench.engine.checkpoint import load_checkpoint, save_checkpoint
-from bench.engine.data import CellData
-from bench.engine.fast import make_inner
-from bench.engine.memory import peak_memory
-from bench.engine.prefix import Prefix
+from bench.engine.gradients.fast import make_inner
+from bench.engine.host.memory import peak_memory
+from bench.engine.images.augment import augment
+from bench.engine.images.subset import CellData
+from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
+from bench.engine.resume.prefix import Prefix
 from bench.errors import TrainingError
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
 

@@ -1,7 +1,7 @@
 """When a robustness number must not be taken at its word: validity flags, as data, from what is stored with a cell.
 
 Nothing here needs the network: the inputs are one bit per image and attack, the facts of each attack, and the probes
-(`bench.engine.probes`). `docs/flags.md` is this table as a page.
+(`bench.engine.verdicts.probes`). `docs/flags.md` is this table as a page.
 """
 
 from __future__ import annotations

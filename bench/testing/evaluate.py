@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from bench.api import Context, Method, Noise
 from bench.config import ThreatModel, make
+from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
-from bench.engine.inner import ascend, plain_gradient
-from bench.engine.oracle import NetworkOracle
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
 from bench.registry import registry
 from bench.seeding import CounterNoise, StreamNoise, isolated, torch_stream

@@ -15,8 +15,8 @@ from bench.attacks._apgd import dlr_targeted, margin_targeted
 from bench.attacks._fab import project
 from bench.attacks._square import side
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build, evaluate
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError
 from bench.seeding import isolated, numpy_stream
 

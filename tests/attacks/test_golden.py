@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.seeding import isolated
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "losses.json"

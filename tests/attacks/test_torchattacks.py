@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build, evaluate
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.seeding import isolated
 
 torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has its own environment: tox -e check")

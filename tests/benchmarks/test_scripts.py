@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from bench.engine.inner import ascend
-from bench.engine.network import build_network
+from bench.engine.gradients.inner import ascend
+from bench.engine.nets.network import build_network
 from bench.seeding import numpy_stream
 
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from bench.cli import main
 from bench.config import AttackSpec, CellSpec, ThreatModel
-from bench.engine.data import load_data
 from bench.engine.external import Wrapped
-from bench.engine.network import build_network
+from bench.engine.images.subset import load_data
+from bench.engine.nets.network import build_network
 from bench.engine.suite import evaluate
 from bench.seeding import isolated
 

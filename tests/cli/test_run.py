@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import main
 from bench.cli import run as run_module
-from bench.engine.cost import Cost
+from bench.engine.price.cost import Cost
 from bench.store import query
 
 SMALL = [

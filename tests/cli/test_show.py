@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.cli._explain import distance
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.explain import distance
 from bench.engine.suite import build, radius
 from bench.store.folders import CellFolder, read_cell
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.oracle import NetworkOracle
 from bench.engine.suite import build, evaluate, within
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
 

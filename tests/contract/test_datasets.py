@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from bench.engine.data import check
-from bench.engine.plugins import make_dataset as dataset
+from bench.engine.images.subset import check
 from bench.errors import DataError, UsageError
+from bench.plugins import make_dataset as dataset
 from bench.registry import registry
 
 NAMES = registry("datasets").names()

@@ -14,10 +14,10 @@ from torch import nn
 
 import bench.methods
 from bench.api import Context, Method
+from bench.cli._explain import explain_method
 from bench.config import Recipe, ThreatModel, make
-from bench.engine.explain import explain_method
+from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
-from bench.engine.inner import ascend, plain_gradient
 from bench.errors import UsageError
 from bench.registry import Registry, registry
 from bench.seeding import StreamNoise, isolated, torch_stream

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.engine.facts import read_facts
-from bench.engine.network import assemble, build_network
+from bench.engine.nets.facts import read_facts
+from bench.engine.nets.network import assemble, build_network
 from bench.registry import registry
 
 NAMES = registry("models").names()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.engine.data import check
-from bench.engine.plugins import make_dataset as dataset
+from bench.engine.images.subset import check
 from bench.errors import DataError, UsageError
+from bench.plugins import make_dataset as dataset
 
 RNG = np.random.default_rng(0)
 

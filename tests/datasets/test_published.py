@@ -10,9 +10,9 @@ import torchvision
 from PIL import Image
 
 from bench.config import CellSpec
-from bench.engine.data import check, load_data
-from bench.engine.plugins import make_dataset as dataset
+from bench.engine.images.subset import check, load_data
 from bench.errors import DataError, UsageError
+from bench.plugins import make_dataset as dataset
 from bench.seeding import isolated
 
 RNG = np.random.default_rng(0)

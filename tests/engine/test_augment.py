@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision.transforms import functional as tv
 
-from bench.engine import augment as module
-from bench.engine.augment import AUGMENTATIONS, augment, crop_flip, padding, to_float
-from bench.engine.distort import OPERATIONS, SPACE, distort
+from bench.engine.images import augment as module
+from bench.engine.images.augment import AUGMENTATIONS, augment, crop_flip, padding, to_float
+from bench.engine.images.distort import OPERATIONS, SPACE, distort
 from bench.errors import UsageError
 from bench.seeding import numpy_stream
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
-from bench.engine import calibrate, measure, rates
-from bench.engine.rates import Line, Rate, read_calibration
+from bench.engine.price import calibrate, measure, rates
+from bench.engine.price.rates import Line, Rate, read_calibration
 from bench.errors import BenchError, UsageError
 from bench.registry import registry
 

@@ -16,8 +16,8 @@ from bench.engine.executors import local as local_module
 from bench.engine.executors.inline import Inline
 from bench.engine.executors.local import Local
 from bench.engine.grid import Axes, expand
+from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
-from bench.engine.settings import Settings
 from bench.errors import HeldError, StoreError
 from bench.judge.metrics import summarise
 from bench.store import query

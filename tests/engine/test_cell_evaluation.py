@@ -9,7 +9,7 @@ import torch
 from bench.engine import cell as cell_module
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 from bench.store import query
 
 

@@ -9,16 +9,16 @@ import pytest
 
 from bench import config
 from bench.engine import cell as cell_module
-from bench.engine import prefix as prefix_module
 from bench.engine import train as train_module
 from bench.engine.cell import run_cell
-from bench.engine.failure import mark_failed
 from bench.engine.grid import Axes, expand
+from bench.engine.life.failure import mark_failed
+from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
-from bench.engine.plugins import make_method
-from bench.engine.prefix import make_prefix
-from bench.engine.settings import Settings
+from bench.engine.resume import prefix as prefix_module
+from bench.engine.resume.prefix import make_prefix
 from bench.errors import NewerSchemaError
+from bench.plugins import make_method
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
 from bench.store.state import look

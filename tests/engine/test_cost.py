@@ -9,9 +9,10 @@ import pytest
 
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Recipe, Request, Task
-from bench.engine import cost, device, rates
-from bench.engine.cost import Cost, Known, cell_cost, class_counts, estimate
-from bench.engine.rates import Line, Rate, key, read_calibration, write_calibration
+from bench.engine.host import device
+from bench.engine.price import cost, rates
+from bench.engine.price.cost import Cost, Known, cell_cost, class_counts, estimate
+from bench.engine.price.rates import Line, Rate, key, read_calibration, write_calibration
 
 FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
 TRAIN, TEST = sum(class_counts(40, (), 4.0, 4, None)), sum(class_counts(10, (), 4.0, 4, None))

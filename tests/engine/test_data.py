@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from bench.api import Arrays
 from bench.cli import group
 from bench.config import CellSpec
-from bench.engine.data import check, choose, load_data
+from bench.engine.images.subset import check, choose, load_data
 from bench.errors import DataError, UsageError
 
 CIFAR_LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 5000))

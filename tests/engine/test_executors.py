@@ -23,7 +23,7 @@ from bench.engine.executors import local as local_module
 from bench.engine.executors.inline import Inline
 from bench.engine.executors.local import Local
 from bench.engine.grid import Axes, expand
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 from bench.errors import StoreError
 from bench.store.folders import CellFolder, read_cell
 

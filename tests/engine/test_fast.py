@@ -12,15 +12,16 @@ from torch.nn.functional import cross_entropy
 
 from bench.api import Method
 from bench.config import CellSpec, Recipe
-from bench.engine import graphs, train
-from bench.engine.data import CellData
-from bench.engine.fast import FastInner, NetworkGradient, twin
-from bench.engine.fold import fold
-from bench.engine.graphs import Eager, Replayed
-from bench.engine.inner import ascend, plain_gradient
-from bench.engine.network import Network, build_network
-from bench.engine.plugins import make_method
+from bench.engine import train
+from bench.engine.gradients import graphs
+from bench.engine.gradients.fast import FastInner, NetworkGradient, twin
+from bench.engine.gradients.graphs import Eager, Replayed
+from bench.engine.gradients.inner import ascend, plain_gradient
+from bench.engine.images.subset import CellData
+from bench.engine.nets.fold import fold
+from bench.engine.nets.network import Network, build_network
 from bench.errors import ModelError
+from bench.plugins import make_method
 from bench.seeding import StreamNoise, isolated, torch_stream
 
 CPU = torch.device("cpu")

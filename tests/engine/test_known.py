@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.known import linear_answer
+from bench.engine.life.known import linear_answer
 from bench.engine.suite import evaluate
 from bench.judge.metrics import metric
 from bench.seeding import torch_stream

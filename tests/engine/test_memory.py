@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from bench.engine.memory import peak_memory, reset_peak
+from bench.engine.host.memory import peak_memory, reset_peak
 
 CPU = torch.device("cpu")
 

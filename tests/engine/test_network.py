@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.engine.network import Network, build_network
+from bench.engine.nets.network import Network, build_network
 from bench.errors import ModelError, UsageError
 
 

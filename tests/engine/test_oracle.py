@@ -8,9 +8,9 @@ import torchvision
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from bench.engine.fold import agrees, fold
-from bench.engine.network import build_network
-from bench.engine.oracle import NetworkOracle
+from bench.engine.nets.fold import agrees, fold
+from bench.engine.nets.network import build_network
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import ModelError
 from bench.seeding import isolated
 

@@ -8,9 +8,9 @@ import torch
 
 from bench.config import Task
 from bench.engine import cell
-from bench.engine.checkpoint import load_checkpoint
 from bench.engine.grid import Axes, expand
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
+from bench.engine.resume.checkpoint import load_checkpoint
 from bench.store.folders import CellFolder
 from bench.store.schema import CHECKPOINT, CURVES, ROWS
 

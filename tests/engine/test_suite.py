@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.record import attack_facts
+from bench.engine.life.record import attack_facts
 from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry

@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from bench.api import Context
 from bench.config import CellSpec, Recipe, make
 from bench.engine import train
-from bench.engine.augment import AUGMENTATIONS, augment
-from bench.engine.data import CellData
-from bench.engine.network import build_network
+from bench.engine.images.augment import AUGMENTATIONS, augment
+from bench.engine.images.subset import CellData
+from bench.engine.nets.network import build_network
 from bench.registry import registry
 from bench.seeding import numpy_stream, torch_stream
 

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.config import CellSpec
-from bench.engine.checkpoint import load_checkpoint
-from bench.engine.data import load_data
 from bench.engine.external import Source, probe
-from bench.engine.network import Network, build_network
-from bench.engine.weights import load_weights, read_weights, tensor_hash
+from bench.engine.images.subset import load_data
+from bench.engine.nets.network import Network, build_network
+from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
+from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import ModelError, StoreError
 from bench.models._preact import PreActResNet, WideResNet
 from bench.seeding import isolated

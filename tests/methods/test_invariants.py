@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.api import Context
 from bench.config import Recipe, ThreatModel
-from bench.engine.inner import ascend, first_iterate, plain_gradient
+from bench.engine.gradients.inner import ascend, first_iterate, plain_gradient
 from bench.errors import UsageError
 from bench.seeding import StreamNoise, isolated, torch_stream
 from bench.testing import attack, loss, step

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from bench.api import Context
+from bench.cli._explain import explain_method
 from bench.config import Recipe, ThreatModel, make
-from bench.engine.explain import explain_method
+from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
-from bench.engine.inner import ascend, plain_gradient
 from bench.errors import UsageError
 from bench.registry import registry
 from bench.seeding import StreamNoise, torch_stream

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from bench.engine import facts
-from bench.engine.network import build_network
+from bench.engine.nets import facts
+from bench.engine.nets.network import build_network
 from bench.errors import UsageError
 from bench.registry import registry
 
@@ -49,7 +49,8 @@ def test_facts_name_every_model_and_nothing_else():
 
 def test_facts_are_read_without_torch():
     code = (
-        "import sys; from bench.engine.facts import read_facts; assert read_facts(); assert 'torch' not in sys.modules"
+        "import sys; from bench.engine.nets.facts import read_facts; "
+        "assert read_facts(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,7 +10,7 @@ import pytest
 from bench.cli import main
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 from bench.store import publish as store
 from bench.store import query
 from bench.store.folders import CellFolder

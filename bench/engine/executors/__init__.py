@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from bench.config import Task
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 
 #: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | one of ENDS, ...}
 Event = dict[str, Any]

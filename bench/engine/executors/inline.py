@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.config import Task
 from bench.engine.executors import OnEvent, failed
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 
 
 class Inline:

@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import IO
 
 from bench.config import Task, canonical_json
-from bench.engine.device import environment
 from bench.engine.executors import ENDS, OnEvent, failed
-from bench.engine.failure import mark_failed
-from bench.engine.settings import Settings
+from bench.engine.host.device import environment
+from bench.engine.life.failure import mark_failed
+from bench.engine.life.settings import Settings
 from bench.errors import StoreError
 from bench.store.folders import CellFolder
 

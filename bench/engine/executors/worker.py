@@ -13,7 +13,7 @@ import threading
 
 from bench.config import Task, cell_from_plain, request_from_plain
 from bench.engine.executors import Event
-from bench.engine.settings import Settings
+from bench.engine.life.settings import Settings
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from bench.engine.oracle import NetworkOracle
+from bench.engine.verdicts.oracle import NetworkOracle
 
 #: images looked at, evenly spread over the set
 IMAGES = 128

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from bench.engine.data import CellData
-from bench.engine.settings import Settings
+from bench.engine.images.subset import CellData
+from bench.engine.life.settings import Settings
+from bench.engine.nets.weights import tensor_hash
 from bench.engine.suite import AttackResult
-from bench.engine.weights import tensor_hash
 from bench.errors import BenchError
 
 

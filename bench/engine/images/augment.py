@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.engine.distort import OPERATIONS, SPACE, distort
+from bench.engine.images.distort import OPERATIONS, SPACE, distort
 from bench.errors import UsageError, did_you_mean
 
 

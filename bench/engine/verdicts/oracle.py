@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Objective
-from bench.engine.fold import agrees, fold, suits_channels_last
+from bench.engine.nets.fold import agrees, fold, suits_channels_last
 from bench.errors import ModelError
 
 

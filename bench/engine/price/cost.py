@@ -17,8 +17,9 @@ from bench import longtail
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Task
 from bench.engine.plan import missing
-from bench.engine.plugins import dataset_facts, make_method
-from bench.engine.rates import EVALUATION_BATCH, Line, Rate, key, read_calibration
+from bench.engine.price.rates import Line, Rate, key, read_calibration
+from bench.engine.verdicts.chunks import EVALUATION_BATCH
+from bench.plugins import dataset_facts, make_method
 from bench.registry import registry
 from bench.store import query
 from bench.store.state import look
@@ -52,7 +53,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Known:
-    """What has been measured: rates by `bench.engine.rates.key`, and passes an image by (data set, attack label)."""
+    """What has been measured: rates by `rates.key`, and passes an image by (data set, attack label)."""
 
     rates: Mapping[str, Rate] = field(default_factory=dict)
     passes: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How fast one model runs here, measured through the code that a cell runs: `python -m bench.engine.measure`.
+"""How fast one model runs here, measured through the code that a cell runs: `python -m bench.engine.price.measure`.
 
 A fresh process each, so that its peak memory is that of a cell's process. Pairs of tiny cells on noise give the fixed
 costs of a cell and of an attack; single training steps at a small and at a full batch give the lines of `Rate`. One
@@ -23,15 +23,16 @@ from torch.nn.functional import cross_entropy
 from bench.api import Attack, Context, Method
 from bench.config import AttackSpec, CellSpec, Recipe, Request, Task, ThreatModel
 from bench.engine.cell import run_cell
-from bench.engine.data import CellData
 from bench.engine.grid import ALL_ATTACKS
-from bench.engine.memory import peak_memory
-from bench.engine.network import Network, build_network
-from bench.engine.oracle import NetworkOracle
-from bench.engine.rates import EVALUATION_BATCH, Line, Rate
-from bench.engine.settings import Settings
+from bench.engine.host.memory import peak_memory
+from bench.engine.images.subset import CellData
+from bench.engine.life.settings import Settings
+from bench.engine.nets.network import Network, build_network
+from bench.engine.price.rates import Line, Rate
 from bench.engine.suite import AttackResult, build, evaluate
 from bench.engine.train import train
+from bench.engine.verdicts.chunks import EVALUATION_BATCH
+from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import BenchError
 from bench.registry import registry
 from bench.seeding import torch_stream

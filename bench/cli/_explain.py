@@ -9,7 +9,7 @@ from typing import Any
 from bench.api import Method
 from bench.config import REFERENCE_EPS, AttackSpec, Recipe, format_value, make
 from bench.engine.grid import settle
-from bench.engine.plugins import dataset_facts, make_model
+from bench.plugins import dataset_facts, make_model
 from bench.registry import registry
 
 

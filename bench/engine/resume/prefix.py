@@ -16,7 +16,7 @@ import torch
 
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
-from bench.engine.checkpoint import load_checkpoint, save_checkpoint
+from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
 from bench.errors import StoreError
 
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+#: images a call of an evaluation, by kind of device
+EVALUATION_BATCH = {"cpu": 128, "cuda": 512}
+
 
 class ChunkFolder:
     """A `bench.engine.suite.StageStore` in a folder. A file that cannot be read counts as absent: it is recomputed."""

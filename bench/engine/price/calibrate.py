@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.engine.device import environment
-from bench.engine.plugins import make_dataset
-from bench.engine.rates import Rate, key, write_calibration
+from bench.engine.host.device import environment
+from bench.engine.price.rates import Rate, key, write_calibration
 from bench.errors import BenchError
+from bench.plugins import make_dataset
 from bench.registry import registry
 
 #: arithmetic measured on each kind of device
@@ -53,12 +53,12 @@ def images_of(model: str) -> list[tuple[int, int, int]]:
 
 
 def measured(model: str, image: tuple[int, int, int], precision: str, device: str, **more: Any) -> Rate:
-    """The rate found by `bench.engine.measure` in a fresh process. Raises BenchError when that fails."""
+    """The rate found by `bench.engine.price.measure` in a fresh process. Raises BenchError when that fails."""
     with tempfile.TemporaryDirectory(prefix="bench-calibrate-") as folder:
         answer = Path(folder) / "rate.json"
         job = {"model": model, "image": image, "precision": precision, "device": device, **more}
         done = subprocess.run(
-            [sys.executable, "-m", "bench.engine.measure", json.dumps(job), str(answer)],
+            [sys.executable, "-m", "bench.engine.price.measure", json.dumps(job), str(answer)],
             capture_output=True, text=True, check=False, env=environment(int(more.get("threads", 1))),
         )  # fmt: skip
         if not answer.exists():

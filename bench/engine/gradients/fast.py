@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from bench.api import Gradient, Objective
 from bench.config import CellSpec
-from bench.engine.fold import Folded, fold, suits_channels_last
-from bench.engine.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
-from bench.engine.inner import ascend, plain_gradient
-from bench.engine.network import Network
+from bench.engine.gradients.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
+from bench.engine.gradients.inner import ascend, plain_gradient
+from bench.engine.nets.fold import Folded, fold, suits_channels_last
+from bench.engine.nets.network import Network
 from bench.errors import ModelError
 
 #: images of the first batch on which the traced backbone is compared with the real one
@@ -36,7 +36,7 @@ def make_inner(spec: CellSpec, device: torch.device, network: nn.Module) -> Fast
 
 
 class FastInner:
-    """`ascend` and `plain_gradient` of `bench.engine.inner`, cheaper for one network in eval mode.
+    """`ascend` and `plain_gradient` of `bench.engine.gradients.inner`, cheaper for one network in eval mode.
 
     `recorder`: records kernels (CUDA graphs); None runs them as they come.
     """
@@ -46,7 +46,7 @@ class FastInner:
         self._gradient: NetworkGradient | None = None
 
     def ascend(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: str = "eval", **rest: Any) -> Tensor:
-        """See `bench.engine.inner.ascend`."""
+        """See `bench.engine.gradients.inner.ascend`."""
         return ascend(model, x, objective, mode=mode, gradient=self._choose(model, x, mode == "train"), **rest)
 
     def gradient(self, model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ class NetworkGradient:
             self.refresh = self._refresh
 
     def __call__(self, model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
-        """See `bench.engine.inner.Gradient`; `model` is the network, already in eval mode."""
+        """See `bench.engine.gradients.inner.Gradient`; `model` is the network, already in eval mode."""
         with torch.enable_grad():
             features = self.engine.forward(x).detach().requires_grad_(True)
             logits = model.head(features)  # type: ignore[operator]

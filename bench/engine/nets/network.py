@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.engine.plugins import make_model
 from bench.errors import ModelError
+from bench.plugins import make_model
 from bench.seeding import isolated
 
 #: a method's `build_head`: (features, classes) -> module from N x features to N x classes, or None for a linear layer

@@ -18,8 +18,6 @@ from typing import Any
 
 #: version of the calibration file; another one is ignored
 VERSION = 2
-#: images a call of an evaluation, by kind of device
-EVALUATION_BATCH = {"cpu": 128, "cuda": 512}
 
 
 @dataclass(frozen=True)

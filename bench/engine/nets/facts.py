@@ -1,4 +1,4 @@
-"""What each network costs; `python -m bench.engine.facts` writes bench/models/facts.csv, read by `bench ls models`.
+"""What each network costs, for `bench ls models`; `python -m bench.engine.nets.facts` writes bench/models/facts.csv.
 
 All with a linear head for 10 classes on 32x32 RGB images as the network takes them: parameters; GFLOP of one image's
 forward pass (2 a multiply-add, torch's FlopCounterMode); MiB of the tensors alive at the peak of one fp32 SGD training
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     import torch
 
-    from bench.engine.network import Network
+    from bench.engine.nets.network import Network
 
 COLUMNS = ("model", "parameters", "gflop_forward", "tensors_mib", "measured_mib", "device")
 IMAGE, CLASSES, BATCH = (3, 32, 32), 10, 128
@@ -133,7 +133,7 @@ def _train_step(net: Network, device: str) -> None:
 def _network(name: str, device: str) -> Network:
     import torch
 
-    from bench.engine.network import assemble
+    from bench.engine.nets.network import assemble
     from bench.seeding import isolated
 
     with isolated(0, "init"), torch.device(device):

@@ -15,8 +15,8 @@ import numpy as np
 from bench import longtail
 from bench.api import Arrays
 from bench.config import CellSpec
-from bench.engine.plugins import make_dataset
 from bench.errors import DataError, UsageError
+from bench.plugins import make_dataset
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""What goes in: the long-tailed subset, its test splits, augmentation."""

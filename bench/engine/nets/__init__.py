@@ -1,0 +1,1 @@
+"""The network of a cell: built, loaded, its batch norms folded."""

@@ -1,0 +1,1 @@
+"""What an interrupted or a related training goes on from: checkpoints and shared prefixes."""

@@ -1,0 +1,1 @@
+"""How an image is judged: the network as an attack sees it, probes, kept chunks."""
