@@ -73,13 +73,13 @@ def _label(source: str) -> str:
 def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path | None, normalize: str | None,
               ranked: bool) -> None:  # fmt: skip
     from bench.engine.cell import run_cell
-    from bench.engine.external import Source, described, external, probe, refuse_another
     from bench.engine.images.subset import load_data
+    from bench.engine.life.external import Given, GivenNetwork, described, probe, refuse_another
 
     folder = str(Path.cwd())
     if folder not in sys.path:  # as `python -m` does: a factory may stand beside the results
         sys.path.insert(0, folder)
-    origin = Source(source, task.spec.model, weights, normalize, ranked)
+    origin = GivenNetwork(source, task.spec.model, weights, normalize, ranked)
     data = load_data(task.spec, settings.data_root)
     network = origin.load(data)
     spec, logits = described(task.spec, label, origin, network), probe(network, data)
@@ -95,6 +95,6 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
             click.echo(f"look at it with `bench show {spec.id} --results {settings.results}`, and beside others with "
                        f"`bench report --results {settings.results}`.", err=True)  # fmt: skip
 
-    run_cell(dataclasses.replace(task, spec=spec), settings, report, external(network, logits))
+    run_cell(dataclasses.replace(task, spec=spec), settings, report, Given(network, logits))
     if failed:
         raise BenchError(failed[0])

@@ -131,12 +131,10 @@ def evaluate(
     num_classes: int,
     root_seed: int,
     device: str | torch.device = "cpu",
-    precision: str = "fp32",
     batch_size: int | None = None,
     store: StageStore | None = None,
     progress: Progress | None = None,
     fold: bool = True,
-    channels_last: bool = True,
 ) -> SuiteResult:
     """Attack `network` on a test set and say which images still stand.
 
@@ -155,13 +153,11 @@ def evaluate(
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
     run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress)
-    oracle = NetworkOracle(
-        network, num_classes, probe=run.take(some[:8])[0], folded=fold, precision=precision, channels_last=channels_last
-    )
+    oracle = NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold)
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
         inputs.check_network(network, run.take(some[:2])[0])
         with oracle:
-            run.start(oracle, canonical_json([threat, num_classes, root_seed, precision, fold]))
+            run.start(oracle, canonical_json([threat, num_classes, root_seed, fold]))
             facts = probes.examine(oracle, *run.take(some)) | inputs.facts_of_set(images, labels, num_classes)
             clean = run.attack("clean", build(AttackSpec("clean"), threat, num_classes), None)
             facts |= {"predicted_top_share": run.top_share()}

@@ -173,9 +173,12 @@ class Block:
         return self.store.source.cells[cell]
 
     def stage(self, cell: str, name: str) -> dict[str, Any] | None:
-        """What a stage of a cell took; None when it was not run, as the training of a network from elsewhere."""
-        found: dict[str, Any] | None = self.facts(cell).get("stages", {}).get(name)
-        return found
+        """What a stage of a cell took; None when it was not run, as the training of a network from elsewhere.
+
+        Cells of such networks that older versions wrote hold a training without a pass.
+        """
+        found: dict[str, Any] = self.facts(cell).get("stages", {}).get(name, {})
+        return found if found.get("forward") else None
 
     # --------------------------------------------------------------------------------------------- how it is told
 

@@ -47,7 +47,7 @@ ROOMS = (
     {"train", "suite"},
     {"plan", "grid", "life"},
     {"cell"},
-    {"executors", "price", "external"},
+    {"executors", "price"},
 )
 
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from bench.cli import main
 from bench.config import AttackSpec, CellSpec, ThreatModel
-from bench.engine.external import Wrapped
 from bench.engine.images.subset import load_data
+from bench.engine.life.external import Wrapped
 from bench.engine.nets.network import build_network
 from bench.engine.suite import evaluate
 from bench.seeding import isolated
@@ -96,6 +96,7 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
     assert cell["status"] == "done"
     assert set(rows["method"]) == {"best"}
     assert set(rows["recipe"]) == {"external"}
+    assert "train" not in cell["stages"]  # it was trained elsewhere, at whatever cost
     data = load_data(DATA)
     index = data.splits["long-tailed"]
     specs = [AttackSpec(a) for a in ("clean", "fgsm", "cw-linf")]
@@ -110,6 +111,24 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
         with pytest.raises(SystemExit) as caught:
             main([*verb, "--results", str(here / "out")])
         assert not caught.value.code
+
+
+def test_a_training_of_zeros_in_an_older_store_is_no_training(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(network().state_dict(), here / "best.pth")
+    assert run("best.pth", *words(here / "out")) == 0
+    where = folder(here / "out") / "cell.json"
+    cell = json.loads(where.read_text())
+    zeros = dict.fromkeys(("seconds", "peak_memory_mib", "epochs", "images", "forward", "backward"), 0)
+    for old in (cell, cell | {"stages": cell["stages"] | {"train": zeros}}):
+        where.write_text(json.dumps(old))
+        with pytest.raises(SystemExit) as caught:
+            main(["findings", "--results", str(here / "out"), "--output", str(here / "page.md")])
+        assert not caught.value.code
+        assert "Training:" not in (here / "page.md").read_text()
+    assert run("best.pth", *words(here / "out", "--attacks", "clean,fgsm,pgd-20")) == 0
+    again = json.loads(where.read_text())
+    assert "train" not in again["stages"]
+    assert "long-tailed/pgd-20" in again["evaluations"]
 
 
 def test_safetensors_and_published_names(here: Path) -> None:

@@ -16,6 +16,7 @@ from bench.engine.executors import local as local_module
 from bench.engine.executors.inline import Inline
 from bench.engine.executors.local import Local
 from bench.engine.grid import Axes, expand
+from bench.engine.life import trained
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
 from bench.errors import HeldError, StoreError
@@ -96,7 +97,7 @@ def test_an_attack_added_later_does_not_train_again(finished, tmp_path, monkeypa
     root, task = finished
     more = tasks(attacks=("clean", "fgsm", "cw-linf"))[0]
     assert missing(more, look(root / task.spec.id)) == ["long-tailed/cw-linf"]
-    monkeypatch.setattr(cell_module, "train", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(trained, "train", lambda *a, **k: pytest.fail("trained again"))
     assert run(more, root)[-1]["event"] == "done"
     assert "cw-linf" in set(query.rows(root)["attack"])
 

@@ -12,6 +12,7 @@ from bench.engine import cell as cell_module
 from bench.engine import train as train_module
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
+from bench.engine.life import trained
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
@@ -259,8 +260,9 @@ def test_rows_are_a_table_even_when_nothing_is_whole(tmp_path):
 
 def test_each_stage_reports_its_own_peak(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(cell_module, "reset_peak", lambda device: calls.append("reset"))
-    monkeypatch.setattr(cell_module, "peak_memory", lambda device: float(len(calls)))
+    for module in (trained, cell_module):
+        monkeypatch.setattr(module, "reset_peak", lambda device: calls.append("reset"))
+        monkeypatch.setattr(module, "peak_memory", lambda device: float(len(calls)))
     cell = task()
     done(cell, tmp_path)
     stages = read_cell(tmp_path / cell.spec.id)["stages"]

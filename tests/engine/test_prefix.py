@@ -9,6 +9,7 @@ import torch
 from bench.config import Task
 from bench.engine import cell
 from bench.engine.grid import Axes, expand
+from bench.engine.life import trained
 from bench.engine.life.settings import Settings
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.store.folders import CellFolder
@@ -26,7 +27,7 @@ def run(tasks: list[Task], root, sharing: bool, monkeypatch: pytest.MonkeyPatch)
     settings, computed = Settings(results=root, device="cpu"), []
     with monkeypatch.context() as patch:
         if not sharing:
-            patch.setattr(cell, "make_prefix", lambda *_: None)
+            patch.setattr(trained, "make_prefix", lambda *_: None)
         for task in tasks:
             events: list[dict] = []
             cell.run_cell(task, settings, events.append)

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.config import CellSpec
-from bench.engine.external import Source, probe
 from bench.engine.images.subset import load_data
+from bench.engine.life.external import GivenNetwork, probe
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
@@ -143,7 +143,7 @@ def test_a_published_resnet18_evaluates_to_its_own_logits(tmp_path: Path, suffix
     else:
         pytest.importorskip("safetensors.torch").save_file(state, file)
     data = load_data(DATA)
-    ours = probe(Source(str(file), "resnet18", ranked=True).load(data), data)
+    ours = probe(GivenNetwork(str(file), "resnet18", ranked=True).load(data), data)
     with torch.no_grad():
         want = net(data.test_images[: len(ours)].permute(0, 3, 1, 2) / 255)
     torch.testing.assert_close(ours, want, rtol=1e-5, atol=1e-5)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from bench.engine.nets.modes import evaluating
+
 #: largest relative difference of logits and of input gradients between the folded and the plain net, per dtype
 TOLERANCE = {torch.float64: (1e-9, 1e-6), torch.float32: (1e-4, 2e-2)}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -56,17 +58,13 @@ def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
     asks for. The source is not changed. `probe`: a few images on which the traced net, still unfolded, must compute
     what the source does; both run the same operations, so this asks about the structure whatever the weights are.
     """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     try:
-        traced = fx.symbolic_trace(network)
-        if probe is not None and not agrees(traced, network, probe):
-            return None
+        with evaluating(network):
+            traced = fx.symbolic_trace(network)
+            if probe is not None and not agrees(traced, network, probe):
+                return None
     except Exception:  # a net may do anything in its forward; one that cannot be traced is used unfolded
         return None
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     modules, result = dict(traced.named_modules()), Folded(traced)
     for node in list(traced.graph.nodes):
         source = _conv_before(node, modules)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.engine.nets.modes import evaluating
 from bench.errors import ModelError
 from bench.plugins import make_model
 from bench.seeding import isolated
@@ -88,17 +89,13 @@ def assemble(model_name: str, image: tuple[int, int, int], num_classes: int, bui
 
 def _probe(net: Network, name: str, image: tuple[int, int, int], classes: int) -> None:
     """One image through the network, shapes compared with what was declared."""
-    was = net.training
-    net.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(net):
             features = net.features(torch.zeros(1, *image))
             logits = net.head(features)
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"model '{name}' cannot take images of {_shape(image)}: {first}.") from error
-    finally:
-        net.train(was)
     if features.ndim != 2:
         raise ModelError(f"model '{name}' gives features of shape {tuple(features.shape)} an image; (1, D) is needed.")
     if tuple(logits.shape) != (1, classes):

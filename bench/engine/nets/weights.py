@@ -44,6 +44,11 @@ def tensor_hash(tensors: Mapping[str, Tensor], before: str = "") -> str:
     return digest.hexdigest()
 
 
+def weights_mib(network: nn.Module) -> float:
+    """Size of the parameters."""
+    return round(sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20, 3)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The state dict of a file. Raises ModelError when it is absent, unreadable, a pickle, or holds no state dict."""
     if not path.is_file():

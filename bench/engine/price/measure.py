@@ -28,6 +28,7 @@ from bench.engine.host.memory import peak_memory
 from bench.engine.images.subset import CellData
 from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
+from bench.engine.nets.weights import weights_mib
 from bench.engine.price.rates import Line, Rate
 from bench.engine.suite import AttackResult, build, evaluate
 from bench.engine.train import train
@@ -91,14 +92,13 @@ def measure(
     base = peak_memory(where)
     network = build_network(model, image, CLASSES, None, 0)
     step, attack = training_lines(network, model, image, precision, where, batch, clock)
-    weights = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
     tested = build_network(model, image, CLASSES, None, 0).to(where)
     forward, gradient = evaluation_lines(tested, image, where, clock)
     peak = peak_memory(where)
     slowdown = attack_slowdowns(tested, image, where, forward, gradient, clock)
     return Rate(
         step, attack, forward, gradient, evaluation=evaluation, cell=cell, startup=startup, first=first,
-        memory_mib=peak, base_mib=base, batch=batch, weights_mib=round(weights, 3), slowdown=slowdown,
+        memory_mib=peak, base_mib=base, batch=batch, weights_mib=weights_mib(network), slowdown=slowdown,
     )  # fmt: skip
 
 

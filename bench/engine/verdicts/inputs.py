@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bench.engine.nets.modes import evaluating
 from bench.errors import DataError, ModelError
 
 
@@ -34,18 +35,14 @@ def check_set(images: Tensor, labels: Tensor, indices: Tensor, num_classes: int)
 @torch.no_grad()
 def check_network(network: nn.Module, x: Tensor) -> None:
     """Raise ModelError when the network cannot take these images at all."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     try:
-        network(x)
+        with evaluating(network):
+            network(x)
     except (RuntimeError, ValueError, IndexError) as error:
         shape = " x ".join(map(str, x.shape[1:]))
         raise ModelError(
             f"the network cannot take images of {shape} (channels x height x width): {str(error).splitlines()[0]}"
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def facts_of_set(images: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:

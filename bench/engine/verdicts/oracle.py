@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.api import Objective
 from bench.engine.nets.fold import agrees, fold, suits_channels_last
+from bench.engine.nets.modes import evaluating
 from bench.errors import ModelError
 
 
@@ -19,8 +20,8 @@ class NetworkOracle:
 
     network: N x channels x H x W in [0,1] -> N x `num_classes` logits. `folded`: attack a copy with batch norm folded
     into the convolutions, if it agrees with the plain net on `probe` (a few images); `plain` always asks the net as it
-    is. `precision` "bf16" runs attacks (never `plain`) under autocast. `channels_last`: layout of the folded copy.
-    `forwards`, `backwards` count passes of one image each. Raises ModelError when outputs are not N x C or not finite.
+    is. `forwards`, `backwards` count passes of one image each. Raises ModelError when outputs are not N x C or not
+    finite.
     """
 
     def __init__(
@@ -30,23 +31,19 @@ class NetworkOracle:
         *,
         probe: Tensor | None = None,
         folded: bool = True,
-        precision: str = "fp32",
-        channels_last: bool = True,
     ) -> None:
         self.network, self.num_classes = network, num_classes
-        self.precision = precision
-        self.channels_last = channels_last and probe is not None and suits_channels_last(probe)
+        self.channels_last = probe is not None and suits_channels_last(probe)
         self.forwards = self.backwards = 0
         self.folded = False
         self._want_fold, self._probe = folded, probe
         self._attacked = network
-        self._modes: list[tuple[nn.Module, bool]] = []
+        self._entered = ExitStack()
         self._frozen: list[nn.Parameter] = []
 
     def __enter__(self) -> Self:
-        self._modes = [(module, module.training) for module in self.network.modules()]
+        self._entered.enter_context(evaluating(self.network))
         self._frozen = [p for p in self.network.parameters() if p.requires_grad]
-        self.network.eval()
         for parameter in self._frozen:
             parameter.requires_grad_(False)
         self._attacked = self.network
@@ -61,8 +58,7 @@ class NetworkOracle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for module, mode in self._modes:
-            module.training = mode
+        self._entered.close()
         for parameter in self._frozen:
             parameter.requires_grad_(True)
         self._attacked, self.folded = self.network, False
@@ -109,12 +105,8 @@ class NetworkOracle:
         self.forwards += len(x)
         if self.folded and self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        with self._autocast(x):
-            z: Tensor = self._attacked(x)
+        z: Tensor = self._attacked(x)
         return z.to(x.dtype)
-
-    def _autocast(self, x: Tensor) -> AbstractContextManager[object]:
-        return torch.autocast(x.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.backwards += len(gradient)

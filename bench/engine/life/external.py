@@ -9,18 +9,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.config import CellSpec, Recipe, Task
-from bench.engine.cell import CellRun, Emit
+from bench.config import CellSpec, Recipe
 from bench.engine.images.subset import CellData
-from bench.engine.life.settings import Settings
+from bench.engine.life.trained import Desk
 from bench.engine.nets.network import assemble
 from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
 from bench.engine.verdicts.inputs import check_network, dtype_of
@@ -104,7 +103,7 @@ def call_factory(text: str, num_classes: int) -> nn.Module:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class GivenNetwork:
     """Where a network comes from. `text`: a file, or package.module:factory (then `weights` may name a file)."""
 
     text: str
@@ -179,7 +178,7 @@ def fingerprint(network: nn.Module) -> str:
     return tensor_hash(network.state_dict(), "/".join(type(m).__name__ for m in network.modules()))[:16]
 
 
-def described(spec: CellSpec, label: str, source: Source, network: nn.Module) -> CellSpec:
+def described(spec: CellSpec, label: str, source: GivenNetwork, network: nn.Module) -> CellSpec:
     """The cell of an evaluated network: `spec` says data and threat, `label` stands in the method's column.
 
     Raises UsageError when the label is a method's name or not a plain word.
@@ -195,20 +194,22 @@ def described(spec: CellSpec, label: str, source: Source, network: nn.Module) ->
     )
 
 
-def external(network: Wrapped, logits: Tensor) -> Callable[[Task, Settings, Emit], CellRun]:
-    """A cell's life without training: `network` is attacked, and its bits, its facts and its `probe` are kept."""
+class Given:
+    """A `bench.engine.life.trained.Weights` without training: the network, and its `probe`, which its cell keeps."""
 
-    class External(CellRun):
-        def weights(self, data: CellData, lacks: Sequence[str]) -> Any:
-            size = sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20
-            stage = {"seconds": 0.0, "peak_memory_mib": 0.0, "epochs": 0, "images": 0, "forward": 0, "backward": 0,
-                     "weights_mib": round(size, 3)}  # fmt: skip
-            self._keep(self.cell | {"logits": logits.tolist(),
-                                    "stages": self.cell.get("stages", {}) | {"train": stage}})  # fmt: skip
-            return network.to(self.device)
+    def __init__(self, network: Wrapped, logits: Tensor) -> None:
+        self.given, self.logits = network, logits
 
-        @contextmanager
-        def deployed(self, _: nn.Module) -> Iterator[None]:
-            yield
+    def wanted(self, lacks: list[str]) -> list[str]:
+        """Everything but a training."""
+        return [what for what in lacks if what != "train"]
 
-    return External
+    def network(self, desk: Desk, data: CellData, train: bool) -> Wrapped:
+        """The network; that it was trained here for 0 s, as older versions stored, is struck out."""
+        stages = {name: facts for name, facts in desk.cell["stages"].items() if name != "train"}
+        desk.keep(desk.cell | {"logits": self.logits.tolist(), "stages": stages})
+        return self.given.to(desk.device)
+
+    def deployed(self, network: nn.Module) -> AbstractContextManager[None]:
+        """It has no other form."""
+        return nullcontext()

@@ -1,0 +1,182 @@
+"""Where a cell's network comes from: a training here, which goes on from the checkpoint (`Trained`), or elsewhere.
+
+What a strategy needs of the cell under way is its `Desk`: what is known and wanted, and where to write it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import nn
+
+from bench.api import Method
+from bench.config import AttackSpec, CellSpec, Task
+from bench.engine.host.memory import peak_memory, reset_peak
+from bench.engine.images.subset import CellData
+from bench.engine.life.record import same_weights, weights_hash
+from bench.engine.life.settings import Settings
+from bench.engine.nets.network import Network, build_network
+from bench.engine.nets.weights import weights_mib
+from bench.engine.resume.checkpoint import load_checkpoint
+from bench.engine.resume.prefix import make_prefix
+from bench.engine.suite import SuiteResult
+from bench.engine.train import Progress, train
+from bench.errors import BenchError
+from bench.plugins import make_method
+from bench.store.folders import CellFolder, atomic_write
+from bench.store.schema import CHECKPOINT, CURVES, EPOCHS
+
+#: state of a training that only draws curves again
+REDRAWN = "curves.pt"
+
+
+class Desk(Protocol):
+    """A cell under way: `cell` is its cell.json as it stands, `keep` replaces it, `say` tells of progress."""
+
+    task: Task
+    settings: Settings
+    folder: CellFolder
+    device: torch.device
+    cell: dict[str, Any]
+
+    def keep(self, cell: dict[str, Any]) -> None:
+        """Replace what is known, here and on disk."""
+
+    def say(self, stage: str, at: int, of: int, **more: Any) -> None:
+        """Tell where a stage is."""
+
+    def suite(
+        self, data: CellData, network: nn.Module, split: str, attacks: Sequence[AttackSpec], chunks: None
+    ) -> SuiteResult:
+        """Attack the network on a test split."""
+
+
+class Weights(Protocol):
+    """Where the network of a cell comes from."""
+
+    def wanted(self, lacks: list[str]) -> list[str]:
+        """What is to be done of what a cell lacks (see `bench.engine.plan.missing`)."""
+
+    def network(self, desk: Desk, data: CellData, train: bool) -> Any:
+        """The network with its weights, on the device; `train`: they are not there yet."""
+
+    def deployed(self, network: nn.Module) -> AbstractContextManager[None]:
+        """The network in the form in which it is attacked; as it was again afterwards."""
+
+
+class Trained:
+    """Weights from the one training loop, or from the checkpoint that it left."""
+
+    def __init__(self, spec: CellSpec) -> None:
+        self.spec = spec
+
+    def wanted(self, lacks: list[str]) -> list[str]:
+        """All of it."""
+        return lacks
+
+    def network(self, desk: Desk, data: CellData, train: bool) -> Network:
+        """From the checkpoint, or trained now; curves that were not drawn then are drawn by training again."""
+        method = make_method(self.spec)
+        _check_needs(method, data)
+        network = self._build(data, method)
+        if train:
+            self._train(desk, data, network, method, save=True)
+        else:
+            network.load_state_dict(load_checkpoint(desk.folder.path / CHECKPOINT, "cpu")["network"])
+            same_weights(desk.cell, network)
+        if not set(desk.task.want.track) <= set(desk.cell.get("tracked", ())):
+            self._train(desk, data, self._build(data, method), make_method(self.spec), save=False)
+        return network.to(desk.device)
+
+    @contextmanager
+    def deployed(self, network: nn.Module) -> Iterator[None]:
+        """The head in its inference form; in its training form again afterwards."""
+        method = make_method(self.spec)
+        method.deploy(network, True)
+        try:
+            yield
+        finally:
+            method.deploy(network, False)
+
+    def _build(self, data: CellData, method: Method) -> Network:
+        channels, height, width = data.image
+        side = self.spec.recipe.resize
+        image = (channels, side, side) if side else (channels, height, width)
+        return build_network(self.spec.model, image, data.num_classes, method.build_head, self.spec.seed)
+
+    def _train(self, desk: Desk, data: CellData, network: Network, method: Method, *, save: bool) -> None:
+        """Train; with `save=False` only to draw curves again, leaving weights and rows as they are."""
+        stage, before = ("train", ()) if save else ("curves", desk.cell.get("tracked", ()))
+        track, folder = sorted({*before, *desk.task.want.track}), desk.folder.path
+        if not save:
+            _forget_curves_without(track, folder / REDRAWN)
+        desk.say(stage, 0, self.spec.recipe.epochs)
+        reset_peak(desk.device)
+        prefixes = desk.settings.results / "prefixes"
+        prefix = make_prefix(self.spec, method, prefixes, data.data_hash, desk.device) if save and not track else None
+        done = train(
+            self.spec, data, network, method, desk.device,
+            checkpoint=folder / (CHECKPOINT if save else REDRAWN),
+            prefix=prefix,
+            track=_tracker(desk, data, track) if track else None,
+            on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
+            checkpoint_seconds=desk.settings.checkpoint_seconds,
+        )  # fmt: skip
+        _keep_curves(done, folder / CURVES)
+        forward, backward = method.passes(self.spec.recipe)
+        facts = {
+            "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
+            "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
+            "weights_mib": weights_mib(network),
+        }  # fmt: skip
+        known = desk.cell
+        if save:
+            same_weights(known, network)
+            known = known | {"weights": weights_hash(network)}
+        desk.keep(known | {"tracked": _tracked(done, track), "stages": known["stages"] | {stage: facts}})
+        (folder / REDRAWN).unlink(missing_ok=True)
+
+
+def _check_needs(method: Method, data: CellData) -> None:
+    if "class_counts" in method.needs and 0 in data.train_counts:
+        empty = data.class_names[data.train_counts.index(0)]
+        raise BenchError(f"{method.name} needs at least one training image of every class; '{empty}' has none.")
+
+
+def _tracker(desk: Desk, data: CellData, track: Sequence[str]) -> Callable[[nn.Module], dict[str, Any]]:
+    attacks = [AttackSpec.parse(text) for text in track]
+
+    def follow(network: nn.Module) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        result = desk.suite(data, network, "long-tailed", attacks, None)
+        labels = data.test_labels[data.splits["long-tailed"]].numpy()
+        for label, attack in result.attacks.items():
+            for c in range(data.num_classes):
+                row[f"{label}:{c}"] = int(attack.correct[labels == c].sum())
+        return row
+
+    return follow
+
+
+def _tracked(done: Progress, track: Sequence[str]) -> list[str]:
+    """Those attacks whose counts are there for every epoch; a training resumed with others has gaps."""
+    labels = {text: AttackSpec.parse(text).label for text in track}
+    return [text for text in track if done.curves and all(f"{labels[text]}:0" in row for row in done.curves)]
+
+
+def _forget_curves_without(track: Sequence[str], path: Path) -> None:
+    """A redrawing that was stopped while it followed other attacks begins anew."""
+    if path.exists() and _tracked(Progress(curves=load_checkpoint(path)["curves"]), track) != list(track):
+        path.unlink()
+
+
+def _keep_curves(done: Progress, path: Path) -> None:
+    frame = pd.DataFrame(done.curves)
+    first = [c for c in EPOCHS if c in frame]
+    rest = [c for c in frame if c not in first]
+    atomic_write(path, frame[first + rest].to_csv(index=False, lineterminator="\n"))
