@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.reports.settings import evaluation
+from bench.reports.footnote import evaluation
 from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.store.rows import COMPILED, DETERMINISTIC, WORST, bounded
 
@@ -140,7 +140,7 @@ def _line(
     if precision != "fp32":
         words += ["--precision", precision]
     words += [ARITHMETIC[word] for word in more_arithmetic]
-    if setting.selection not in ("seeded", "natural"):
+    if setting.selection != "seeded":
         words += ["--selection", setting.selection]
     if setting.class_order != "natural":
         words += ["--class-order", setting.class_order]

@@ -9,10 +9,10 @@ from typing import Any
 from bench.config import format_value
 from bench.errors import StoreError
 from bench.judge import compare as judge
+from bench.judge.stats import Interval
 from bench.reports import paper
-from bench.reports.build import measure
+from bench.reports.footnote import heading, settings_lines, words
 from bench.reports.model import Cell, Column, Footnote, Row, Table
-from bench.reports.settings import heading, settings_lines, words
 from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.reports.text import slug
 
@@ -82,7 +82,7 @@ def _table(
             rows.append(Row(labels, tuple(cells)))
     if not rows:
         return None
-    columns = [Column(name, paper.attack_label(x), False) for x in attacks for name in ("A", "B", "A − B")]
+    columns = [Column(name, paper.attack_label(x)) for x in attacks for name in ("A", "B", "A − B")]
     stores = (("A", str(a.root)), ("B", str(b.root)))
     return Table(
         key=slug(f"compare-{setting.dataset}-{setting.digest}"), title="Comparison",
@@ -114,18 +114,27 @@ def _cells(
 ) -> list[Cell]:  # fmt: skip
     made = []
     for source, found in zip((a, b), pair, strict=True):
-        got = measure(source, found, "balanced")
-        made.append(Cell(value=got.value, sampling=got.sampling, seeds=got.seeds, selector=(setting.test_split, attack),
-                         provenance=tuple(e.cell for e in found)))  # fmt: skip
+        got = source.estimate(found, "balanced")
+        made.append(Cell(value=100 * got.value, sampling=_span(got.sampling), seeds=_span(got.seeds),
+                         selector=(setting.test_split, attack), provenance=tuple(e.cell for e in found)))  # fmt: skip
     ratio = None if setting.natural else config.ir
     line = lines.get((config.label, setting.dataset, ratio, config.model, setting.recipe, setting.precision,
                       setting.test_split, attack))  # fmt: skip
     if line is None:
         return [*made, Cell(value=(made[0].value or 0) - (made[1].value or 0))]
     result = line.comparison
-    spans = [None if i is None else (100 * i.low, 100 * i.high) for i in (result.images, result.seeds)]
     mark = SIGN.get(line.verdict)
     return [
         *made,
-        Cell(value=100 * result.difference, sampling=spans[0], seeds=spans[1], marks=(mark,) if mark else ()),
+        Cell(
+            value=100 * result.difference,
+            sampling=_span(result.images),
+            seeds=_span(result.seeds),
+            marks=(mark,) if mark else (),
+        ),
     ]
+
+
+def _span(interval: Interval | None) -> tuple[float, float] | None:
+    """The ends in per cent."""
+    return None if interval is None else (100 * interval.low, 100 * interval.high)

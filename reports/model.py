@@ -55,7 +55,7 @@ class PaperNumber:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table, in per cent (or in the table's unit).
+    """One number of a table, in per cent.
 
     `sampling`, `seeds`: 95 % intervals (low, high) over test images and over training seeds, None where unknown.
     `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both. `doubtful`: a flag
@@ -91,7 +91,6 @@ class Column:
 
     label: str
     group: str = ""
-    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,6 @@ class Table:
     settings: tuple[tuple[str, str], ...] = ()
     footnotes: tuple[Footnote, ...] = ()
     commands: tuple[str, ...] = ()
-    unit: str = "%"
-    decimals: int = 2
-    signed: bool = False
 
     @property
     def cells(self) -> list[Cell]:

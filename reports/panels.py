@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from bench.config import BENCHMARK_VERSION, format_value
 from bench.reports import paper
-from bench.reports.settings import heading, words
+from bench.reports.footnote import heading, words
 from bench.reports.source import Setting, Source
 from bench.reports.text import slug
 

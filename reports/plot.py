@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from bench.judge.stats import Estimate
 from bench.reports import commands, draw, paper
-from bench.reports.build import Measured, measure
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
@@ -157,12 +157,12 @@ def recall(source: Source, panel: Panel, config: Config, attack: str) -> np.ndar
 def value(source: Source, panel: Panel, config: Config, attack: str, metric: str = "balanced") -> float | None:
     """A metric in per cent, mean over seeds; None when not measured."""
     found = source.evaluations(panel.setting, config, attack)
-    return measure(source, found, metric).value if found else None
+    return 100 * source.estimate(found, metric).value if found else None
 
 
-def measured(source: Source, panel: Panel, config: Config, attack: str, metric: str = "balanced") -> Measured:
-    """A metric with its intervals; it must have been measured."""
-    return measure(source, source.evaluations(panel.setting, config, attack), metric)
+def measured(source: Source, panel: Panel, config: Config, attack: str, metric: str = "balanced") -> Estimate:
+    """A metric with its intervals, as fractions; it must have been measured."""
+    return source.estimate(source.evaluations(panel.setting, config, attack), metric)
 
 
 def train_counts(source: Source, panel: Panel) -> np.ndarray:

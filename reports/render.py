@@ -32,7 +32,7 @@ def _environment(**options: Any) -> jinja2.Environment:
     )
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                               keep_trailing_newline=True, **options)  # fmt: skip
-    made.globals |= {"value": text.value_text, "intervals": text.intervals, "difference": text.difference,
+    made.globals |= {"intervals": text.intervals, "difference": text.difference,
                      "number": text.number, "sign": text.sign, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
     made.filters |= {"sign": text.sign}
     return made
@@ -104,9 +104,9 @@ def latex(report: Report, folder: Path) -> list[Path]:
     return [base / "report.tex", *written]
 
 
-def _spans(row: Row, table: Table, interval: str) -> list[list[str]]:
+def _spans(row: Row, interval: str) -> list[list[str]]:
     """The lines of intervals below a row: one list of texts, a cell each, for each kind that any cell has."""
-    found = [dict(text.intervals(cell, table, interval)) for cell in row.cells]
+    found = [dict(text.intervals(cell, interval)) for cell in row.cells]
     kinds = dict.fromkeys(kind for spans in found for kind in spans)
     return [[spans.get(kind, "") for spans in found] for kind in kinds]
 
@@ -116,7 +116,7 @@ def _parts(table: Table, interval: str) -> Iterator[tuple[Row, ...]]:
     part: list[Row] = []
     height = 0
     for row in table.rows:
-        lines = 1 + len(_spans(row, table, interval))
+        lines = 1 + len(_spans(row, interval))
         lines += any(c.paper is not None for c in row.cells)
         if part and height + lines > LATEX_LINES:
             yield tuple(part)
@@ -136,17 +136,17 @@ def csv_(report: Report, folder: Path) -> list[Path]:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
                 words = (table.key, f"{table.heading}. {table.caption}", table.data, label, column.group, column.label)
-                writer.writerow([*words, *_numbers(cell, table)])
+                writer.writerow([*words, *_numbers(cell)])
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
     return [path]
 
 
-def _numbers(cell: Cell, table: Table) -> list[str]:
+def _numbers(cell: Cell) -> list[str]:
     """The cell's fields for CSV: the same digits as everywhere, with an ASCII minus and empty for unknown."""
 
     def plain(value: float | None) -> str:
-        return "" if value is None else text.number(value, table.decimals).replace("−", "-")
+        return "" if value is None else text.number(value).replace("−", "-")
 
     intervals = (cell.sampling, None if cell.agree else cell.seeds)
     low_high = [plain(end) for interval in intervals for end in (interval or (None, None))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.config import canonical_json, parse_variant, variant_label
+from bench.judge import stats
 from bench.store import query
 
 Params = tuple[tuple[str, Any], ...]
@@ -76,6 +77,11 @@ class Evaluation:
     n: np.ndarray
     correct: np.ndarray
 
+    def counts(self, metric: str, position: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(n, correct) that a metric is of: all classes, or for `class` the one at a position."""
+        some = slice(position, position + 1) if metric == "class" else slice(None)
+        return self.n[some].astype(float), self.correct[some].astype(float)
+
 
 def params_of(variant: str) -> Params:
     """`step=1/255,steps=5` as sorted pairs."""
@@ -91,7 +97,7 @@ class Source:
         loaded = query.load(root) if self.is_folder else query.Loaded(query.read_rows(root), [], [])
         self.rows, self.problems = loaded.rows, loaded.problems
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in loaded.cells}
-        self.measured: dict[Any, Any] = {}
+        self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.curves: dict[Any, list[pd.DataFrame]] = {}
         self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
@@ -139,6 +145,14 @@ class Source:
     def evaluations(self, setting: Setting, config: Config, attack: str) -> list[Evaluation]:
         """What is there of a configuration under an attack, one a seed; empty when nothing is."""
         return self.index.get(setting, {}).get(config, {}).get(attack, [])
+
+    def estimate(self, found: Sequence[Evaluation], metric: str, position: int = 0) -> stats.Estimate:
+        """The metric of evaluations that differ only in their seed; `class`: the recall of the class at a position."""
+        key = (tuple(found), metric, position)
+        if key not in self._estimates:
+            n, correct = zip(*(e.counts(metric, position) for e in found), strict=True)
+            self._estimates[key] = stats.estimate("balanced" if metric == "class" else metric, n, correct)
+        return self._estimates[key]
 
     def configs(self, setting: Setting) -> list[Config]:
         """Configurations measured under a setting, in a fixed order: a method as it is, then its variants."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from bench.reports.model import SIGNS, Cell, Table, Verdict
+from bench.reports.model import SIGNS, Cell, Verdict
 
 DASH = "—"
 INTERVALS = ("sampling", "seeds", "both")
@@ -22,28 +22,23 @@ def number(value: float | None, decimals: int = 2, *, signed: bool = False) -> s
     return text.replace("-", "−")
 
 
-def value_text(cell: Cell, table: Table) -> str:
-    """The measured number of a cell."""
-    return number(cell.value, table.decimals, signed=table.signed)
-
-
-def intervals(cell: Cell, table: Table, which: str) -> list[tuple[str, str]]:
+def intervals(cell: Cell, which: str) -> list[tuple[str, str]]:
     """(name, `[low, high]`) of the intervals asked for: `sampling`, `seeds` or `both`.
 
     Seeds that gave the same number have no interval: its width of zero would read as certainty.
     """
     found = []
     if which != "seeds" and cell.sampling:
-        found.append((INTERVAL_LABEL["sampling"], _span(cell.sampling, table)))
+        found.append((INTERVAL_LABEL["sampling"], _span(cell.sampling)))
     if which != "sampling" and cell.seeds:
         same = f"equal in {len(cell.provenance) or 'all'}"
-        span = same if cell.agree else _span(cell.seeds, table)
+        span = same if cell.agree else _span(cell.seeds)
         found.append((INTERVAL_LABEL["seeds"], span))
     return found
 
 
-def _span(interval: tuple[float, float], table: Table) -> str:
-    return f"[{number(interval[0], table.decimals)}, {number(interval[1], table.decimals)}]"
+def _span(interval: tuple[float, float]) -> str:
+    return f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def sign(mark: str) -> str:
@@ -51,11 +46,11 @@ def sign(mark: str) -> str:
     return mark.upper() if len(mark) == 1 else mark
 
 
-def difference(cell: Cell, table: Table) -> str:
+def difference(cell: Cell) -> str:
     """Measured minus paper with its sign and the verdict's sign: `−0.42 ≈`."""
     if cell.difference is None:
         return SIGNS[cell.verdict] if cell.verdict is Verdict.IMPOSSIBLE else ""
-    return f"{number(cell.difference, table.decimals, signed=True)} {SIGNS[cell.verdict]}".strip()
+    return f"{number(cell.difference, signed=True)} {SIGNS[cell.verdict]}".strip()
 
 
 def slug(text: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from bench.api import register
+from bench.judge.stats import Estimate
 from bench.reports import draw, plot
-from bench.reports.build import Measured
 from bench.reports.panels import Panel
 from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source
@@ -62,7 +62,7 @@ class Fig1(plot.PaperFigure):
         """A see-through marker, since methods can lie on one another, with bars over seeds where there are several."""
         colour, config = draw.COLOURS[i % len(draw.COLOURS)], Config(panel.ir, panel.models[0], method)
         x, y = (plot.measured(source, panel, config, a, metric) for a in ("clean", "pgd-20"))
-        axis.errorbar([x.value], [y.value], xerr=_reach(x), yerr=_reach(y), linestyle="",
+        axis.errorbar([100 * x.value], [100 * y.value], xerr=_reach(x), yerr=_reach(y), linestyle="",
                       ecolor=(colour, 0.45), elinewidth=0.8, marker=draw.MARKERS[i % len(draw.MARKERS)],
                       markersize=9 if method == "taet" else 6.5,
                       markerfacecolor=(colour, 0.5), markeredgecolor=colour, markeredgewidth=1.1,
@@ -97,6 +97,7 @@ class Fig1(plot.PaperFigure):
         return "Balanced clean accuracy / PGD-20 robustness in per cent: " + ", ".join(parts) + "."
 
 
-def _reach(one: Measured) -> list[list[float]] | None:
-    """How far the interval over seeds goes down and up; None from a single seed."""
-    return None if one.seeds is None else [[one.value - one.seeds[0]], [one.seeds[1] - one.value]]
+def _reach(one: Estimate) -> list[list[float]] | None:
+    """How far the interval over seeds goes down and up, in per cent; None from a single seed."""
+    ends = one.seeds
+    return None if ends is None else [[100 * (one.value - ends.low)], [100 * (ends.high - one.value)]]

@@ -21,8 +21,8 @@ from bench.judge import compare as judge
 from bench.judge.metrics import metric
 from bench.judge.paired import Bits
 from bench.reports import commands, paper
+from bench.reports.footnote import heading, radius
 from bench.reports.panels import is_paper
-from bench.reports.settings import heading, radius
 from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.store import query
 

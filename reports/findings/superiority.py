@@ -6,7 +6,7 @@ from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, name
 from bench.reports.findings.difference import COLUMNS, Difference, differences, told
 from bench.reports.findings.layout import ABSENT, UNPAIRED, missing, points, table
 from bench.reports.findings.question import Answer, Question
-from bench.reports.settings import settings_lines
+from bench.reports.footnote import settings_lines
 from bench.reports.text import markdown
 
 #: the claim: this method is better than that one, under this attack, at these ratios

@@ -2,7 +2,7 @@
 
 from bench.reports.panels import Panel
 from bench.reports.paper import method_label
-from bench.reports.spec import PaperTable, RowSpec
+from bench.reports.table import PaperTable, RowSpec
 
 
 class ByRatio(PaperTable):

@@ -7,10 +7,10 @@ import math
 from bench.api import register
 from bench.config import format_value
 from bench.reports import paper
-from bench.reports.build import Draft, Line, Query, build
+from bench.reports.footnote import heading, words
 from bench.reports.model import Column, Table
-from bench.reports.settings import heading, words
 from bench.reports.source import Setting, Source
+from bench.reports.table import Grid, RowSpec, place
 from bench.reports.text import slug
 
 #: metric -> (what it is called in a title, what it is)
@@ -40,26 +40,21 @@ class Overview:
         return [self._table(source, *one, f"Overview {i}") for i, one in enumerate(chosen, 1)]
 
     def _table(self, source: Source, setting: Setting, metric: str, title: str) -> Table:
-        attacks = source.attacks([setting])
-        lines = []
+        attacks, rows, places = source.attacks([setting]), [], []
         for config in source.configs(setting):
             runs = {e.seed for a in attacks for e in source.evaluations(setting, config, a)}
             ratio = "natural" if math.isnan(config.ir) else format_value(config.ir)
-            labels = (
-                paper.method_label(config.label),
-                ratio,
-                paper.MODEL_LABEL.get(config.model, config.model),
-                str(len(runs)),
-            )
-            lines.append(Line(labels, tuple(Query(config, a, metric) for a in attacks), f"{config.ir} {config.model}"))
+            model = paper.MODEL_LABEL.get(config.model, config.model)
+            labels = (paper.method_label(config.label), ratio, model, str(len(runs)))
+            rows.append(RowSpec(labels, group=f"{config.ir} {config.model}"))
+            places.append([place(source, setting, config, {"attack": a}, metric) for a in attacks])
         called, caption = METRICS[metric]
         own = setting.source == paper.ORIGINAL.get(setting.dataset)
         what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
-        draft = Draft(
+        return Grid(source, setting, rows, places).fill(Table(
             key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
             title=title, caption=caption, heads=("Method", "IR", "Model", "Seeds"),
-            columns=tuple(Column(paper.attack_label(a)) for a in attacks), lines=tuple(lines),
+            columns=tuple(Column(paper.attack_label(a)) for a in attacks), rows=(),
             words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *words(setting)),
             data=f"{what}, {heading(setting)}",
-        )  # fmt: skip
-        return build(draft, source, setting)
+        ))  # fmt: skip

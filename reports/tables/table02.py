@@ -3,7 +3,7 @@
 from bench.api import register
 from bench.reports.panels import Panel
 from bench.reports.paper import attack_label
-from bench.reports.spec import ColumnSpec, PaperTable
+from bench.reports.table import ColumnSpec, PaperTable
 
 
 @register("tables")

@@ -1,7 +1,7 @@
 """Table 3: balanced accuracy and robustness of five methods on the skin images of DermaMNIST."""
 
 from bench.api import register
-from bench.reports.spec import PaperTable
+from bench.reports.table import PaperTable
 
 
 @register("tables")

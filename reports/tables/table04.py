@@ -2,10 +2,10 @@
 
 from bench.api import register
 from bench.reports.panels import Panel
-from bench.reports.spec import ColumnSpec, PaperTable, RowSpec
+from bench.reports.table import ColumnSpec, PaperTable, Pick, RowSpec
 
 
-def _weight(**weights: float) -> dict[str, object]:
+def _weight(**weights: float) -> Pick:
     """Where to look for these weights; 0.1 is the recipe's own, so it is no variant."""
     return {
         "params": {name: value for name, value in weights.items() if value != 0.1},
@@ -26,12 +26,12 @@ class Table04(PaperTable):
 
     def rows(self, panel: Panel) -> list[RowSpec]:
         """Beta."""
-        return [RowSpec((f"{beta:g}",), {"method": "taet"} | _weight(beta=beta)) for beta in (0.1, 0.05)]
+        return [RowSpec((f"{beta:g}",), {"method": "taet", **_weight(beta=beta)}) for beta in (0.1, 0.05)]
 
     def columns(self, panel: Panel) -> list[ColumnSpec]:
         """Alpha above gamma."""
         return [
-            ColumnSpec(f"γ = {gamma:g}", {"attack": "pgd-20"} | _weight(alpha=alpha, gamma=gamma), f"α = {alpha:g}")
+            ColumnSpec(f"γ = {gamma:g}", {"attack": "pgd-20", **_weight(alpha=alpha, gamma=gamma)}, f"α = {alpha:g}")
             for alpha in (0.1, 0.05)
             for gamma in (0.1, 0.05)
         ]

@@ -2,7 +2,7 @@
 
 from bench.api import register
 from bench.reports.paper import TABLE1
-from bench.reports.spec import PaperTable
+from bench.reports.table import PaperTable
 
 
 @register("tables")

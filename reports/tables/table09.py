@@ -2,7 +2,7 @@
 
 from bench.api import register
 from bench.reports.panels import Panel
-from bench.reports.spec import PaperTable, RowSpec
+from bench.reports.table import PaperTable, RowSpec
 
 
 @register("tables")

@@ -3,7 +3,7 @@
 from bench.api import register
 from bench.reports.panels import Panel
 from bench.reports.paper import MODEL_LABEL, method_label
-from bench.reports.spec import PaperTable, RowSpec
+from bench.reports.table import PaperTable, RowSpec
 
 
 @register("tables")

@@ -144,7 +144,7 @@ def test_seeds_that_agree_have_no_interval(tmp_path: Path, make_cell: Any) -> No
     )
     (tmp_path / other / "per_class.csv").write_text(same)
     table = only(tmp_path, "table01")[0]
-    shown = dict(text.intervals(cell_of(table, ("TAET",), "Clean"), table, "both"))
+    shown = dict(text.intervals(cell_of(table, ("TAET",), "Clean"), "both"))
     assert shown["seeds"] == "equal in 2"
     assert shown["img"].startswith("[")
 

@@ -62,7 +62,7 @@ def _unusual(setting: Setting) -> list[str]:
         parts.append(setting.precision)
     if setting.class_order != "natural":
         parts.append(f"class order {setting.class_order}")
-    if setting.selection not in ("seeded", "natural"):
+    if setting.selection != "seeded":
         parts.append(f"selection {setting.selection}")
     return parts
 
@@ -97,7 +97,7 @@ def _attacks(source: Source, setting: Setting, used: Sequence[Evaluation], attac
             lines.append(f"{attack} (image by image, over the attacks of radius {radius(setting.eps)})")
             continue
         detail = next((d for e in runs if (d := evaluation(source, e.cell, setting.test_split, attack))), {})
-        params = ", ".join(f"{k} {_value(v)}" for k, v in pairs(detail.get("params")))
+        params = ", ".join(f"{k} {_value(v)}" for k, v in sorted(detail.get("params", {}).items()))
         engines = "/".join(sorted({e.engine for e in runs if e.engine}))
         lines.append(f"{attack} ({', '.join(p for p in (params, engines) if p)})" if params or engines else attack)
     return lines
@@ -107,13 +107,6 @@ def evaluation(source: Source, cell: str, split: str, attack: str) -> dict[str, 
     """What cell.json holds about one evaluation; empty when there is no cell.json."""
     found = source.cells.get(cell, {}).get("evaluations") or {}
     return dict(found.get(f"{split}/{attack}") or {})
-
-
-def pairs(params: Any) -> list[tuple[str, Any]]:
-    """Parameters stored as a mapping or as pairs, sorted by name."""
-    if isinstance(params, dict):
-        return sorted(params.items())
-    return sorted((str(k), v) for k, v in params or [])
 
 
 def _value(value: Any) -> str:
