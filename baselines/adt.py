@@ -37,7 +37,7 @@ def sample(mu: Tensor, rho: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @register("methods")
-class DistributionalTraining(Method):
+class DistributionalTraining(Method["DistributionalTraining.Hparams"]):
     """Training against a learned distribution of perturbations."""
 
     name = "adt"
@@ -99,7 +99,7 @@ class DistributionalTraining(Method):
         loss = cross_entropy(model(x_adv), y)
         (slope,) = torch.autograd.grad(loss, x_adv, retain_graph=True)
         self.optimiser.zero_grad()
-        (-(slope * attached).sum() - self.hp.entropy * entropy).backward()
+        (-(slope * attached).sum() - self.hp.entropy * entropy).backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return loss - self.hp.entropy * entropy.detach(), {"entropy": entropy.detach()}
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.api import Context, Method, register, setting
+from bench.api import Context, Method, Mode, Start, register, setting
 
 
 @register("methods")
-class AdversarialTraining(Method):
+class AdversarialTraining(Method["AdversarialTraining.Hparams"]):
     """The unit in which costs are stated: K + 1 forward and backward passes."""
 
     name = "at"
@@ -35,16 +35,13 @@ class AdversarialTraining(Method):
     official = {
         "epochs": 205, "milestones": (102, 153), "factors": (0.1, 0.01), "weight_decay": 2e-4, "attack_mode": "train",
     }  # fmt: skip
-    start = "uniform-clamped"
 
     @dataclass(frozen=True)
     class Hparams:
         """Of the inner attack."""
 
-        attack_mode: str = setting("eval", choices=("eval", "train"), help="network's mode during the attack")
-        start: str = setting(
-            "uniform-clamped", choices=("uniform-clamped", "uniform", "gaussian", "none"), help="first iterate"
-        )
+        attack_mode: Mode = setting("eval", help="network's mode during the attack")
+        start: Start = setting("uniform-clamped", help="first iterate")
 
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, context: Context) -> Tensor:
         """PGD on cross-entropy."""

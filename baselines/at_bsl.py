@@ -23,7 +23,7 @@ from ._terms import log_counts
 
 
 @register("methods")
-class BalancedSoftmaxTraining(Method):
+class BalancedSoftmaxTraining(Method["BalancedSoftmaxTraining.Hparams"]):
     """Adversarial training with the balanced softmax loss."""
 
     name = "at-bsl"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.api import Context, Method, Recipe, register
+from bench.api import Context, Method, Phase, Recipe, register
 
 
 @register("methods")
@@ -21,7 +21,7 @@ class CrossEntropy(Method):
     licence = "not applicable"
     cost = "1F+1B"
 
-    def phase(self, context: Context) -> str:
+    def phase(self, context: Context) -> Phase:
         """Natural in every epoch."""
         return "natural"
 

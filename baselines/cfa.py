@@ -29,7 +29,7 @@ from ._terms import kl_rows
 
 
 @register("methods")
-class Cfa(Method):
+class Cfa(Method["Cfa.Hparams"]):
     """Class-wise radius and trade-off from last epoch's robust training accuracy."""
 
     name = "cfa"

@@ -31,7 +31,7 @@ from ._terms import kl_rows
 
 
 @register("methods")
-class Dafa(Method):
+class Dafa(Method["Dafa.Hparams"]):
     """TRADES with class weights from the confusion of adversarial images."""
 
     name = "dafa"

@@ -23,7 +23,7 @@ from bench.api import Context, Method, UsageError, register, setting
 
 
 @register("methods")
-class Gairat(Method):
+class Gairat(Method["Gairat.Hparams"]):
     """Adversarial training with weights from the attack's progress."""
 
     name = "gairat"

@@ -43,7 +43,7 @@ class SphereHead(nn.Module):
 
 
 @register("methods")
-class HypersphereEmbedding(Method):
+class HypersphereEmbedding(Method["HypersphereEmbedding.Hparams"]):
     """Adversarial training on the sphere with a margin."""
 
     name = "he"

@@ -43,7 +43,7 @@ class Policy:
 
 
 @register("methods")
-class LearnableStrategy(Method):
+class LearnableStrategy(Method["LearnableStrategy.Hparams"]):
     """A strategy network chooses every image's attack."""
 
     name = "las-at"

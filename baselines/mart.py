@@ -25,7 +25,7 @@ from ._terms import kl_rows, log_plus
 
 
 @register("methods")
-class Mart(Method):
+class Mart(Method["Mart.Hparams"]):
     """Boosted cross-entropy and a KL that weighs misclassified images."""
 
     name = "mart"

@@ -30,7 +30,7 @@ from ._terms import log_counts
 
 
 @register("methods")
-class Reat(Method):
+class Reat(Method["Reat.Hparams"]):
     """Re-balancing adversarial training."""
 
     name = "reat"

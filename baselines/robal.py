@@ -60,7 +60,7 @@ class CosineHead(nn.Module):
 
 
 @register("methods")
-class RoBal(Method):
+class RoBal(Method["RoBal.Hparams"]):
     """Cosine classifier, class-aware margin, logit adjustment at inference."""
 
     name = "robal"

@@ -23,7 +23,7 @@ from ._terms import kl_rows
 
 
 @register("methods")
-class Trades(Method):
+class Trades(Method["Trades.Hparams"]):
     """Clean cross-entropy plus the KL between clean and adversarial predictions."""
 
     name = "trades"

@@ -19,11 +19,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
 
 from bench.errors import UsageError
+from bench.fields import check_closed
 from bench.fields import check_setting as check_setting
 from bench.fields import make as make
+from bench.fields import one_of as one_of
 from bench.fields import setting as setting
 from bench.variants import format_value as format_value
 from bench.variants import parse_value as parse_value
@@ -37,8 +39,13 @@ BENCHMARK_VERSION = "1"
 SCHEMA_VERSION = 1
 #: The radius at which recipes state their training attack (8/255 on [0,1]); other radii scale it in proportion.
 REFERENCE_EPS = 8 / 255
-TEST_SPLITS = ("long-tailed", "balanced")
-PRECISIONS = ("fp32", "tf32", "bf16", "fp64")
+#: closed sets: anything else is refused where an object is made
+RecipeName = Literal["paper", "official"]
+Augment = Literal["none", "crop", "crop-flip", "randaugment", "autoaugment"]
+Split = Literal["long-tailed", "balanced"]
+Precision = Literal["fp32", "tf32", "bf16", "fp64"]
+TEST_SPLITS: tuple[Split, ...] = get_args(Split)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,14 @@ class Recipe:
     factors: tuple[float, ...] = setting((0.1, 0.01), low=0.0)
     compounding: bool = setting(False, help="multiply by the factor again in every epoch after a milestone")
     drop_last: bool = False
-    augment: str = setting("crop-flip", choices=("none", "crop", "crop-flip", "randaugment", "autoaugment"))
+    augment: Augment = setting("crop-flip")
     resize: int | None = setting(None, low=8, help="side to which images are enlarged before augmentation")
     eps: float = setting(8 / 255, low=0.0, high=1.0)
     step: float = setting(2 / 255, low=0.0, high=1.0)
     steps: int = setting(10, low=0)
 
     def __post_init__(self) -> None:
+        check_closed(self)
         milestones, factors = format_value(self.milestones), format_value(self.factors)
         if len(self.milestones) != len(self.factors):
             raise UsageError(f"milestones={milestones} and factors={factors} differ in number; give one factor each.")
@@ -99,7 +107,10 @@ class ThreatModel:
     """l_inf ball of radius `eps` on the [0,1] scale, intersected with [0,1]."""
 
     eps: float = 8 / 255
-    norm: str = "linf"
+    norm: Literal["linf"] = "linf"
+
+    def __post_init__(self) -> None:
+        check_closed(self)
 
     @property
     def scale(self) -> float:
@@ -142,9 +153,12 @@ class CellSpec:
     selection: str = "seeded"
     class_order: str = "natural"
     limit: int | None = None
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        check_closed(self)
 
     @property
     def id(self) -> str:
@@ -170,8 +184,11 @@ class CellSpec:
 class Evaluation:
     """One attack on one test split."""
 
-    test_split: str
+    test_split: Split
     attack: AttackSpec
+
+    def __post_init__(self) -> None:
+        check_closed(self)
 
     @property
     def key(self) -> str:
@@ -188,7 +205,7 @@ class Request:
     features: bool = False
 
     @classmethod
-    def product(cls, attacks: Iterable[AttackSpec], test_splits: Iterable[str] = ("long-tailed",)) -> Request:
+    def product(cls, attacks: Iterable[AttackSpec], test_splits: Iterable[Split] = ("long-tailed",)) -> Request:
         """Every attack on every split."""
         attacks = tuple(attacks)
         return cls(tuple(Evaluation(split, attack) for split in test_splits for attack in attacks))

@@ -1,11 +1,11 @@
-"""Plug-ins as objects: a data set or a network from its full name, a method from a cell."""
+"""Plug-ins as objects: a data set or a network from its full name, a method from a cell, and what a method answers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.api import Dataset, DatasetFacts, Method, Model
-from bench.config import CellSpec, make
+from bench.api import Context, Dataset, DatasetFacts, Method, Model, Phase
+from bench.config import CellSpec, make, one_of
 from bench.errors import UsageError
 from bench.registry import registry
 
@@ -42,3 +42,9 @@ def make_method(spec: CellSpec) -> Method:
     cls: type[Method] = registry("methods").get(spec.method)
     method: Method = cls(make(cls.Hparams, dict(spec.hparams), spec.method))
     return method
+
+
+def phase_of(method: Method, context: Context) -> Phase:
+    """What the method says of the epoch in `context`. Raises UsageError when it is no phase."""
+    phase: Phase = one_of(method.phase(context), Phase, f"phase of {method.name}")
+    return phase

@@ -164,7 +164,7 @@ def _find(point: EntryPoint) -> Origin:
 def _what(error: Exception) -> str:
     """One line about an error: its type too, unless its text says it all."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, ImportError) and text else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, (ImportError, BenchError)) and text else f"{type(error).__name__}: {text}"
 
 
 @cache

@@ -22,7 +22,7 @@ from ._hierarchical import hierarchical_loss
 
 
 @register("methods")
-class Hierarchical(Method):
+class Hierarchical(Method["Hierarchical.Hparams"]):
     """Single-stage hierarchical adversarial robust learning."""
 
     name = "harl"

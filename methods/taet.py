@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench.api import Context, Method, Recipe, register, setting
+from bench.api import Context, Method, Phase, Recipe, register, setting
 
 from ._hierarchical import hierarchical_loss
 
 
 @register("methods")
-class TwoStage(Method):
+class TwoStage(Method["TwoStage.Hparams"]):
     """Clean cross-entropy first, then hierarchical adversarial training."""
 
     name = "taet"
@@ -51,7 +51,7 @@ class TwoStage(Method):
         ce_epochs: int = setting(40, low=0, help="clean epochs of the full-length recipe (100 epochs)")
         extra_clean_forward: bool = setting(False, help="a discarded clean train-mode forward in every step")
 
-    def phase(self, context: Context) -> str:
+    def phase(self, context: Context) -> Phase:
         """Natural until `ce_epochs`."""
         return "natural" if context.epoch < context.recipe.epoch_at(self.hp.ce_epochs) else "adversarial"
 

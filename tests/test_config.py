@@ -80,6 +80,16 @@ def test_a_schedule_can_be_written_and_is_the_one_that_trains():
     assert cell_from_plain(json.loads(canonical_json(spec))) == spec
 
 
+@pytest.mark.parametrize(
+    ("text", "variant"), [("augment=none", ""), ("start=none", "start=none")], ids=["the default here", "another"]
+)
+def test_a_choice_called_none_can_be_written(text, variant):
+    spec = cell(f"at[{text}]")
+    assert {"augment": spec.recipe.augment, "start": dict(spec.hparams)["start"]}[text.partition("=")[0]] == "none"
+    assert spec.variant == variant
+    assert cell(f"at[{spec.variant}]") == cell_from_plain(json.loads(canonical_json(spec))) == spec
+
+
 def test_a_list_of_one_is_written_like_a_number():
     spec = cell("at[milestones=50,factors=1]")
     assert (spec.recipe.milestones, spec.recipe.factors) == ((50,), (1.0,))

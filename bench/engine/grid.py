@@ -16,16 +16,19 @@ from typing import Any
 from bench import longtail
 from bench.api import DatasetFacts, Method
 from bench.config import (
-    PRECISIONS,
     TEST_SPLITS,
     AttackSpec,
     CellSpec,
+    Precision,
     Recipe,
+    RecipeName,
     Request,
+    Split,
     Task,
     ThreatModel,
     check_setting,
     make,
+    one_of,
     parse_variant,
     variant_label,
 )  # fmt: skip
@@ -139,13 +142,11 @@ def resolve(
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
-    if axes.precision not in PRECISIONS:
-        raise UsageError(f"unknown precision '{axes.precision}'. {did_you_mean(axes.precision, PRECISIONS)}")
     return CellSpec(
         method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe,
         hparams=hparams, variant=variant, threat=ThreatModel(facts.eps), selection=axes.selection,
-        class_order=axes.class_order, limit=axes.limit, precision=axes.precision, compile=axes.compile,
-        deterministic=axes.deterministic,
+        class_order=axes.class_order, limit=axes.limit, precision=one_of(axes.precision, Precision, "precision"),
+        compile=axes.compile, deterministic=axes.deterministic,
     )  # fmt: skip
 
 
@@ -157,8 +158,7 @@ def settle(
     `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
     `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
     """
-    if recipe not in ("paper", "official"):
-        raise UsageError(f"unknown recipe '{recipe}'. {did_you_mean(recipe, ('paper', 'official'))}")
+    one_of(recipe, RecipeName, "recipe")
     own = {f.name: f for f in dataclasses.fields(cls.Hparams)}
     shared = {f.name: f for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")}
     for name in settings:
@@ -166,7 +166,7 @@ def settle(
             raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, [*own, *shared])}")
     base = {"augment": augment} | (dict(cls.official) if recipe == "official" else {})
     base.setdefault("full_epochs", base.pop("epochs", 100))
-    checked = {k: check_setting(own.get(k) or shared[k], v, cls.name) for k, v in settings.items()}
+    checked = {k: check_setting(cls.Hparams if k in own else Recipe, k, v, cls.name) for k, v in settings.items()}
     chosen = base | checked
     full = int(chosen["full_epochs"])
     if epochs is not None and epochs < 1:
@@ -186,8 +186,6 @@ def _request(axes: Axes) -> Request:
     for attack in (*attacks, *(AttackSpec.parse(text) for text in axes.track)):
         cls = registry("attacks").get(attack.name)
         make(cls.Params, dict(attack.params), attack.name)
-    for split in axes.test_splits:
-        if split not in TEST_SPLITS:
-            raise UsageError(f"unknown test split '{split}'. {did_you_mean(split, TEST_SPLITS)}")
-    product = Request.product(attacks, (s for s in TEST_SPLITS if s in axes.test_splits))
+    wanted = [one_of(split, Split, "test split") for split in axes.test_splits]
+    product = Request.product(attacks, (s for s in TEST_SPLITS if s in wanted))
     return dataclasses.replace(product, track=axes.track, features=axes.features)

@@ -101,10 +101,9 @@ class SuiteResult:
 
 def build(spec: AttackSpec, threat: ThreatModel, num_classes: int) -> Attack:
     """The attack of a spec. Raises UsageError for an unknown attack or parameter, or a value out of range."""
-    if threat.norm != "linf" or not 0 < threat.eps <= 1:
+    if not 0 < threat.eps <= 1:
         raise UsageError(
-            f"threat model: eps={threat.eps!r} norm={threat.norm!r} is not possible; "
-            "the norm must be linf and the radius above 0 and at most 1 on the [0,1] scale."
+            f"threat model: eps={threat.eps!r} is not possible; it must be above 0 and at most 1 on the [0,1] scale."
         )
     cls = registry("attacks").get(spec.name)
     params = make(cls.Params, dict(spec.params), f"attack '{spec.name}'")

@@ -27,6 +27,7 @@ from bench.engine.images.subset import CellData
 from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
 from bench.engine.resume.prefix import Prefix
 from bench.errors import TrainingError
+from bench.plugins import phase_of
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
 
 #: seconds between checkpoints; one is always written after the last epoch
@@ -116,7 +117,7 @@ def _epoch(
     context.epoch, context.lr = epoch, recipe.lr_at(epoch)
     for group in optimizer.param_groups:
         group["lr"] = context.lr
-    phase = method.phase(context)
+    phase = phase_of(method, context)
     order = torch.randperm(len(labels), generator=torch_stream(spec.seed, "order", epoch)).to(device)
     shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)

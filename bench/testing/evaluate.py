@@ -17,6 +17,7 @@ from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
+from bench.plugins import phase_of
 from bench.registry import registry
 from bench.seeding import CounterNoise, StreamNoise, isolated, torch_stream
 from bench.testing.wrap import Counted, Given, needed
@@ -108,7 +109,7 @@ def step(
         if not hasattr(chosen, "given"):
             raise UsageError(f"{method} draws no policies; leave `policies` out.")
         chosen.fixed = chosen.given(policies, x, context)  # type: ignore[attr-defined]
-    natural = chosen.phase(context) == "natural"
+    natural = phase_of(chosen, context) == "natural"
     x_adv = x if natural else chosen.perturb(network, x, y, context)
     total, logs = chosen.loss(network, x, x_adv, y, context)
     network.zero_grad()

@@ -23,6 +23,7 @@ BASE = {
     "bench.longtail",
     "bench.versions",
     "bench.imageset",
+    "bench.method",
     "bench.api",
     "bench.plugins",
 }

@@ -293,7 +293,6 @@ class Nothing(nn.Module):
         ({"specs": ["fgsm[eps=0]"]}, UsageError),
         ({"specs": ["nothing"]}, UsageError),
         ({"threat": ThreatModel(0.0)}, UsageError),
-        ({"threat": ThreatModel(0.1, "l2")}, UsageError),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_stores_nothing(tmp_path: Path, changes: dict, error: type[BenchError]) -> None:

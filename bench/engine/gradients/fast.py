@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.api import Gradient, Objective
+from bench.api import Gradient, Mode, Objective
 from bench.config import CellSpec
 from bench.engine.gradients.graphs import CudaRecorder, Eager, Engine, Features, Recorder, Replayed, aside
 from bench.engine.gradients.inner import ascend, plain_gradient
@@ -45,7 +45,7 @@ class FastInner:
         self.spec, self.network, self.recorder = spec, network, recorder
         self._gradient: NetworkGradient | None = None
 
-    def ascend(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: str = "eval", **rest: Any) -> Tensor:
+    def ascend(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: Mode = "eval", **rest: Any) -> Tensor:
         """See `bench.engine.gradients.inner.ascend`."""
         return ascend(model, x, objective, mode=mode, gradient=self._choose(model, x, mode == "train"), **rest)
 

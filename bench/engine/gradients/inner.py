@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from bench.api import Gradient, Noise, Objective
-from bench.errors import UsageError, did_you_mean
+from bench.api import Gradient, Mode, Noise, Objective, Start
+from bench.fields import one_of
 
 
 def plain_gradient(model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
@@ -26,18 +26,16 @@ def plain_gradient(model: nn.Module, x: Tensor, objective: Objective) -> tuple[T
     return gradient, logits.detach()
 
 
-def first_iterate(start: str, x: Tensor, noise: Noise, eps: float | Tensor, noise_scale: float) -> Tensor:
+def first_iterate(start: Start, x: Tensor, noise: Noise, eps: float | Tensor, noise_scale: float) -> Tensor:
     """Where the ascent begins; draws from `noise` only if that start is random. Raises UsageError on unknown names."""
-    starts: dict[str, Callable[[], Tensor]] = {
+    starts: dict[Start, Callable[[], Tensor]] = {
         "gaussian": lambda: x + noise_scale * noise.gaussian(x.shape),
         "uniform": lambda: x + noise.uniform(x.shape, -1.0, 1.0) * eps,
         "uniform-clamped": lambda: (x + noise.uniform(x.shape, -1.0, 1.0) * eps).clamp(0.0, 1.0),
         "one-sided": lambda: x + noise.rand(x.shape) * eps,
         "none": lambda: x,
     }
-    if start not in starts:
-        raise UsageError(f"unknown start of the inner attack '{start}'. {did_you_mean(start, starts)}")
-    return starts[start]()
+    return starts[one_of(start, Start, "start of the inner attack")]()
 
 
 def ascend(
@@ -46,8 +44,8 @@ def ascend(
     objective: Objective,
     *,
     noise: Noise,
-    start: str = "gaussian",
-    mode: str = "eval",
+    start: Start = "gaussian",
+    mode: Mode = "eval",
     observe: Callable[[Tensor], None] | None = None,
     noise_scale: float = 0.001,
     eps: float | Tensor,
@@ -61,8 +59,7 @@ def ascend(
     `start`, `mode`, `observe` as in `Context.pgd`. The network is in train mode afterwards. Raises UsageError on an
     unknown start or mode.
     """
-    if mode not in ("eval", "train"):
-        raise UsageError(f"unknown mode of the inner attack '{mode}'. {did_you_mean(mode, ('eval', 'train'))}")
+    one_of(mode, Mode, "mode of the inner attack")
     x = x.detach()
     # x lies in [0,1], so clamping to the ball and then to [0,1] is one clamp to their intersection
     low, high = (x - eps).clamp(min=0.0), (x + eps).clamp(max=1.0)

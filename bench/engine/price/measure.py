@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.api import Attack, Context, Method
-from bench.config import AttackSpec, CellSpec, Recipe, Request, Task, ThreatModel
+from bench.config import AttackSpec, CellSpec, Precision, Recipe, Request, Task, ThreatModel
 from bench.engine.cell import run_cell
 from bench.engine.grid import ALL_ATTACKS
 from bench.engine.host.memory import peak_memory
@@ -77,7 +77,7 @@ class Nothing(Attack):
 
 
 def measure(
-    model: str, image: tuple[int, int, int], precision: str, device: str, folder: Path, *, threads: int = 1,
+    model: str, image: tuple[int, int, int], precision: Precision, device: str, folder: Path, *, threads: int = 1,
     batch: int = BATCH, startup: float = 0.0,
 ) -> Rate:  # fmt: skip
     """The rate of a model on images (channels, height, width). `folder`: an empty one for the tiny cells.
@@ -105,7 +105,7 @@ def measure(
 def tiny_cells(
     model: str,
     image: tuple[int, int, int],
-    precision: str,
+    precision: Precision,
     settings: Settings,
     folder: Path,
     clock: Callable[[], float],
@@ -147,7 +147,7 @@ def training_lines(
     network: Network,
     model: str,
     image: tuple[int, int, int],
-    precision: str,
+    precision: Precision,
     device: torch.device,
     batch: int,
     clock: Callable[[], float],

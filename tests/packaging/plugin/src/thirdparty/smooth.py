@@ -11,7 +11,7 @@ from bench.api import Context, Method, register, setting
 
 
 @register("methods")
-class LabelSmoothing(Method):
+class LabelSmoothing(Method["LabelSmoothing.Hparams"]):
     """Cross-entropy of the adversarial batch against labels that leave some weight to the other classes."""
 
     name = "label-smoothing"
