@@ -6,6 +6,7 @@ BenchError           exit 1   something failed that the message says how to mend
 +- StoreError        exit 1   a results folder cannot be read, written or understood
 |  +- NewerSchemaError        it was written by a newer version; never taken for damaged
 |  +- HeldError               another process is working in a cell's folder
+|     +- LostError            it took over from this one, whose lease had run out
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
@@ -43,6 +44,10 @@ class NewerSchemaError(StoreError):
 
 class HeldError(StoreError):
     """A cell's folder is held by another process; it is its work now, and no failure."""
+
+
+class LostError(HeldError):
+    """The lease of a cell's folder ran out and another process goes on; this one writes nothing more."""
 
 
 class DeviceError(BenchError):

@@ -116,7 +116,7 @@ def _facts(folder: Path, cell: Mapping[str, Any]) -> None:
 
 def _status(folder: Path, stored: str) -> str:
     """The stored status, unless whoever wrote `running` is gone."""
-    from bench.store.folders import held
+    from bench.store.lease import held
 
     if stored != "running" or held(folder):
         return stored

@@ -56,6 +56,8 @@ def run_cell(task: Task, settings: Settings, emit: Emit, weights: Weights | None
         with run.folder.locked():
             try:
                 run.go()
+            except HeldError:  # its lease ran out: the cell is another process's now
+                raise
             except Exception as error:
                 end = {"event": "failed", "stage": run.stage, "message": _said(error)}
                 mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())

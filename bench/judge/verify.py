@@ -27,7 +27,8 @@ from bench.errors import BenchError, StoreError
 from bench.judge.intact import hurt
 from bench.seeding import stream_seed
 from bench.store import query
-from bench.store.folders import held, read_cell
+from bench.store.folders import read_cell
+from bench.store.lease import held
 from bench.store.rows import WORST, build_rows
 from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES, STATUSES
 

@@ -1,7 +1,7 @@
 """Run folders: atomic writes, one writer at a time, nothing silently replaced.
 
 A file is written beside its name and renamed, so a reader sees the old or the new one, never half of it. A folder is
-locked while a process works in it (the lock goes with the process). A file that cannot be read is renamed to
+leased to the process that works in it (`lease.py`). A file that cannot be read is renamed to
 `*.damaged` by the one who works there next; nothing computed is deleted.
 """
 
@@ -10,26 +10,34 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
-from bench.errors import HeldError, NewerSchemaError, StoreError
+from bench.errors import NewerSchemaError, StoreError
+from bench.store.lease import TERM, Lease, leased
+from bench.store.lease import over as lease_over
 from bench.store.schema import CELL, STATUSES
-
-#: held by the process that works in a folder
-LOCK = ".lock"
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` through a temporary file in the same folder. Raises StoreError."""
+    """Write `content` to `path` through a temporary file beside it, or in the lease it lies under. Raises StoreError.
+
+    Under a lease that was lost nothing is written (LostError): the rename comes out of the lease's own room, which is
+    gone then, so not even a process that was stopped between looking and renaming writes over its successor's work.
+    """
     body = content.encode() if isinstance(content, str) else content
+    lease = lease_over(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        if lease is not None:
+            lease.check()
+        handle, name = tempfile.mkstemp(
+            dir=path.parent if lease is None else lease.room, prefix=f".{path.name}.", suffix=".part"
+        )
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
@@ -41,6 +49,8 @@ def atomic_write(path: Path, content: bytes | str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
+        if lease is not None:
+            lease.check()
         raise StoreError(f"cannot write {path}: {error.strerror or error}; choose a writable folder.") from error
 
 
@@ -92,44 +102,15 @@ def read_cell(path: Path) -> dict[str, Any]:
     return dict(cell)
 
 
-def held(path: Path) -> bool:
-    """Whether a process works in this cell's folder now. A folder that cannot be locked is nobody's place of work."""
-    from filelock import FileLock, Timeout
-
-    if not (path / LOCK).exists():
-        return False
-    try:
-        with FileLock(path / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a copy that is read only
-        return False
-
-
 class CellFolder:
     """The folder of one cell and the only way anything is written to it."""
 
     def __init__(self, root: Path, cell_id: str) -> None:
         self.id, self.path = cell_id, root / cell_id
 
-    @contextmanager
-    def locked(self) -> Iterator[CellFolder]:
-        """Hold the folder. Raises HeldError at once when another process holds it."""
-        from filelock import FileLock, Timeout
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise HeldError(f"{self.path} is being worked on by another process; wait for it or stop it.") from error
-        try:
-            for part in self.path.glob(".*.part"):  # what a killed writer left
-                part.unlink(missing_ok=True)
-            yield self
-        finally:
-            lock.release()
+    def locked(self, term: float = TERM) -> AbstractContextManager[Lease]:
+        """Hold the folder for as long as this lasts. Raises HeldError at once when another process holds it."""
+        return leased(self.path, term)
 
     def read(self) -> dict[str, Any] | None:
         """cell.json, or None when there is none. Raises as `read_cell`."""

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def test_a_finished_cell_is_not_touched_again(finished):
     assert plan([task], root) == []
     run(task, root)
     after = {p.name: p.stat().st_mtime_ns for p in (root / task.spec.id).iterdir() if p.is_file()}
-    assert {k: v for k, v in after.items() if k != ".lock"} == {k: v for k, v in before.items() if k != ".lock"}
+    assert after == before
 
 
 def test_an_attack_added_later_does_not_train_again(finished, tmp_path, monkeypatch):
@@ -183,7 +184,7 @@ def test_two_processes_never_work_in_one_folder(finished):
     with CellFolder(root, task.spec.id).locked():
         event = run(more, root)[-1]
     assert event["event"] == "elsewhere"
-    assert "another process" in event["message"]
+    assert f"process {os.getpid()} on " in event["message"]
     assert read_cell(root / task.spec.id)["status"] == "done"
 
 

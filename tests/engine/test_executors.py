@@ -107,7 +107,8 @@ def test_a_failure_that_cannot_be_stored_is_still_reported(fake, tmp_path, monke
 def test_a_cell_that_another_process_holds_is_not_written_to(fake, tmp_path):
     fake("sys.exit(1)")
     events = []
-    with CellFolder(tmp_path, TASKS[0].spec.id).locked() as folder:
+    folder = CellFolder(tmp_path, TASKS[0].spec.id)
+    with folder.locked():
         Local(1).run(TASKS, Settings(results=tmp_path), events.append)
         assert folder.read() is None
     assert ends(events)["ce"] == "failed"
