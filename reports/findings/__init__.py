@@ -1,6 +1,7 @@
 """`docs/findings.md`: what the measured numbers say, every number taken from the store.
 
-A file asks one question; `page` puts the answers together, `block` says which cells may stand in one table.
+`block` says which cells may stand in one table, `gap` compares two of them; each question is a function from a block to
+typed rows, and `templates/findings.md.j2` holds every sentence of the page.
 """
 
 from bench.reports.findings.page import QUESTIONS, findings

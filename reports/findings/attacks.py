@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
 from scipy.stats import spearmanr
 
 from bench.judge.stats import LEVEL, two_sided_z
-from bench.reports import text
 from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, balanced, name
-from bench.reports.findings.difference import COLUMNS, Difference, differences
-from bench.reports.findings.layout import between, bullets, missing, points, significant, span, table
-from bench.reports.findings.question import Answer, Question
+from bench.reports.findings.gap import Case, Gap, gaps
+from bench.reports.findings.layout import mean
 from bench.reports.marks import Ledger
-from bench.reports.source import Config
+from bench.reports.model import Footnote
 
 #: the paper's CW column, the same margin inside the ball, AutoAttack, and its weaker chain
 UNBOUNDED, BOUNDED, REFERENCE, WEAK = "cw-l2", "cw-linf", "aa", "aa-10"
@@ -23,144 +21,89 @@ SHOWN = ("clean", UNBOUNDED, BOUNDED, REFERENCE)
 #: fewer rows say nothing about a rank correlation
 ENOUGH = 5
 
-#: recipe, configuration: one row of a table
-Row = tuple[str, Config]
+
+@dataclass(frozen=True)
+class Cw:
+    """cw-l2 minus cw-linf on one configuration's checkpoints, beside what surrounds it (fractions)."""
+
+    gap: Gap
+    clean: float
+    reference: float
+    margin: float
+    adversarial: bool
+    marks: str
+
+    @property
+    def side(self) -> int:
+        """1 or -1 where all intervals of the difference lie above or below 0, else 0."""
+        known = [i for i in (self.gap.result.images, self.gap.result.seeds) if i is not None]
+        return int(all(i.low > 0 for i in known)) - int(all(i.high < 0 for i in known))
 
 
-def answer(block: Block) -> Answer | None:
+@dataclass(frozen=True)
+class Attacks:
+    """Both tables; `correlated`: rows in the rank correlations of the margin with cw-l2 and cw-linf (r, low, high)."""
+
+    cw: Sequence[Cw]
+    weak: Sequence[Gap]
+    notes: Sequence[Footnote]
+    commands: Sequence[str]
+
+    @property
+    def correlated(self) -> list[Cw]:
+        """Adversarially trained rows with a margin; empty when they are too few."""
+        known = [row for row in self.cw if row.adversarial and not math.isnan(row.margin)]
+        return known if len(known) >= ENOUGH else []
+
+    @property
+    def correlations(self) -> list[tuple[float, float, float] | None]:
+        """Of the logit margin with cw-l2 and with cw-linf."""
+        rows = self.correlated
+        return [rank_correlation([row.margin for row in rows], values)
+                for values in ([row.gap.a for row in rows], [row.gap.b for row in rows])]  # fmt: skip
+
+
+def attacks(block: Block) -> Attacks | None:
     """cw-l2 against cw-linf, both against the scale of the logits, and aa-10 against aa."""
-    rows: list[Row] = [(recipe, config) for recipe in block.recipes for config in block.configs(SPLIT, recipe)]
-    cw = differences(block, {row: _two(row, UNBOUNDED, BOUNDED) for row in rows})
-    weak = differences(block, {row: _two(row, WEAK, REFERENCE) for row in rows})
+    rows = [(recipe, config) for recipe in block.recipes for config in block.configs(SPLIT, recipe)]
+
+    def pairs(a: str, b: str) -> list[Gap]:
+        return gaps(block, [
+            Case((block.ratio(config.ir), name(config, recipe)), Spot(config, a, SPLIT, recipe),
+                 Spot(config, b, SPLIT, recipe)) for recipe, config in rows
+        ])  # fmt: skip
+
+    cw, weak, ledger = pairs(UNBOUNDED, BOUNDED), pairs(WEAK, REFERENCE), Ledger()
     if not cw and not weak:
         return None
     wants = [
-        Spot(config, attack) for recipe, config in rows if recipe == RECIPE and not config.params
-        for attack in (*SHOWN, *([] if weak else [WEAK])) if not block.at(Spot(config, attack))
+        spot for recipe, config in rows if recipe == RECIPE and not config.params
+        for attack in (*SHOWN, *([] if weak else [WEAK])) if not block.at(spot := Spot(config, attack))
     ]  # fmt: skip
-    short = [*_short_cw(block, cw), *_short_weak(weak)]
     seeds = block.seeds(config for _, config in rows)
-    return Answer(" ".join(short), (*_cw(block, cw), *_weaker(block, weak), *missing(block.commands(wants, seeds))))
+    told = [_cw(block, gap, ledger) for gap in cw]
+    return Attacks(told, weak, ledger.footnotes(), block.commands(wants, seeds))
 
 
-def _two(row: Row, a: str, b: str) -> tuple[Spot, Spot]:
-    recipe, config = row
-    return Spot(config, a, SPLIT, recipe), Spot(config, b, SPLIT, recipe)
+def _cw(block: Block, gap: Gap, ledger: Ledger) -> Cw:
+    spot = gap.case.a
+    found = {a: block.at(Spot(spot.config, a, SPLIT, spot.recipe)) for a in SHOWN}
+    clean, reference = (mean(balanced(found[a])) for a in ("clean", REFERENCE))
+    marks = ledger.flags(tuple(dict.fromkeys(flag for some in found.values() for e in some for flag in e.flags)))
+    cells = [e.cell for e in found[UNBOUNDED]]
+    probed = [block.facts(cell).get("probes", {}).get(SPLIT, {}).get("margin") for cell in cells]
+    margin = mean([float(value) for value in probed if value is not None and not math.isnan(value)])
+    return Cw(gap, clean, reference, margin, all(map(block.store.adversarial, cells)), " ".join(marks))
 
 
-# ------------------------------------------------------------------------------------------------ the CW columns
-
-
-def _cw(block: Block, cw: dict[Row, Difference]) -> Iterator[str]:
-    if not cw:
-        return
-    ledger, rows = Ledger(), []
-    for row, one in cw.items():
-        recipe, config = row
-        found = {attack: block.at(Spot(config, attack, SPLIT, recipe)) for attack in SHOWN}
-        clean, reference = (points(_mean(balanced(found[attack]))) for attack in ("clean", REFERENCE))
-        flags = dict.fromkeys(flag for some in found.values() for e in some for flag in e.flags)
-        rows.append([
-            block.ratio(config.ir), name(config, recipe), clean, points(one.a), points(one.b), *one.columns()[:4],
-            reference, significant(margin(block, row)), " ".join(ledger.flags(tuple(flags))),
-        ])  # fmt: skip
-    yield (
-        f"The same checkpoints under {UNBOUNDED} (the paper's CW column: no radius) and under {BOUNDED} (the same "
-        f"margin inside the ball), {SPLIT} test split. *Difference*: the first minus the second; each interval is at "
-        "95 %, not corrected for the number of rows. *Logit margin*: median distance between the two largest logits of "
-        "clean images."
-    )
-    head = ["IR", "method", "clean", UNBOUNDED, BOUNDED, *COLUMNS[:4], REFERENCE, "logit margin", "flags"]
-    yield table(head, rows)
-    if notes := ledger.footnotes():
-        yield bullets(f"flag {text.markdown(note.mark)}: {text.markdown(note.text)}" for note in notes)
-
-
-def _short_cw(block: Block, cw: dict[Row, Difference]) -> Iterator[str]:
-    if not cw:
-        return
-    above, below = (sum(_side(one) == sign for one in cw.values()) for sign in (1, -1))
-    values = between([100 * one.value for one in cw.values()], signed=True)
-    yield (
-        f"{UNBOUNDED} minus {BOUNDED} on the same checkpoints: {values} points; **above 0 by all its intervals at "
-        f"{above}, below 0 at {below} of {len(cw)}** (method, ratio)."
-    )
-    trained = [row for row in cw if _adversarial(block, row) and not math.isnan(margin(block, row))]
-    if len(trained) >= ENOUGH:
-        margins, unbounded, bounded = zip(*((margin(block, row), cw[row].a, cw[row].b) for row in trained), strict=True)
-        yield (
-            f"Rank correlation of the logit margin over the {len(trained)} adversarially trained ones: "
-            f"{rank_correlation(margins, unbounded)} with {UNBOUNDED}, {rank_correlation(margins, bounded)} with "
-            f"{BOUNDED}."
-        )
-
-
-def _side(one: Difference) -> int:
-    """1 or -1 where all intervals of a difference lie above or below 0, else 0."""
-    known = [i for i in (one.result.images, one.result.seeds) if i is not None]
-    return int(all(i.low > 0 for i in known)) - int(all(i.high < 0 for i in known))
-
-
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> str:
-    """Spearman's coefficient with its 95 % interval: `−0.61 (−0.87 to −0.08)`; a dash where all values are equal.
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float] | None:
+    """Spearman's coefficient with its 95 % interval (r, low, high); None where all values are equal.
 
     The interval is Fisher's z with the variance of Bonett and Wright (2000), as if rows were independent.
     """
     if len(set(x)) < 2 or len(set(y)) < 2:
-        return text.DASH
+        return None
     r = float(spearmanr(x, y).statistic)
     half = two_sided_z(LEVEL) * math.sqrt((1 + r * r / 2) / (len(x) - 3))
     middle = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r)))
-    value, low, high = (text.number(v, signed=True) for v in (r, math.tanh(middle - half), math.tanh(middle + half)))
-    return f"{value} ({low} to {high})"
-
-
-def margin(block: Block, row: Row) -> float:
-    """Mean over the seeds of the stored logit margin; NaN where none was probed."""
-    recipe, config = row
-    cells = [e.cell for e in block.at(Spot(config, UNBOUNDED, SPLIT, recipe))]
-    probed = [block.facts(cell).get("probes", {}).get(SPLIT, {}).get("margin") for cell in cells]
-    return _mean([float(value) for value in probed if value is not None and not math.isnan(value)])
-
-
-def _adversarial(block: Block, row: Row) -> bool:
-    recipe, config = row
-    return all(block.store.adversarial(e.cell) for e in block.at(Spot(config, UNBOUNDED, SPLIT, recipe)))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else math.nan
-
-
-# ---------------------------------------------------------------------------------------------- aa-10 beside aa
-
-
-def _weaker(block: Block, weak: dict[Row, Difference]) -> Iterator[str]:
-    if not weak:
-        return
-    yield f"{WEAK}, the chain with 10 iterations, minus {REFERENCE} on the same checkpoints, {SPLIT} test split:"
-    yield table(
-        ["IR", "method", REFERENCE, WEAK, *COLUMNS[:4]],
-        [[block.ratio(config.ir), name(config, recipe), points(one.b), points(one.a), *one.columns()[:4]]
-         for (recipe, config), one in weak.items()],
-    )  # fmt: skip
-
-
-def _short_weak(weak: dict[Row, Difference]) -> Iterator[str]:
-    if not weak:
-        return
-    largest = max(weak.values(), key=lambda one: one.value)
-    above = sum(one.value > 0 for one in weak.values())
-    mean = points(_mean([one.value for one in weak.values()]), signed=True)
-    yield (
-        f"{WEAK} minus {REFERENCE}: **above 0 at {above} of {len(weak)}** (method, ratio), {mean} points on average, "
-        f"at most {points(largest.value, signed=True)} (images {span(largest.result.images)})."
-    )
-
-
-QUESTION = Question(
-    "The CW columns, and aa-10 against aa",
-    "What do the CW columns measure, and is aa-10 above aa?",
-    "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10",
-    answer,
-)
+    return r, math.tanh(middle - half), math.tanh(middle + half)

@@ -92,6 +92,11 @@ class Block:
         """Whether these are the paper's main settings: CIFAR-10-LT itself, ResNet-18, the full recipe."""
         return _own(self.setting, self.model)
 
+    @property
+    def of_file(self) -> bool:
+        """Whether its data are a file of the user's."""
+        return ":" in self.setting.dataset
+
     @cached_property
     def title(self) -> str:
         """Everything that tells it from other blocks, beginning with the data and where the pixels come from."""

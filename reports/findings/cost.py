@@ -1,95 +1,135 @@
-"""What did it cost: seconds, achieved rate and peak memory of every stage."""
+"""What did it cost: seconds, achieved rate and peak memory of every stage, and the targets of speed for one H100."""
 
 from __future__ import annotations
 
-from bench.reports import text
-from bench.reports.findings.block import RECIPE, SPLIT, Block, name
-from bench.reports.findings.layout import middle, table
-from bench.reports.findings.question import Answer, Question
-from bench.reports.findings.stages import COLUMNS, Stage, numbers
-from bench.reports.findings.targets import targets
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.reports.findings.block import RECIPE, SPLIT, Block, Store, name
+from bench.reports.findings.layout import middle
 from bench.reports.source import Config
 from bench.store import query
 
+#: a stage of a cell as cell.json holds it
+Stage = dict[str, Any]
+
 #: kinds of epochs, as the training loop names them
 PHASES = ("natural", "adversarial")
-
-#: recipe, configuration
-Training = tuple[str, Config]
-#: ratio, test split, attack
-Attack = tuple[float, str, str]
+CARD, IR, BATCH = "H100", 10.0, 128
 
 
-def answer(block: Block) -> Answer | None:
+@dataclass(frozen=True)
+class Work:
+    """What some stages took, all of a kind: `labels` in front, `epochs`: seconds of an epoch of each of `PHASES`."""
+
+    labels: tuple[str, ...]
+    stages: Sequence[Stage]
+    epochs: tuple[Sequence[float], ...] = ()
+
+    def numbers(self, decimals: int = 0) -> list[str]:
+        """Median seconds and passes a second, from least to most in brackets, and the highest peak that is known."""
+        rates = [(s["forward"] + s["backward"]) / s["seconds"] if s["seconds"] else math.nan for s in self.stages]
+        memory = max((s["peak_memory_mib"] for s in self.stages if s["peak_memory_mib"] is not None), default=math.nan)
+        return [middle([s["seconds"] for s in self.stages], decimals), middle(rates), middle([memory])]
+
+
+@dataclass(frozen=True)
+class Cost:
     """Trainings by method, attacks by ratio and test split."""
-    trainings, attacks = _trainings(block), _attacks(block)
-    if not trainings and not attacks:
-        return None
-    devices = sorted(
-        {f"{d['kind'].upper()} ({d['name']})" for cell in block.runs for d in [block.facts(cell)["device"]]}
-    )
-    body = [
-        f"On {', '.join(devices)}. Medians over cells, from least to most in brackets. A pass is one image forward or "
-        "backward; seconds are by the clock, and nothing is known of what else ran; memory is allocated on a GPU, "
-        "resident on a CPU, the highest of any cell."
-    ]
-    if trainings:
-        body += ["Training:", table(
-            ["IR", "method", "cells", *COLUMNS, "s a natural epoch", "s an adversarial epoch"],
-            [[block.ratio(config.ir), name(config, recipe), str(len(cells)),
-              *numbers([block.facts(cell)["stages"]["train"] for cell in cells]), *_epochs(block, cells)]
-             for (recipe, config), cells in trainings.items()],
-        )]  # fmt: skip
-    if attacks:
-        body += ["Attacks, over all methods with the paper's recipe:", table(
-            ["IR", "test split", "attack", "cells", "images", *COLUMNS],
-            [[block.ratio(ir), split, attack, str(len(found)), middle([s["images"] for s in found]),
-              *numbers(found, 1)] for (ir, split, attack), found in attacks.items()],
-        )]  # fmt: skip
-    return Answer(_short(block, trainings, attacks), tuple(body))
+
+    devices: Sequence[str]
+    trainings: Sequence[Work]
+    attacks: Sequence[Work]
+
+    @property
+    def told(self) -> list[Work]:
+        """All trainings, and AutoAttack on the long-tailed split; without what was not run."""
+        trained = [s for work in self.trainings for s in work.stages]
+        whole = [s for work in self.attacks if work.labels[1:] == (SPLIT, "aa") for s in work.stages]
+        return [work for work in (Work(("a training",), trained), Work(("AutoAttack",), whole)) if work.stages]
 
 
-def _trainings(block: Block) -> dict[Training, list[str]]:
-    """Cells with a stored training, of methods as their papers state them."""
-    found: dict[Training, list[str]] = {}
-    ordered = sorted(block.runs.items(), key=lambda run: (run[1][0].ir, run[1][0].method, run[1][1] != RECIPE, run[0]))
-    for cell, (config, recipe) in ordered:
-        if not config.params and block.stage(cell, "train"):
-            found.setdefault((recipe, config), []).append(cell)
-    return found
+@dataclass(frozen=True)
+class Target:
+    """At most `seconds` for a stage at `IR` with batches of `BATCH`; an empty method means any."""
+
+    text: str
+    stage: str
+    method: str
+    seconds: float
 
 
-def _epochs(block: Block, cells: list[str]) -> list[str]:
-    """Seconds of an epoch of each kind."""
-    curves = [query.curves(block.store.source.folder(cell)) for cell in cells]
-    by_phase = (
-        [float(frame.loc[frame["phase"].eq(phase), "seconds"].median()) for frame in curves if "phase" in frame]
-        for phase in PHASES
-    )
-    return [middle(times, 1) for times in by_phase]
+TARGETS = (
+    Target("100 epochs of AT", "train", "at", 180.0),
+    Target("100 epochs of TAET", "train", "taet", 120.0),
+    Target("AutoAttack of the 4,084 long-tailed test images", f"{SPLIT}/aa", "", 60.0),
+)
 
 
-def _attacks(block: Block) -> dict[Attack, list[Stage]]:
-    """Attack stages of methods as the paper states them, the weakest attack first."""
-    order = block.store.source.attacks(block.place(split) for split in block.splits)
-    found: dict[Attack, list[Stage]] = {}
+def cost(block: Block) -> Cost | None:
+    """Of methods as their papers state them; attacks with the paper's recipe only."""
+    trainings = _trainings(block)
+    attacks: dict[tuple[float, str, str], list[Stage]] = {}
     for spot, one in block.evaluations:
         stage = block.stage(one.cell, f"{spot.split}/{spot.attack}")
         if stage and spot.recipe == RECIPE and not spot.config.params:
-            found.setdefault((spot.config.ir, spot.split, spot.attack), []).append(stage)
-    return dict(sorted(found.items(), key=lambda item: (item[0][0], item[0][1] != SPLIT, order.index(item[0][2]))))
+            attacks.setdefault((spot.config.ir, spot.split, spot.attack), []).append(stage)
+    order = block.store.source.attacks(block.place(split) for split in block.splits)
+    ordered = sorted(attacks, key=lambda key: (key[0], key[1] != SPLIT, order.index(key[2])))
+    devices = {f"{d['kind'].upper()} ({d['name']})" for cell in block.runs for d in [block.facts(cell)["device"]]}
+    made = Cost(sorted(devices), trainings, [Work((block.ratio(k[0]), *k[1:]), attacks[k]) for k in ordered])
+    return made if trainings or attacks else None
 
 
-def _short(block: Block, trainings: dict[Training, list[str]], attacks: dict[Attack, list[Stage]]) -> str:
-    trained = [block.facts(cell)["stages"]["train"] for cells in trainings.values() for cell in cells]
-    whole = [s for (_, split, attack), found in attacks.items() if (split, attack) == (SPLIT, "aa") for s in found]
-    told = []
-    for what, stages in (("a training", trained), ("AutoAttack", whole)):
-        if stages:
-            seconds, rate, memory = numbers(stages)
-            peak = f" and up to {memory} MiB" if memory != text.DASH else ""
-            told.append(f"{what} took {seconds} s at {rate} passes/s{peak}")
-    return f"Medians, least to most: {'; '.join(told)}." if told else "Only attacks other than AutoAttack were timed."
+def _trainings(block: Block) -> list[Work]:
+    found: dict[tuple[Config, str], list[str]] = {}
+    ordered = sorted(block.runs.items(), key=lambda run: (run[1][0].ir, run[1][0].method, run[1][1] != RECIPE, run[0]))
+    for cell, run in ordered:
+        if not run[0].params and block.stage(cell, "train"):
+            found.setdefault(run, []).append(cell)
+    made = []
+    for (config, recipe), cells in found.items():
+        curves = [f for cell in cells if "phase" in (f := query.curves(block.store.source.folder(cell)))]
+        epochs = tuple([float(f.loc[f["phase"].eq(p), "seconds"].median()) for f in curves] for p in PHASES)
+        stages = [block.facts(cell)["stages"]["train"] for cell in cells]
+        made.append(Work((block.ratio(config.ir), name(config, recipe)), stages, epochs))
+    return made
 
 
-QUESTION = Question("Cost", "What did it cost?", "bench run --preset table1", answer, targets)
+@dataclass(frozen=True)
+class Met:
+    """What is known of a target: rows of (work, labelled with device and precision; `yes`, `no` or `another card`)."""
+
+    target: Target
+    rows: Sequence[tuple[Work, str]]
+
+    @property
+    def met(self) -> bool:
+        """Whether it was met on any device it is for."""
+        return any(verdict == "yes" for _, verdict in self.rows)
+
+
+def targets(store: Store) -> list[Met]:
+    """Each target beside what cells of the paper's own settings took on a GPU."""
+    return [Met(target, _measured(store, target)) for target in TARGETS]
+
+
+def _measured(store: Store, target: Target) -> list[tuple[Work, str]]:
+    found: dict[tuple[str, str], list[Stage]] = {}
+    for block in store.blocks:
+        for cell, (config, recipe) in block.runs.items() if block.own else ():
+            facts, stage = block.facts(cell), block.stage(cell, target.stage)
+            suits = (
+                config.ir == IR and recipe == RECIPE and not config.params and target.method in ("", config.method)
+                and facts["device"]["kind"] == "cuda" and facts["spec"]["recipe"]["batch_size"] == BATCH
+            )  # fmt: skip
+            if suits and stage:
+                found.setdefault((facts["device"]["name"], block.setting.precision), []).append(stage)
+    return [(Work(labels, stages), _verdict(labels[0], target, stages)) for labels, stages in sorted(found.items())]
+
+
+def _verdict(device: str, target: Target, stages: Sequence[Stage]) -> str:
+    within = all(s["seconds"] <= target.seconds for s in stages)
+    return ("yes" if within else "no") if CARD in device else "another card"

@@ -1,4 +1,4 @@
-"""How the page writes a number, an interval, a table and a list of names."""
+"""How the page writes a number, an interval and a table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 from bench.judge.stats import Interval
 from bench.reports import text
 
-ABSENT = "not measured yet"
-#: measured, but without a seed and bits that both have
-UNPAIRED = "not paired"
+#: the weakest to the strongest attack of a comparison of methods
+ATTACKS = ("clean", "pgd-20", "aa")
 
 
 def points(fraction: float | None, *, signed: bool = False) -> str:
@@ -33,7 +32,7 @@ def significant(value: float) -> str:
     return text.DASH if math.isnan(value) else f"{value:.3g}"
 
 
-def middle(values: Sequence[float], decimals: int = 0) -> str:
+def middle(values: Iterable[float], decimals: int = 0) -> str:
     """The median, and from least to most where they differ: `124 (122 to 131)`; a dash for none."""
     known = [v for v in values if not math.isnan(v)]
     if not known:
@@ -49,19 +48,17 @@ def between(values: Iterable[float], decimals: int = 2, *, signed: bool = False)
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
+def points_between(fractions: Iterable[float]) -> str:
+    """`−6.79 to +7.18`, differences in points."""
+    return between((100 * value for value in fractions), signed=True)
+
+
+def mean(values: Sequence[float]) -> float:
+    """NaN for none."""
+    return float(np.mean(values)) if values else math.nan
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; a cell shows its text as it is, whatever signs that has."""
     lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
     return "\n".join([*lines, *("| " + " | ".join(map(text.markdown, row)) + " |" for row in rows)])
-
-
-def bullets(items: Iterable[str]) -> str:
-    """One line an item."""
-    return "\n".join(f"- {item}" for item in items)
-
-
-def missing(commands: Sequence[str]) -> Iterable[str]:
-    """What measures the cells that a table lacks; nothing when it lacks none."""
-    if commands:
-        yield f"N{ABSENT[1:]}, and what measures it:"
-        yield bullets(f"`{command}`" for command in commands)

@@ -2,99 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.reports.findings import attacks, cost, parts, ranking, recipes, superiority, two_stages
+from bench.reports.findings import attacks, cost, layout, paired, ranking
 from bench.reports.findings.block import Block, Store
-from bench.reports.findings.difference import LEGEND
-from bench.reports.findings.layout import ABSENT, between, bullets
-from bench.reports.findings.limits import limits
-from bench.reports.findings.question import Answer, Question
-from bench.reports.text import markdown
+from bench.reports.paper import method_label
+from bench.reports.render import markdown_environment
+
+
+@dataclass(frozen=True)
+class Question:
+    """`topic`: its name at the head of the page, `title`: its heading, `command`: what measures it as the paper does.
+
+    `answer`: typed rows of one block, None when it lacks the cells; its name is that of the template's macros for it.
+    """
+
+    topic: str
+    title: str
+    command: str
+    answer: Callable[[Block], object | None]
+
+    @property
+    def key(self) -> str:
+        """Its name in the template."""
+        return self.answer.__name__
+
 
 QUESTIONS = (
-    superiority.QUESTION, attacks.QUESTION, ranking.QUESTION, two_stages.QUESTION, parts.QUESTION, recipes.QUESTION,
-    cost.QUESTION,
+    Question(
+        "TAET against AT-BSL under AutoAttack", "Does TAET beat AT-BSL in balanced robustness under AutoAttack?",
+        "bench run --preset table5", paired.superiority,
+    ),
+    Question(
+        "The CW columns, and aa-10 against aa", "What do the CW columns measure, and is aa-10 above aa?",
+        "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", attacks.attacks,
+    ),
+    Question(
+        "Long-tailed against balanced test split",
+        "Does the ranking change between the long-tailed and the balanced test split?",
+        "bench run --preset table1 --test-split long-tailed,balanced", ranking.ranking,
+    ),
+    Question(
+        "TAET against HARL", "HARL against TAET: what do the cross-entropy epochs give?",
+        "bench run --methods harl,taet --datasets cifar10lt --irs 10 --models resnet18", paired.stages,
+    ),
+    Question(
+        "The parts of HARL's loss", "Which part of HARL matters?",
+        "bench run --methods 'harl,harl[alpha=0],harl[beta=0],harl[gamma=0]' --datasets cifar10lt --irs 10 "
+        "--models resnet18", paired.parts,
+    ),
+    Question(
+        "The official recipe", "What does the official recipe change?",
+        "bench run --preset table5 --recipe paper,official", paired.recipes,
+    ),
+    Question("Cost", "What did it cost?", "bench run --preset table1", cost.cost),
 )  # fmt: skip
-#: the block that counts most
-PAPER = "Under the paper's own settings (CIFAR-10-LT, ResNet-18, the full recipe)"
 
-#: what each block says to a question; blocks without the cells it needs are left out
-Answers = list[tuple[Block, Answer]]
+
+@dataclass(frozen=True)
+class Campaign:
+    """What a block holds, told: how it is reduced exactly, test images by split, hours of one process."""
+
+    block: Block
+    exact: list[str]
+    images: list[tuple[str, list[int]]]
+    hours: float
 
 
 def findings(root: Path) -> str:
     """The page for a results folder, as Markdown. Raises StoreError when the folder cannot be read."""
     store = Store(root)
-    answered = [(q, [(block, a) for block in store.blocks if (a := q.answer(block))]) for q in QUESTIONS]
-    page = ["# Findings", *_short(store, answered), "## What was measured", *_measured(store)]
-    for question, answers in answered:
-        page += [f"## {question.title}", *_long(store, question, answers)]
-    page += ["## What cannot be said", *limits(store)]
-    return "\n\n".join(page) + "\n"
-
-
-def _short(store: Store, answered: list[tuple[Question, Answers]]) -> Iterator[str]:
-    yield "This page is written by `bench findings` from the stored counts; no number in it is typed."
-    yield "## In short"
-    lone = len(store.blocks) == 1
-    if lone:
-        yield f"All of it is of one setting: {markdown(store.blocks[0].title)}."
-    lines = []
-    for question, answers in answered:
-        said = [_absent(question)] if not answers else [answers[0][1].short] if lone else []
-        closing = [question.closing(store).short] if question.closing else []
-        lines.append(" ".join([f"- **{question.topic}.**", *said, *closing]))
-        if not lone:
-            lines += [f"    - *{_label(b)}, {markdown(b.title)}.* {a.short}" for b, a in answers]
-    yield "\n".join(lines)
-    if not any(block.own for block in store.blocks):
-        yield f"{PAPER}: {ABSENT} (`bench run --preset paper`)."
-
-
-def _measured(store: Store) -> Iterator[str]:
     cells = store.source.cells.values()
-    done = sum(cell["status"] == "done" for cell in cells)
-    yield f"{done} cells are done, {len(cells) - done} failed or unfinished."
-    if store.blocks:
-        yield bullets(f"**{_label(block)}**: {_described(block)}" for block in store.blocks)
-    yield LEGEND
-    if any(block.setting.dataset.partition(":")[1] for block in store.blocks):
-        yield "Commands for a data set that is a file also need `--data-root DIR`, the folder it lies in."
+    answered = [(q, [(block, a) for block in store.blocks if (a := q.answer(block))]) for q in QUESTIONS]
+    bare = {one.cell for block in store.blocks for spot, one in block.evaluations
+            if store.bits(one.cell, spot.split, spot.attack) is None}  # fmt: skip
+    page = markdown_environment().get_template("findings.md.j2").render(
+        layout=layout, method_label=method_label, paired=paired, attacks=attacks, cost=cost, blocks=store.blocks,
+        answered=answered, campaigns=list(map(_campaign, store.blocks)), targets=cost.targets(store),
+        cells=len(cells), done=sum(cell["status"] == "done" for cell in cells),
+        failed=[cell for cell in cells if cell["status"] == "failed"], bare=sorted(bare),
+        flags=sorted(Counter(flag for cell in cells for flag in cell.get("flags", ())).items()),
+        problems=" ".join(store.source.problems).replace(f"{store.root}/", ""),
+    )  # fmt: skip
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
 
 
-def _label(block: Block) -> str:
-    return f"Setting {block.number}"
-
-
-def _described(block: Block) -> str:
-    """The whole setting, and how much of it there is."""
-    exact = sorted({one.reduced for _, one in block.evaluations if one.reduced})
-    reduced = f" Reduced: {markdown(' or '.join(exact))} ([what limit does](data.md#the-law))." if exact else ""
+def _campaign(block: Block) -> Campaign:
     sizes: dict[str, set[int]] = {}
     for spot, one in block.evaluations:
         sizes.setdefault(spot.split, set()).add(int(one.n.sum()))
-    images = ", ".join(f"{between(sizes[split], 0)} {split}" for split in block.splits if split in sizes)
-    hours = sum(s["seconds"] for cell in block.runs for s in block.facts(cell).get("stages", {}).values()) / 3600
-    return (
-        f"{markdown(block.title)}.{reduced} Test images: {images}. {len(block.runs)} cells, {hours:.1f} hours of one "
-        "process."
-    )
-
-
-def _long(store: Store, question: Question, answers: Answers) -> Iterator[str]:
-    for block, answer in answers:
-        if len(store.blocks) > 1:
-            yield f"### {_label(block)}: {markdown(block.title)}"
-        yield from answer.body
-    if not answers:
-        yield _absent(question)
-    elif not any(block.own for block, _ in answers):
-        yield f"{PAPER}: {ABSENT} (`{question.command}`)."
-    if question.closing:
-        yield from question.closing(store).body
-
-
-def _absent(question: Question) -> str:
-    return f"N{ABSENT[1:]} (`{question.command}`)."
+    seconds = sum(s["seconds"] for cell in block.runs for s in block.facts(cell).get("stages", {}).values())
+    exact = sorted({one.reduced for _, one in block.evaluations if one.reduced})
+    return Campaign(block, exact, [(s, sorted(sizes[s])) for s in block.splits if s in sizes], seconds / 3600)
