@@ -27,8 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, log_softmax, normalize
 
-from bench.api import Context, Method, Recipe, register, setting
+from bench.api import Context, Recipe, register, setting
 
+from ._robal import OneSided
 from ._terms import kl_rows, log_counts, log_plus, onehot
 
 #: the authors' four configurations; scale 1 and tau_p 0 at inference mean the training head as it is
@@ -60,7 +61,7 @@ class CosineHead(nn.Module):
 
 
 @register("methods")
-class RoBal(Method["RoBal.Hparams"]):
+class RoBal(OneSided["RoBal.Hparams"]):
     """Cosine classifier, class-aware margin, logit adjustment at inference."""
 
     name = "robal"
@@ -76,11 +77,6 @@ class RoBal(Method["RoBal.Hparams"]):
         "The running mean of features that the authors' head records is never used and left out.",
     )
     cost = "14F+13B (9F+8B at the authors' 5 steps); one backward more with beta_nat > 0"
-    official = {
-        "epochs": 80, "batch_size": 64, "weight_decay": 2e-4, "milestones": (59, 74), "factors": (0.1, 0.01),
-        "compounding": True, "drop_last": True, "eps": 0.031, "step": 0.0078, "steps": 5,
-    }  # fmt: skip
-    needs = frozenset({"class_counts"})
 
     @dataclass(frozen=True)
     class Hparams:
@@ -124,10 +120,6 @@ class RoBal(Method["RoBal.Hparams"]):
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """Four outer forwards; one has no gradient when beta_nat is 0."""
         return recipe.steps + 4.0, recipe.steps + 3.0 + (self.hp.beta_nat > 0)
-
-    def perturb(self, model: nn.Module, x: Tensor, y: Tensor, context: Context) -> Tensor:
-        """PGD on cross-entropy of the plain cosines from one-sided noise."""
-        return context.pgd(model, x, lambda z: cross_entropy(z, y, reduction="sum"), start="one-sided")
 
     def margin_loss(self, adv: Tensor, y: Tensor, context: Context) -> Tensor:
         """Mean cross-entropy of u, from the cosines `adv` (N x C)."""

@@ -49,17 +49,19 @@ class Stage(Attack):
         return ReferenceDraws(self.params.seed, x) if self.params.order == "reference" else ImageDraws(noise)
 
 
-def over_targets(
-    oracle: Oracle, x: Tensor, targets: int, attack: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-) -> Tensor:
-    """Answers of one run after another towards the second, third, ... likeliest class, each on what still stands.
+def likeliest(oracle: Oracle, x: Tensor, targets: int) -> Tensor:
+    """The second, third, ... likeliest class of each image: N x `targets`."""
+    return oracle.logits(x).sort(1)[1].flip(1)[:, 1 : targets + 1]
+
+
+def over_targets(x: Tensor, ranked: Tensor, attack: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+    """Answers of one run after another towards the classes of `ranked` (N x targets), each on what still stands.
 
     `attack(positions, target)` attacks the images at `positions` and returns (answers, which of those are fooled).
     """
     answer, alive = x.clone(), torch.arange(len(x), device=x.device)
-    ranked = oracle.logits(x).sort(1)[1]
-    for place in range(2, targets + 2):
-        found, fooled = attack(alive, ranked[alive, -place])
+    for place in range(ranked.shape[1]):
+        found, fooled = attack(alive, ranked[alive, place])
         answer[alive[fooled]] = found[fooled]
         stands = torch.ones(len(alive), dtype=torch.bool, device=x.device)
         stands[fooled] = False
@@ -94,7 +96,7 @@ class ApgdT(Stage):
             unit = draws.each(alive, x.shape[1:])
             return apgd(oracle, x[alive], y[alive], target, unit, loss, self.eps, self.params.steps)
 
-        return over_targets(oracle, x, self.params.targets, attack)
+        return over_targets(x, likeliest(oracle, x, self.params.targets), attack)
 
 
 class FabT(Stage):
@@ -108,7 +110,7 @@ class FabT(Stage):
         def attack(alive: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             return fab_targeted(oracle, x[alive], y[alive], target, self.eps, self.params.steps)
 
-        return over_targets(oracle, x, self.params.targets, attack)
+        return over_targets(x, likeliest(oracle, x, self.params.targets), attack)
 
 
 class Square(Stage):

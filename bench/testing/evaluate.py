@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,7 +101,7 @@ def step(
     """
     network = Counted(copy.deepcopy(model)).train()
     chosen, resolved = make_method(method, hparams, recipe)
-    context = _context(resolved, class_counts, x, noise, epoch, threat)
+    context = context_for(resolved, class_counts, x, noise, epoch, threat)
     context.step, context.lr = step_index, resolved.lr_at(epoch) if lr is None else lr
     chosen.setup(network, context)
     if state is not None:
@@ -153,7 +154,7 @@ def loss(
     chosen, resolved = make_method(method, hparams, recipe)
     leaves = {name: _leaf(value) for name, value in arrays.items()}
     example = next((leaf for leaf in _tensors(leaves) if leaf.is_floating_point()), torch.zeros(1))
-    context = _context(resolved, class_counts, example, noise, resolved.epochs - 1 if epoch is None else epoch, None)
+    context = context_for(resolved, class_counts, example, noise, resolved.epochs - 1 if epoch is None else epoch, None)
     context.extras.update(extras or {})
     network = Given(leaves)
     chosen.setup(network, context)
@@ -194,26 +195,40 @@ def attack(
 
     `params`: as on the command line, radii stated at the reference radius 8/255. `noise` replaces all random draws.
     """
-    cls = registry("attacks").get(name)
-    network = copy.deepcopy(model)
-    with torch.no_grad():
-        classes = network.eval()(x[:1]).shape[1]
-    chosen = cls(make(cls.Params, params or {}, name), threat or ThreatModel(), classes)
     draws = noise or CounterNoise(0, "evaluation", name, images=torch.arange(len(x), device=x.device), dtype=x.dtype)
-    with NetworkOracle(network, classes, folded=False) as oracle:
+    with attacked(name, model, x, params, threat) as (chosen, oracle):
         x_adv = chosen.run(oracle, x, y, draws).detach()
         forwards = oracle.forwards / len(x)
         return AttackResult(x_adv, oracle.logits(x_adv).argmax(1), forwards)
 
 
-def _context(
+@contextmanager
+def attacked(
+    name: str,
+    model: nn.Module,
+    x: Tensor,
+    params: Mapping[str, Any] | None = None,
+    threat: ThreatModel | None = None,
+) -> Iterator[tuple[Any, NetworkOracle]]:
+    """(a registered attack, a copy of `model` as it sees it) for images like x."""
+    cls = registry("attacks").get(name)
+    network = copy.deepcopy(model)
+    with torch.no_grad():
+        classes = network.eval()(x[:1]).shape[1]
+    chosen = cls(make(cls.Params, params or {}, name), threat or ThreatModel(), classes)
+    with NetworkOracle(network, classes, folded=False) as oracle:
+        yield chosen, oracle
+
+
+def context_for(
     recipe: Any,
     counts: Sequence[int] | Tensor,
     like: Tensor,
-    noise: Noise | None,
-    epoch: int,
-    threat: ThreatModel | None,
+    noise: Noise | None = None,
+    epoch: int = 0,
+    threat: ThreatModel | None = None,
 ) -> Context:
+    """What a method is told in `epoch` of a training on tensors like `like`."""
     draws = noise or StreamNoise(torch_stream(0, "inner", epoch, device=like.device), like.dtype)
     return Context(
         class_counts=torch.as_tensor(counts, dtype=torch.int64, device=like.device), recipe=recipe,

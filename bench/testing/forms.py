@@ -43,8 +43,12 @@ class FormNoise:
         """In place of normal draws."""
         return 1.3 * self.base(shape)
 
-    def rand(self, shape: Sequence[int]) -> Tensor:
-        """In place of uniform draws in [0, 1]."""
+    def subset(self, keep: Tensor) -> FormNoise:
+        """The same draws: a closed form does not know images, only shapes."""
+        return self
+
+    def rand(self, shape: Sequence[int], draw: int | None = None) -> Tensor:
+        """In place of uniform draws in [0, 1]; `draw` is what an evaluation would count, and always the next here."""
         return 0.5 + 0.5 * self.base(shape)
 
     def uniform(self, shape: Sequence[int], low: float, high: float) -> Tensor:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, UsageError, did_you_mean
-from bench.testing.cases import KINDS
 from bench.testing.compare import Outcome, difference, pairs
-from bench.testing.words import METHODS, UnsupportedError
+from bench.testing.kinds import KINDS
+from bench.testing.words import METHODS, OTHERS, UnsupportedError
 
 
 def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float = 1e-5) -> Outcome:
@@ -19,7 +19,7 @@ def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float
     try:
         if case["kind"] not in KINDS:
             raise UnsupportedError(f"kind {case['kind']!r}; known: {', '.join(KINDS)}")
-        if case["kind"] != "attack_only" and case["method"] not in METHODS:
+        if case["kind"] != "attack_only" and case["method"] not in METHODS.keys() | OTHERS:
             raise UnsupportedError(f"method {case['method']!r}. {did_you_mean(str(case['method']), METHODS)}")
         got = KINDS[case["kind"]](case, forms)
         relative = float(case.get("tolerance_relative", tolerance))

@@ -26,7 +26,24 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "AT-BSL": ("at-bsl", {}),
     "HARL": ("harl", {}),
     "TAET": ("taet", {}),
+    "LDAM": ("ldam", {}),
+    "DRW": ("ldam", {}),
+    "UniMargin": ("he", {}),
+    "Focal": ("focal", {}),
+    "CB": ("cb", {}),
+    "CDT": ("cdt", {}),
+    "CDT-head": ("cdt", {}),
+    "LA": ("la", {}),
+    "BCE": ("bce", {}),
+    "Cos": ("cos", {}),
+    "tau-norm": ("tau-norm", {}),
+    "LWS": ("lws", {}),
+    "CDT-post": ("cdt-posthoc", {}),
+    "LA-post": ("la-posthoc", {}),
+    "TDE": ("tde", {"record": "always"}),
 }
+#: cases that are not about a method
+OTHERS = {"PM", "PMA", "MALT"}
 #: setting in the file -> ours; settings not named here keep their name
 RENAMED = {
     "Lambda": "lam", "num_steps": "steps", "lbd": "entropy", "adam_lr": "inner_lr", "num_samples": "samples",
@@ -47,8 +64,15 @@ OWN_ASIDE: dict[str, set[str]] = {
     "RoBal": {"mu", "weight", "cosplus", "postproc"},
     "REAT": {"prev_epoch_adv_prediction_counts"},
 }
-#: settings of the original that ours holds fixed
+#: settings of the original that ours holds fixed; of every method, and of each
 FIXED = {"adam_betas": [0.0, 0.0], "adam_eps": 1e-8, "classifier_scale": 1, "decay": 1}
+OWN_FIXED: dict[str, dict[str, Any]] = {
+    "LDAM": {"g": 0.25, "inv": False},
+    "CB": {"use_sigmoid": True, "alpha": 1},
+    "tau-norm": {"feature_norm": False, "avg_T": 1, "bias": False},
+    "LWS": {"lws": True, "feature_norm": False, "avg_T": 1, "bias": False},
+    "PMA": {"attack": "PMA", "loss": "probability margin"},
+}
 #: attack as the file names it -> ours, with the start its authors give it
 ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "FGSM": ("fgsm", {"start": "gaussian"}),
@@ -74,7 +98,7 @@ def settings(case: Mapping[str, Any]) -> dict[str, Any]:
     """Our settings of a case."""
     name, chosen = METHODS[case["method"]][0], dict(METHODS[case["method"]][1])
     aside = ASIDE | OWN_ASIDE.get(case["method"], set())
-    for key, value in held(case["params"]).items():
+    for key, value in held(case["params"], case["method"]).items():
         if key not in aside:
             chosen[RENAMED.get(key, key)] = value.lower() if key == "func" else value
     if chosen.get("lam") == math.inf:
@@ -88,15 +112,31 @@ def settings(case: Mapping[str, Any]) -> dict[str, Any]:
             raise UnsupportedError(f"tail_classes={tail}; only the last classes can be the tail")
     if name == "adt" and "steps" in chosen:
         chosen["inner_steps"] = chosen.pop("steps")
-    return chosen
+    return own_form(case["method"], chosen)
 
 
-def held(params: Mapping[str, Any]) -> dict[str, Any]:
+def held(params: Mapping[str, Any], method: str = "") -> dict[str, Any]:
     """The settings without those that ours hold fixed; raises UnsupportedError where one of these differs."""
-    for key in FIXED.keys() & params.keys():
-        if params[key] != FIXED[key]:
-            raise UnsupportedError(f"{key}={params[key]!r}; only {FIXED[key]!r} is supported")
-    return {key: value for key, value in params.items() if key not in FIXED}
+    fixed = FIXED | OWN_FIXED.get(method, {})
+    for key in fixed.keys() & params.keys():
+        if params[key] != fixed[key]:
+            raise UnsupportedError(f"{key}={params[key]!r}; only {fixed[key]!r} is supported")
+    return {key: value for key, value in params.items() if key not in fixed}
+
+
+def own_form(method: str, chosen: dict[str, Any]) -> dict[str, Any]:
+    """The settings of methods whose authors word a choice in another way than ours."""
+    if method == "Focal" and "use_sigmoid" in chosen:
+        chosen["form"] = "binary" if chosen.pop("use_sigmoid") else "softmax"
+    if method == "CB" and "loss_type" in chosen:
+        chosen["form"] = chosen.pop("loss_type")
+    if method == "LDAM" and (drw := chosen.pop("drw", None)) is not None:
+        if set(drw) != {"beta"}:
+            raise UnsupportedError(f"drw={drw!r}; only its beta is known")
+        chosen |= {"drw_epochs": (0,), "drw_betas": (drw["beta"],)}
+    if method == "DRW":
+        return {f"drw_{key}": tuple(value) if isinstance(value, list) else value for key, value in chosen.items()}
+    return chosen
 
 
 def start(words: str) -> str:
@@ -125,3 +165,11 @@ def which_attack(params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if name == "fgsm" and (values.pop("step", values.get("eps")), values.pop("steps", 1)) != (values.get("eps"), 1):
         raise UnsupportedError("FGSM makes one step as long as the radius")
     return name, {**own, **{renamed.get(key, key): value for key, value in values.items()}}
+
+
+def attack_settings(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Our parameters of an attack that a case names itself."""
+    values = {key: value for key, value in held(params, method).items() if key != "note"}
+    if "init" in values:
+        values["start"] = start(values.pop("init"))
+    return values
