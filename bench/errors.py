@@ -7,6 +7,7 @@ BenchError           exit 1   something failed that the message says how to mend
 |  +- NewerSchemaError        it was written by a newer version; never taken for damaged
 |  +- HeldError               another process is working in a cell's folder
 |     +- LostError            it took over from this one, whose lease had run out
+|  +- UnreadableError         a file is there but may not be read; never taken for damaged
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -40,6 +42,15 @@ class StoreError(BenchError):
 
 class NewerSchemaError(StoreError):
     """A results folder was written by a newer version of this program; it is never set aside or written to."""
+
+
+class UnreadableError(StoreError):
+    """A file may not be read by this user: it is neither damaged nor absent, and nothing takes its place."""
+
+    @classmethod
+    def of(cls, path: Path) -> UnreadableError:
+        """The error about one file."""
+        return cls(f"{path} may not be read (permission denied); give yourself the permission, as with chmod u+r.")
 
 
 class HeldError(StoreError):

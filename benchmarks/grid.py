@@ -22,6 +22,7 @@ from timing import interleaved, machine, table
 from bench.config import Task, split_list
 from bench.engine.grid import Axes, expand
 from bench.engine.host.device import resolve_jobs
+from bench.engine.plan import plan
 from bench.engine.price.cost import estimate
 from bench.store import query
 
@@ -95,7 +96,7 @@ def predict(options: argparse.Namespace) -> str:
     ]
     for round_ in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="bench-grid-") as folder:
-            cost = estimate(wanted, Path(folder), options.data_root, options.device)
+            cost = estimate(plan(wanted, Path(folder)), Path(folder), options.data_root, options.device)
             if cost.seconds is None or cost.memory_mib is None:
                 sys.exit(
                     "nothing is known of this machine; run `bench doctor --calibrate` with the models of the grid."

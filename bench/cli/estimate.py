@@ -12,7 +12,7 @@ from bench.cli.run import axes_options, price
 
 @click.command("estimate")
 @axes_options
-def command(preset: str | None, data_root: Path | None, results: Path, device: str, aa_engine: str | None,
+def command(preset: str | None, data_root: Path | None, results: Path, device: str,
             **axes: Any) -> int:  # fmt: skip
     """Print the cells of a grid, what is done, and time, memory and disk of the rest (`bench run --dry-run`).
 
@@ -20,5 +20,5 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     """
     from bench.cli._dry import show
 
-    show(*price(preset, data_root, results, device, aa_engine, axes))
+    show(*price(preset, data_root, results, device, axes))
     return 0

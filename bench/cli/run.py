@@ -44,7 +44,6 @@ AXES = (
     click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded."),
     click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
     click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE."),
-    click.option("--aa-engine", type=click.Choice(["lean", "reference"]), help="Implementation behind `aa`."),
 )
 
 
@@ -66,9 +65,8 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
-@click.pass_context
-def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
-            threads: int, dry_run: bool, yes: bool, aa_engine: str | None, **axes: Any) -> int:  # fmt: skip
+def command(preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
+            threads: int, dry_run: bool, yes: bool, **axes: Any) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
@@ -76,7 +74,7 @@ def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, r
     """
     from bench.store.folders import open_root
 
-    tasks, todo, cost = price(preset, data_root, results, device, aa_engine, axes)
+    tasks, todo, cost = price(preset, data_root, results, device, axes)
     if dry_run:
         from bench.cli._dry import show
 
@@ -87,19 +85,19 @@ def command(ctx: click.Context, /, preset: str | None, data_root: Path | None, r
         click.echo(f"all {done} cells are done; results are in {results}.")
         return 0
     open_root(results, write=True)
-    if not yes and ctx.find_root().params.get("ask", True):
+    if not yes:
         _confirm(cost)
     return _run(todo, done, results, data_root, device, jobs, threads, cost.memory_mib)
 
 
 def price(
-    preset: str | None, data_root: Path | None, results: Path, device: str, aa_engine: str | None, axes: dict[str, Any]
+    preset: str | None, data_root: Path | None, results: Path, device: str, axes: dict[str, Any]
 ) -> tuple[list[Task], list[Task], Cost]:
     """(cells of the grid that exist, those with work left, what that work costs). Raises UsageError."""
     from bench.engine.plan import plan
     from bench.engine.price.cost import estimate
 
-    tasks = _tasks(preset, axes, data_root, aa_engine)
+    tasks = _tasks(preset, axes, data_root)
     for task in tasks:
         if task.skip:
             click.echo(f"skipped {task.spec.id}: {task.skip}", err=True)
@@ -107,10 +105,10 @@ def price(
     if not tasks:
         raise UsageError("every cell of the grid is skipped; see the reasons above.")
     todo = plan(tasks, results)
-    return tasks, todo, estimate(todo, results, data_root, device)
+    return tasks, [work.task for work in todo], estimate(todo, results, data_root, device)
 
 
-def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None, aa_engine: str | None) -> list[Any]:
+def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None) -> list[Task]:
     from bench import presets
     from bench.engine.grid import Axes, expand, merge
 
@@ -125,13 +123,7 @@ def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None, aa_
         grids = [Axes(**given)]
     else:
         grids = [dataclasses.replace(grid, **given) for grid in presets.grids(preset or "quick")]
-    if aa_engine is not None:
-        grids = [dataclasses.replace(g, attacks=tuple(_with_engine(a, aa_engine) for a in g.attacks)) for g in grids]
     return merge([task for grid in grids for task in expand(grid, data_root)])
-
-
-def _with_engine(attack: str, engine: str) -> str:
-    return f"aa[engine={engine}]" if attack == "aa" else attack
 
 
 def _seed(text: str) -> int:

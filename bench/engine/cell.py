@@ -10,6 +10,7 @@ import dataclasses
 import io
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,20 +23,20 @@ from bench.engine.images.subset import CellData, load_data
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.record import attack_facts, data_facts, device_facts, same_data
 from bench.engine.life.settings import Settings
-from bench.engine.life.trained import REDRAWN, Trained, Weights
+from bench.engine.life.trained import Trained, Weights
 from bench.engine.nets.network import Network
 from bench.engine.plan import missing
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
-from bench.errors import BenchError, HeldError, StoreError
+from bench.errors import BenchError, HeldError, StoreError, UnreadableError
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows
-from bench.store.schema import CHECKPOINT, FEATURES, ROWS, SAMPLES
+from bench.store.schema import FEATURES, ROWS, SAMPLES
 from bench.store.state import State, look
 from bench.versions import versions
 
@@ -89,8 +90,6 @@ class CellRun:
         lacks = self.weights.wanted(missing(self.task, state))
         if not lacks:
             return
-        if "train" in lacks:  # not done, also where it once was: its weights are gone
-            self.cell = self.cell | {"stages": {k: v for k, v in self.cell["stages"].items() if k != "train"}}
         self.keep(moved(self.cell, "running", lacks[0]) | {"failure": None})
         if "rows" in lacks:
             self._rows(query.samples(self.folder.path))
@@ -114,21 +113,33 @@ class CellRun:
             self._features(data, network)
 
     def _repaired(self) -> State:
-        """The folder as it can be trusted: what is damaged is set aside, and what depended on it is done again."""
+        """The folder as it can be trusted: what is damaged is set aside, and what depended on it is done again.
+
+        It was looked at when the grid was planned; only now that it is held can nobody change it any more.
+        """
         path = self.folder.path
         state = look(path)
         damaged = [*state.damaged]
         if path / SAMPLES in damaged and (path / ROWS).exists():
             damaged.append(path / ROWS)  # its counts can no longer be derived; kept, but no result
-        for name in (CHECKPOINT, REDRAWN):
-            try:
-                load_checkpoint(path / name) if (path / name).exists() else None
-            except StoreError:
-                damaged.append(path / name)
         for file in damaged:
-            kept = set_aside(file)
-            self.emit({"cell": self.spec.id, "event": "aside", "message": f"{file} is damaged; kept as {kept.name}."})
+            self._aside(file)
         return look(path) if damaged else state
+
+    def _aside(self, file: Path) -> None:
+        kept = set_aside(file)
+        self.emit({"cell": self.spec.id, "event": "aside", "message": f"{file} is damaged; kept as {kept.name}."})
+
+    def stored(self, name: str) -> dict[str, Any] | None:
+        """What a checkpoint of the folder holds; None where it is absent or damaged, and then set aside."""
+        path = self.folder.path / name
+        try:
+            return load_checkpoint(path, self.device) if path.exists() else None
+        except UnreadableError:
+            raise
+        except StoreError:
+            self._aside(path)
+            return None
 
     def keep(self, cell: dict[str, Any]) -> None:
         """Replace what is known, here and in cell.json."""

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import longtail
 from bench.api import DatasetFacts, Method
@@ -150,35 +150,47 @@ def resolve(
     )  # fmt: skip
 
 
+class Settled(NamedTuple):
+    """A method with everything filled in: recipe, hyper-parameters sorted by name, label of what the user changed."""
+
+    recipe: Recipe
+    hparams: tuple[tuple[str, Any], ...]
+    variant: str
+
+
 def settle(
     cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None, augment: str = "crop-flip"
-) -> tuple[Recipe, tuple[tuple[str, Any], ...], str]:
-    """(recipe, hyper-parameters sorted by name, label of what the user changed) of a method.
+) -> Settled:
+    """A method's recipe and hyper-parameters with what the user set.
 
     `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
     `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
     """
     one_of(recipe, RecipeName, "recipe")
-    own = {f.name: f for f in dataclasses.fields(cls.Hparams)}
-    shared = {f.name: f for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")}
-    for name in settings:
-        if name not in own and name not in shared:
-            raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, [*own, *shared])}")
-    base = {"augment": augment} | (dict(cls.official) if recipe == "official" else {})
-    base.setdefault("full_epochs", base.pop("epochs", 100))
-    checked = {k: check_setting(cls.Hparams if k in own else Recipe, k, v, cls.name) for k, v in settings.items()}
-    chosen = base | checked
-    full = int(chosen["full_epochs"])
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs {epochs} is not a positive number.")
-    parts = {k: v for k, v in chosen.items() if k in shared}
-    resolved = make(Recipe, parts | {"name": recipe, "full_epochs": full, "epochs": epochs or full}, cls.name)
-    hparams = make(cls.Hparams, {k: v for k, v in chosen.items() if k in own}, cls.name)
-    pairs = tuple(sorted((f, getattr(hparams, f)) for f in own))
-    defaults = make(Recipe, {k: v for k, v in base.items() if k in shared}, cls.name)
-    standard = make(cls.Hparams, {k: v for k, v in base.items() if k in own}, cls.name)
-    changed = {k: v for k, v in checked.items() if v != getattr(standard if k in own else defaults, k)}
-    return resolved, pairs, variant_label("", changed).strip("[]")
+    known = {f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")}
+    known |= {f.name: cls.Hparams for f in dataclasses.fields(cls.Hparams)}
+    for name in settings:
+        if name not in known:
+            raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, known)}")
+    chosen = {name: check_setting(known[name], name, value, cls.name) for name, value in settings.items()}
+    usual = {"augment": augment, **(cls.official if recipe == "official" else {})}
+    made, hparams = _made(cls, usual | chosen, recipe, epochs)
+    standard, own = _made(cls, usual, recipe, epochs)
+    changed = {name: value for name, value in chosen.items() if value != (vars(standard) | own)[name]}
+    return Settled(made, tuple(sorted(hparams.items())), variant_label("", changed).strip("[]"))
+
+
+def _made(
+    cls: type[Method], values: Mapping[str, Any], recipe: str, epochs: int | None
+) -> tuple[Recipe, dict[str, Any]]:
+    """(recipe, hyper-parameters) of `values`, which name fields of either; `epochs` in it are the published ones."""
+    own = {f.name for f in dataclasses.fields(cls.Hparams)}
+    full = int(values.get("epochs", Recipe.full_epochs))
+    common = {k: v for k, v in values.items() if k not in own} | {"epochs": epochs or full, "full_epochs": full}
+    hparams = make(cls.Hparams, {k: v for k, v in values.items() if k in own}, cls.name)
+    return make(Recipe, common | {"name": recipe}, cls.name), {name: getattr(hparams, name) for name in own}
 
 
 def _request(axes: Axes) -> Request:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.config import Task
 from bench.store.state import State, look
 
 
-def plan(tasks: Sequence[Task], results: Path) -> list[Task]:
-    """The tasks that are not finished, in their order. Raises NewerSchemaError for a store of a newer schema."""
-    return [task for task in tasks if missing(task, look(results / task.spec.id))]
+class Work(NamedTuple):
+    """A task that is not finished, and what it `lacks` (see `missing`)."""
+
+    task: Task
+    lacks: list[str]
+
+
+def plan(tasks: Sequence[Task], results: Path) -> list[Work]:
+    """What is to be done, in the order of the tasks. Raises NewerSchemaError for a store of a newer schema."""
+    planned = (Work(task, missing(task, look(results / task.spec.id))) for task in tasks)
+    return [work for work in planned if work.lacks]
 
 
 def missing(task: Task, state: State) -> list[str]:

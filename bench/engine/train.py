@@ -24,7 +24,7 @@ from bench.engine.gradients.fast import make_inner
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
-from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
+from bench.engine.resume.checkpoint import save_checkpoint
 from bench.engine.resume.prefix import Prefix
 from bench.errors import TrainingError
 from bench.plugins import phase_of
@@ -57,16 +57,18 @@ def train(
     method: Method,
     device: torch.device,
     *,
+    start: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     prefix: Prefix | None = None,
     track: Track | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Progress:
-    """Train `network` in place from its checkpoint (or from the start) to the recipe's last epoch.
+    """Train `network` in place from `start`, a checkpoint's state (or from the beginning), to the recipe's last epoch.
 
-    `data`: uint8 images (N x H x W x channels) and labels of the cell. Returns what happened. Raises TrainingError when
-    a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
+    `data`: uint8 images (N x H x W x channels) and labels of the cell. `checkpoint`: where states are kept. Returns
+    what happened. Raises TrainingError when a loss is NaN or infinite, with epoch, step, method and the last good loss;
+    the last checkpoint stays.
     """
     recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
     network.to(device=device, dtype=dtype).to(memory_format=layout(device))
@@ -84,8 +86,8 @@ def train(
     network.train()
     method.setup(network, context)
     at = Progress()
-    if checkpoint is not None and checkpoint.exists():
-        at = _restore(load_checkpoint(checkpoint, device), network, optimizer, method)
+    if start is not None:
+        at = _restore(start, network, optimizer, method)
     elif prefix is not None and (stored := prefix.load(device)) is not None:
         at = _restore(stored, network, optimizer, method)
     saved = time.monotonic()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
-from bench.errors import NewerSchemaError, StoreError
+from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.lease import TERM, Lease, leased
 from bench.store.lease import over as lease_over
 from bench.store.schema import CELL, STATUSES
@@ -88,10 +88,12 @@ def open_root(root: Path, *, write: bool = False) -> Path:
 
 
 def read_cell(path: Path) -> dict[str, Any]:
-    """The cell.json of a folder. Raises NewerSchemaError, or StoreError when it is damaged."""
+    """The cell.json of a folder. Raises NewerSchemaError, UnreadableError, or StoreError when it is damaged."""
     try:
         cell = json.loads((path / CELL).read_text(encoding="utf-8"))
         schema = int(cell["schema"])
+    except PermissionError as error:
+        raise UnreadableError.of(path / CELL) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise StoreError(f"{path / CELL} cannot be read ({reason}); set it aside or restore it.") from error

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.errors import NewerSchemaError, StoreError
+from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.folders import open_root, read_cell
 from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
 
@@ -173,5 +173,7 @@ def samples(folder: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
+    except PermissionError as error:
+        raise UnreadableError.of(path) from error
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import NewerSchemaError, StoreError
+from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store import query
 from bench.store.folders import read_cell
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
@@ -34,17 +34,19 @@ class State:
 
 
 def look(path: Path) -> State:
-    """The state of a cell's folder, which need not exist. Raises NewerSchemaError."""
+    """The state of a cell's folder, which need not exist. Raises NewerSchemaError, UnreadableError."""
     damaged: list[Path] = []
     try:
         cell = read_cell(path) if (path / CELL).exists() else None
-    except NewerSchemaError:
+    except (NewerSchemaError, UnreadableError):
         raise
     except StoreError:
         cell = None
         damaged.append(path / CELL)
     try:
         bits = query.samples(path).keys()
+    except UnreadableError:
+        raise
     except StoreError:
         bits = dict[str, Any]().keys()
         damaged.append(path / SAMPLES)
@@ -67,6 +69,8 @@ def _rows_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         whole = [(r["test_split"], r["attack"]) for r in rows if int(r["n"]) >= int(r["correct"]) >= 0]
+    except PermissionError as error:
+        raise UnreadableError.of(path) from error
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return False
     found, classes = Counter(whole), len(cell["data"]["class_names"])

@@ -2,13 +2,16 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 
 import pandas as pd
 import pytest
+import torch
 
 from bench import config
 from bench.engine import cell as cell_module
+from bench.engine import plan as plan_module
 from bench.engine import train as train_module
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
@@ -16,9 +19,11 @@ from bench.engine.life import trained
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
+from bench.engine.price.cost import estimate
 from bench.engine.resume import prefix as prefix_module
+from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.resume.prefix import make_prefix
-from bench.errors import NewerSchemaError
+from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.plugins import make_method
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
@@ -120,7 +125,7 @@ def test_a_cell_file_without_a_schema_is_damaged_not_newer(finished, text):
     (folder / "cell.json").write_text(text)
     assert query.rows(folder.parent).empty
     assert "cell.json cannot be read" in query.damaged(folder.parent)[0]
-    assert plan([cell], folder.parent) == [cell]
+    assert [work.task for work in plan([cell], folder.parent)] == [cell]
     done(cell, folder.parent)
     assert (folder / "cell.json.damaged").read_text() == text
 
@@ -148,6 +153,81 @@ def test_a_cell_whose_process_died_before_it_began_can_be_run(tmp_path):
     assert read_cell(tmp_path / cell.spec.id)["status"] == "failed"
     done(cell, tmp_path)
     assert [entry["status"] for entry in read_cell(tmp_path / cell.spec.id)["history"]][:2] == ["planned", "failed"]
+
+
+def test_a_file_that_may_not_be_read_is_named_and_left_alone(finished, monkeypatch):
+    """It is neither damaged nor lost: nothing is computed in its place."""
+    folder, cell = finished
+    more = task(attacks=("clean", "fgsm", "lsa"), track=("clean",))
+    before = {path.name: digest(path) for path in folder.iterdir() if path.name not in (".lock", "cell.json")}
+    real = io.open
+
+    for name in ("per_sample.npz", "per_class.csv", "checkpoint.pt"):
+
+        def refusing(file, *rest, hidden=name, **more):
+            if file == folder / hidden:
+                raise PermissionError(13, "Permission denied", str(file))
+            return real(file, *rest, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(io, "open", refusing)
+            if name != "checkpoint.pt":
+                with pytest.raises(UnreadableError, match=f"{name} may not be read"):
+                    plan([cell], folder.parent)
+            event = run(more, folder.parent)[-1]
+        assert event["event"] == "failed"
+        assert f"{folder / name} may not be read" in event["message"]
+        assert {p.name: digest(p) for p in folder.iterdir() if p.name not in (".lock", "cell.json")} == before
+
+
+def turned(path, pick):
+    """One bit of a file turned over: of the byte at `pick` of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * pick)] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("pick", [0.2, 0.5, 0.8])
+def test_a_bit_that_turned_in_a_checkpoint_is_noticed_and_never_trained_from(tmp_path, monkeypatch, pick):
+    cell = task(methods=("at[steps=1]",))
+    with monkeypatch.context() as patch:
+        stop_at(1, patch)
+        with pytest.raises(Stop):
+            run(cell, tmp_path, checkpoint_seconds=0.0)
+    checkpoint = tmp_path / cell.spec.id / "checkpoint.pt"
+    turned(checkpoint, pick)
+    with pytest.raises(StoreError, match=r"checkpoint\.pt cannot be read"):
+        load_checkpoint(checkpoint)
+    events = done(cell, tmp_path)
+    assert "checkpoint.pt is damaged" in next(e["message"] for e in events if e["event"] == "aside")
+    assert [e["at"] for e in events if e.get("stage") == "train"] == [0, 1, 2]
+
+
+def test_a_bit_that_turned_in_a_shared_prefix_is_noticed(tmp_path):
+    first, second = (task(methods=(f"taet[beta={beta}]",), epochs=5) for beta in (0.1, 0.2))
+    done(first, tmp_path)
+    (prefix,) = (tmp_path / "prefixes").glob("*.pt")
+    sound = prefix.read_bytes()
+    turned(prefix, 0.5)
+    events = done(second, tmp_path)
+    assert [e["at"] for e in events if e.get("stage") == "train"] == [0, 1, 2, 3, 4, 5]
+    assert torch.equal(*(load(data)["network"]["head.weight"] for load, data in
+                         ((load_checkpoint, prefix), (lambda b: torch.load(io.BytesIO(b)), sound))))  # fmt: skip
+
+
+def test_a_folder_is_looked_at_once_by_whoever_plans_and_its_weights_are_loaded_once(finished, monkeypatch):
+    folder, _ = finished
+    more = task(attacks=("clean", "fgsm", "lsa"))
+    looks, loads, real_look, real_load = [], [], look, torch.load
+    for module in (cell_module, plan_module):
+        monkeypatch.setattr(module, "look", lambda path: looks.append(path) or real_look(path))
+    monkeypatch.setattr(torch, "load", lambda *a, **k: loads.append(a) or real_load(*a, **k))
+    todo = plan([more], folder.parent)
+    estimate(todo, folder.parent, None, "cpu")
+    assert len(looks) == 1
+    done(todo[0].task, folder.parent)
+    assert len(looks) == 2  # once more under the lock, where nobody can change it
+    assert len(loads) == 1
 
 
 # ---------------------------------------------------------------------------------------------------- lost weights

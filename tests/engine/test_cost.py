@@ -10,6 +10,7 @@ import pytest
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Recipe, Request, Task
 from bench.engine.host import device
+from bench.engine.plan import plan
 from bench.engine.price import cost, rates
 from bench.engine.price.cost import Cost, Known, cell_cost, class_counts, estimate
 from bench.engine.price.rates import Line, Rate, key, read_calibration, write_calibration
@@ -118,20 +119,24 @@ def test_a_resized_network_has_a_rate_of_its_own():
     assert known().rate(task(resize=32).spec, FACTS, "fp32") is None
 
 
+def price(tasks, results, device):
+    return estimate(plan(tasks, results), results, None, device).seconds
+
+
 def test_estimate_reads_the_calibration_and_starts_a_command_and_its_worker(tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CALIBRATION", str(tmp_path / "c.json"))
     tasks = [task("at", "fgsm"), task("taet", "fgsm")]
-    assert estimate(tasks, tmp_path, None, "cpu").seconds is None
+    assert price(tasks, tmp_path, "cpu") is None
     write_calibration("cpu", {key("small-cnn", (1, 8, 8), "fp32"): RATE})
-    one, two = (estimate(tasks[:n], tmp_path, None, "cpu").seconds for n in (1, 2))
+    one, two = (price(tasks[:n], tmp_path, "cpu") for n in (1, 2))
     assert one is not None
     assert two is not None
     facts = cost.dataset_facts("digitslt", None)
     learned = cost.learn(tmp_path, None, "cpu")
     assert two - one == pytest.approx(cell_cost(tasks[1], facts, lacks(tasks[1]), learned).seconds)
     assert one == pytest.approx(2 * 13.0 + 5.0 + cell_cost(tasks[0], facts, lacks(tasks[0]), learned).seconds)
-    assert estimate(tasks, tmp_path, None, "auto").seconds == two
-    assert estimate(tasks, tmp_path, None, "cuda").seconds is None
+    assert price(tasks, tmp_path, "auto") == two
+    assert price(tasks, tmp_path, "cuda") is None
 
 
 # ------------------------------------------------------------------------------------------------ from the store

@@ -5,7 +5,7 @@ What a strategy needs of the cell under way is its `Desk`: what is known and wan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,8 +22,7 @@ from bench.engine.life.record import same_weights, weights_hash
 from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import weights_mib
-from bench.engine.resume.checkpoint import load_checkpoint
-from bench.engine.resume.prefix import make_prefix
+from bench.engine.resume.prefix import Prefix, make_prefix
 from bench.engine.suite import SuiteResult
 from bench.engine.train import Progress, train
 from bench.errors import BenchError
@@ -49,6 +48,9 @@ class Desk(Protocol):
 
     def say(self, stage: str, at: int, of: int, **more: Any) -> None:
         """Tell where a stage is."""
+
+    def stored(self, name: str) -> dict[str, Any] | None:
+        """What a checkpoint of the folder holds; None where it is absent or damaged, and then set aside."""
 
     def suite(
         self, data: CellData, network: nn.Module, split: str, attacks: Sequence[AttackSpec], chunks: None
@@ -84,13 +86,14 @@ class Trained:
         method = make_method(self.spec)
         _check_needs(method, data)
         network = self._build(data, method)
-        if train:
-            self._train(desk, data, network, method, save=True)
+        saved = desk.stored(CHECKPOINT)
+        if train or saved is None:
+            self._train(desk, data, network, method, saved)
         else:
-            network.load_state_dict(load_checkpoint(desk.folder.path / CHECKPOINT, "cpu")["network"])
+            network.load_state_dict(saved["network"])
             same_weights(desk.cell, network)
         if not set(desk.task.want.track) <= set(desk.cell.get("tracked", ())):
-            self._train(desk, data, self._build(data, method), make_method(self.spec), save=False)
+            self._redraw(desk, data)
         return network.to(desk.device)
 
     @contextmanager
@@ -109,37 +112,54 @@ class Trained:
         image = (channels, side, side) if side else (channels, height, width)
         return build_network(self.spec.model, image, data.num_classes, method.build_head, self.spec.seed)
 
-    def _train(self, desk: Desk, data: CellData, network: Network, method: Method, *, save: bool) -> None:
-        """Train; with `save=False` only to draw curves again, leaving weights and rows as they are."""
-        stage, before = ("train", ()) if save else ("curves", desk.cell.get("tracked", ()))
-        track, folder = sorted({*before, *desk.task.want.track}), desk.folder.path
-        if not save:
-            _forget_curves_without(track, folder / REDRAWN)
+    def _train(
+        self, desk: Desk, data: CellData, network: Network, method: Method, start: Mapping[str, Any] | None
+    ) -> None:
+        """Train from `start`, and keep the weights. Until they are there the cell is not taken for a trained one."""
+        desk.keep(desk.cell | {"stages": {k: v for k, v in desk.cell["stages"].items() if k != "train"}})
+        track, prefixes = sorted(desk.task.want.track), desk.settings.results / "prefixes"
+        prefix = None if track else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
+        known = self._run(desk, data, network, method, "train", CHECKPOINT, track, start, prefix)
+        same_weights(known, network)
+        desk.keep(known | {"weights": weights_hash(network)})
+
+    def _redraw(self, desk: Desk, data: CellData) -> None:
+        """Train again only to draw curves, those of before and those that are asked for; weights and rows stay.
+
+        A redrawing that was stopped while it followed other attacks begins anew.
+        """
+        track, method = sorted({*desk.cell.get("tracked", ()), *desk.task.want.track}), make_method(self.spec)
+        start = desk.stored(REDRAWN)
+        if start is not None and _tracked(start["curves"], track) != track:
+            start = None
+        desk.keep(self._run(desk, data, self._build(data, method), method, "curves", REDRAWN, track, start, None))
+        (desk.folder.path / REDRAWN).unlink(missing_ok=True)
+
+    def _run(
+        self, desk: Desk, data: CellData, network: Network, method: Method, stage: str, checkpoint: str,
+        track: Sequence[str], start: Mapping[str, Any] | None, prefix: Prefix | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The loop with its curves; what is known of the cell after it."""
         desk.say(stage, 0, self.spec.recipe.epochs)
         reset_peak(desk.device)
-        prefixes = desk.settings.results / "prefixes"
-        prefix = make_prefix(self.spec, method, prefixes, data.data_hash, desk.device) if save and not track else None
         done = train(
             self.spec, data, network, method, desk.device,
-            checkpoint=folder / (CHECKPOINT if save else REDRAWN),
+            start=start,
+            checkpoint=desk.folder.path / checkpoint,
             prefix=prefix,
             track=_tracker(desk, data, track) if track else None,
             on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )  # fmt: skip
-        _keep_curves(done, folder / CURVES)
+        _keep_curves(done, desk.folder.path / CURVES)
         forward, backward = method.passes(self.spec.recipe)
         facts = {
             "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
             "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
             "weights_mib": weights_mib(network),
         }  # fmt: skip
-        known = desk.cell
-        if save:
-            same_weights(known, network)
-            known = known | {"weights": weights_hash(network)}
-        desk.keep(known | {"tracked": _tracked(done, track), "stages": known["stages"] | {stage: facts}})
-        (folder / REDRAWN).unlink(missing_ok=True)
+        stages = desk.cell["stages"] | {stage: facts}
+        return desk.cell | {"tracked": _tracked(done.curves, track), "stages": stages}
 
 
 def _check_needs(method: Method, data: CellData) -> None:
@@ -163,16 +183,10 @@ def _tracker(desk: Desk, data: CellData, track: Sequence[str]) -> Callable[[nn.M
     return follow
 
 
-def _tracked(done: Progress, track: Sequence[str]) -> list[str]:
+def _tracked(curves: Sequence[Mapping[str, Any]], track: Sequence[str]) -> list[str]:
     """Those attacks whose counts are there for every epoch; a training resumed with others has gaps."""
     labels = {text: AttackSpec.parse(text).label for text in track}
-    return [text for text in track if done.curves and all(f"{labels[text]}:0" in row for row in done.curves)]
-
-
-def _forget_curves_without(track: Sequence[str], path: Path) -> None:
-    """A redrawing that was stopped while it followed other attacks begins anew."""
-    if path.exists() and _tracked(Progress(curves=load_checkpoint(path)["curves"]), track) != list(track):
-        path.unlink()
+    return [text for text in track if curves and all(f"{labels[text]}:0" in row for row in curves)]
 
 
 def _keep_curves(done: Progress, path: Path) -> None:

@@ -16,13 +16,12 @@ from typing import Any
 from bench import longtail
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Task
-from bench.engine.plan import missing
+from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.plugins import dataset_facts, make_method
 from bench.registry import registry
 from bench.store import query
-from bench.store.state import look
 
 #: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
@@ -64,13 +63,13 @@ class Known:
         return self.rates.get(key(spec.model, _image(spec, facts), precision))
 
 
-def estimate(tasks: Sequence[Task], results: Path, data_root: Path | None, device: str) -> Cost:
-    """The cost of what `tasks` still lack, one after the other in one worker process."""
+def estimate(todo: Sequence[Work], results: Path, data_root: Path | None, device: str) -> Cost:
+    """The cost of planned work, one cell after the other in one worker process."""
     known = learn(results, data_root, device)
     total, startup, first = Cost(), 0.0, 0.0
-    for task in tasks:
+    for task, lacks in todo:
         facts = dataset_facts(task.spec.dataset, data_root)
-        total += cell_cost(task, facts, missing(task, look(results / task.spec.id)), known)
+        total += cell_cost(task, facts, lacks, known)
         rate = known.rate(task.spec, facts, task.spec.precision)
         if rate:
             startup, first = max(startup, rate.startup), max(first, rate.first)

@@ -1,14 +1,15 @@
-"""Checkpoints: tensors and plain values only, written atomically, read with `weights_only`."""
+"""Checkpoints: tensors and plain values only, written atomically, read with `weights_only`, every byte verified."""
 
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.errors import StoreError
+from bench.errors import StoreError, UnreadableError
 from bench.store.folders import atomic_write
 
 
@@ -20,9 +21,20 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote. Raises StoreError when the file is damaged or holds code."""
+    """Read what `save_checkpoint` wrote. Raises StoreError when the file is damaged or holds code.
+
+    torch's reader does not look at the archive's checksums, so a bit that turned would be another weight: they are
+    verified here first. Raises UnreadableError when the file may not be read.
+    """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(content) as archive:
+            if (wrong := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{wrong} has another checksum")
+        content.seek(0)
+        state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
+    except PermissionError as error:
+        raise UnreadableError.of(path) from error
     except Exception as error:  # torch's reader raises anything on a damaged file, KeyError included
         # torch's own words are left out: they advise to read the file unsafely
         raise StoreError(

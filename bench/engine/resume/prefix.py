@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
 from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
-from bench.errors import StoreError
+from bench.errors import StoreError, UnreadableError
+from bench.store.folders import set_aside
 
 
 class Prefix:
@@ -31,10 +33,14 @@ class Prefix:
         self.epochs, self.path = epochs, folder / f"{digest[:16]}.pt"
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The stored state, or None when there is none that can be read."""
+        """The stored state, or None when there is none; a damaged one is set aside. Raises UnreadableError."""
         try:
             return load_checkpoint(self.path, device) if self.path.exists() else None
+        except UnreadableError:
+            raise
         except StoreError:
+            with suppress(FileNotFoundError):  # another cell was faster
+                set_aside(self.path)
             return None
 
     def save(self, state: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.errors import UnreadableError
+
 #: images a call of an evaluation, by kind of device
 EVALUATION_BATCH = {"cpu": 128, "cuda": 512}
 
@@ -27,10 +29,12 @@ class ChunkFolder:
         return self.path / f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz"
 
     def load(self, key: str) -> dict[str, np.ndarray] | None:
-        """What was saved under the key, or None."""
+        """What was saved under the key, or None. Raises UnreadableError."""
         try:
             with self.file(key).open("rb") as handle, np.load(handle, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
+        except PermissionError as error:
+            raise UnreadableError.of(self.file(key)) from error
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, OSError):
             return None
 
