@@ -64,7 +64,7 @@ def gaps(block: Block, cases: Iterable[Case]) -> list[Gap]:
             and (theirs := block.store.bits(other.cell, case.b.split, case.b.attack)) is not None
         ]  # fmt: skip
         if known:
-            first, second = (float(np.mean(balanced(line[i] for line in known))) for i in (0, 1))
+            first, second = (float(np.mean(balanced(some))) for some in ([k[0] for k in known], [k[1] for k in known]))
             found.append((case, first, second, compare([(mine, theirs) for _, _, mine, theirs in known])))
     adjusted = holm([result.p for *_, result in found])
     return [Gap(*one, one[-1].verdict(p)) for one, p in zip(found, adjusted, strict=True)]
