@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from bench.judge.stats import Estimate
-from bench.reports import commands, draw, paper
+from bench.reports import commands, draw, inputs, paper
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
-from bench.store import query
+
+log = logging.getLogger(__name__)
 
 #: a figure as bytes by suffix
 Save = Callable[[Any], dict[str, bytes]]
@@ -81,9 +83,9 @@ class PaperFigure(OfPaper):
     def _one(self, source: Source, panel: Panel, title: str, suffixes: Sequence[str]) -> Figure:
         key = self.key(panel)
         save = partial(draw.files, key=key, suffixes=suffixes)
-        drawing = self.draw(source, panel, save) if self._there(source, panel) else None
+        drawing, broken = self._drawn(source, panel, save) if self._there(source, panel) else (None, [])
         absent = [(c, a) for c, a in self.wants(panel) if not self.found(source, panel, c, a)]
-        lacks = _phrases(absent, self._kind())
+        lacks = [*_phrases(absent, self._kind()), *broken]
         if drawing is not None:
             lacks += drawing.lacks
         more = [*(("--track", ",".join(self.logs)) if self.logs else ()), *(("--features",) if self.features else ())]
@@ -92,6 +94,14 @@ class PaperFigure(OfPaper):
             lines = [commands.preset(source, self.name)]
         return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
                       self.data(panel), tuple(lacks), tuple(lines), self.words(panel))  # fmt: skip
+
+    def _drawn(self, source: Source, panel: Panel, save: Save) -> tuple[Drawing | None, list[str]]:
+        """The drawing, or why there is none: whatever a plug-in or a stored file does, only this figure is lost."""
+        try:
+            return self.draw(source, panel, save), []
+        except Exception as error:
+            log.warning("%s could not be drawn", self.name, exc_info=True)
+            return None, [f"it could not be drawn ({type(error).__name__}: {error})"]
 
     def _kind(self) -> str:
         """What a run lacks where it is more than the counts of an attack."""
@@ -106,24 +116,17 @@ class PaperFigure(OfPaper):
     def found(self, source: Source, panel: Panel, config: Config, attack: str) -> list[Any]:
         """What the figure needs of one run: evaluations, or curves or features where it declares these."""
         if self.features:
-            return [
-                f for e in evaluations(source, panel, config) if (f := source.folder(e.cell) / "features.npz").exists()
-            ]
+            runs = evaluations(source, panel, config)
+            return [(e.cell, f) for e in runs if (f := inputs.features(source, e.cell)) is not None]
         if self.logs is not None:
             return self.curves(source, panel, config)
         return list(source.evaluations(panel.setting, config, attack))
 
     def curves(self, source: Source, panel: Panel, config: Config) -> list[pd.DataFrame]:
         """epochs.csv of a configuration, one a seed; only those that track what the figure shows."""
-        if not source.is_folder:
-            return []
-        key = (panel.setting, config)
-        if key not in source.curves:
-            source.curves[key] = [
-                f for e in evaluations(source, panel, config) if not (f := query.curves(source.folder(e.cell))).empty
-            ]
-        wanted = tuple(f"{attack}:0" for attack in self.logs or ())
-        return [f for f in source.curves[key] if set(wanted) <= set(f.columns)]
+        frames = [inputs.curves(source, e.cell) for e in evaluations(source, panel, config)]
+        wanted = {f"{attack}:{c}" for attack in self.logs or () for c in range(len(panel.classes))}
+        return [f for f in frames if len(f) and wanted <= set(f.columns)]
 
     def tracked(self, source: Source, panel: Panel, config: Config, attack: str) -> tuple[np.ndarray, np.ndarray]:
         """(epochs, recall E x C in per cent, classes by frequency) under a tracked attack, mean over seeds."""

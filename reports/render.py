@@ -15,6 +15,7 @@ import jinja2
 from bench.reports import text
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
 from bench.store.folders import atomic_write
+from bench.visible import visible
 
 #: physical lines of one LaTeX float; longer tables are continued in the next
 LATEX_LINES = 42
@@ -31,11 +32,16 @@ def _environment(**options: Any) -> jinja2.Environment:
         lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8")
     )
     made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                              keep_trailing_newline=True, **options)  # fmt: skip
+                              keep_trailing_newline=True, finalize=_shown, **options)  # fmt: skip
     made.globals |= {"intervals": text.intervals, "difference": text.difference,
                      "number": text.number, "sign": text.sign, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
     made.filters |= {"sign": text.sign}
     return made
+
+
+def _shown(value: Any) -> Any:
+    """What every expression of every template passes through: text of others cannot turn or hide its surroundings."""
+    return visible(value) if type(value) is str else value
 
 
 @cache
@@ -63,7 +69,7 @@ def latex_environment() -> jinja2.Environment:
 def markdown_environment() -> jinja2.Environment:
     """Templates of Markdown; `|e` escapes."""
     made = _environment(autoescape=False)
-    made.filters |= {"e": text.markdown}
+    made.filters |= {"e": text.markdown, "code": text.code, "fence": text.fence}
     return made
 
 
@@ -136,7 +142,7 @@ def csv_(report: Report, folder: Path) -> list[Path]:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
                 words = (table.key, f"{table.heading}. {table.caption}", table.data, label, column.group, column.label)
-                writer.writerow([*words, *_numbers(cell)])
+                writer.writerow([*map(text.spreadsheet, words), *_numbers(cell)])
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
     return [path]
@@ -151,8 +157,9 @@ def _numbers(cell: Cell) -> list[str]:
     intervals = (cell.sampling, None if cell.agree else cell.seeds)
     low_high = [plain(end) for interval in intervals for end in (interval or (None, None))]
     paper = ["", "", ""] if cell.paper is None else [cell.paper.printed, cell.paper.standing, cell.paper.reason]
+    words = map(text.spreadsheet, (cell.command, cell.note))
     return [plain(cell.value), *low_high, *paper, plain(cell.difference), str(cell.verdict), str(cell.rank or ""),
-            " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance), cell.command, cell.note]  # fmt: skip
+            " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance), *words]  # fmt: skip
 
 
 #: format -> writer of its files

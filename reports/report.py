@@ -44,7 +44,7 @@ def make(
 def names(kind: str) -> list[str]:
     """Registered tables or figures in the order of a report: the overview, then by number."""
     found = registries.registry(kind).names()
-    return sorted(found, key=lambda n: (n != "overview", not n[-1].isdigit(), n))
+    return sorted(found, key=lambda n: (n != "overview", not n[-1].isdecimal(), n))
 
 
 def compare(

@@ -98,7 +98,7 @@ class Source:
         self.rows, self.problems = loaded.rows, loaded.problems
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in loaded.cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
-        self.curves: dict[Any, list[pd.DataFrame]] = {}
+        self.files: dict[Path, Any] = {}
         self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, float] = {}

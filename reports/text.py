@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from bench.reports.model import SIGNS, Cell, Verdict
+from bench.visible import visible
 
 DASH = "—"
 INTERVALS = ("sampling", "seeds", "both")
@@ -66,8 +68,31 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$!])")
 
 def markdown(text: str) -> str:
     """Plain text as Markdown that shows just that text, inside a table too."""
-    escaped = _MARKDOWN.sub(r"\\\1", str(text))
+    escaped = _MARKDOWN.sub(r"\\\1", visible(str(text)))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+
+
+def code(text: str) -> str:
+    """Plain text as a code span on one line, whatever backticks it has."""
+    line = visible(text).replace("\n", "[U+000A]")
+    ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
+    return f"{ticks} {line} {ticks}" if "`" in line else f"`{line}`"
+
+
+def fence(lines: Sequence[str]) -> str:
+    """Commands as a block of shell code, one a line, that none of them can end."""
+    body = [visible(line).replace("\n", "[U+000A]") for line in lines]
+    ticks = "`" * max(3, *(len(run) + 1 for line in body for run in re.findall("`+", line)), 3)
+    return "\n".join([f"{ticks}sh", *body, ticks])
+
+
+# ------------------------------------------------------------------------------------------------ spreadsheets
+
+
+def spreadsheet(text: str) -> str:
+    """Plain text as a field of a CSV file that no spreadsheet takes for a formula."""
+    shown = visible(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t")) else shown
 
 
 # ---------------------------------------------------------------------------------------------------- LaTeX

@@ -10,10 +10,11 @@ import importlib
 import os
 import pkgutil
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
+from bench.cli._stream import guard
 from bench.errors import BenchError, did_you_mean
 
 
@@ -61,10 +62,12 @@ def group(ctx: click.Context, verbose: bool) -> None:
 def main(args: list[str] | None = None) -> Any:
     """Entry point of the console script. Exits with 0, 1 (failure) or 2 (usage)."""
     words = sys.argv[1:] if args is None else args
+    guard()
     if "--verbose" in words:  # it belongs to every verb, so it may stand behind one
         words = ["--verbose", *(word for word in words if word != "--verbose")]
     try:
         status = group.main(args=words, prog_name="bench", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -76,9 +79,24 @@ def main(args: list[str] | None = None) -> Any:
     except BenchError as error:
         if "--verbose" in words:
             raise
-        click.echo(f"bench: {error}", err=True)
+        _said(f"bench: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _unwritable(sys.stdout)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _said(sentence: str) -> None:
+    """Say an error, as far as there is anywhere to say it; what a full device did not take is not tried again."""
+    for stream, text in ((sys.stdout, ""), (sys.stderr, sentence + "\n")):
+        try:
+            stream.write(text)
+            stream.flush()
+        except (OSError, BenchError):
+            _unwritable(stream)
+
+
+def _unwritable(stream: TextIO) -> None:
+    """Let what is left go nowhere, so that the interpreter does not fail on it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

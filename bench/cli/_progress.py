@@ -44,7 +44,7 @@ class Progress:
 
             self._live = Bars(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                console=Console(stderr=True), transient=True,
+                console=Console(file=sys.__stderr__), transient=True,
             )  # fmt: skip
             self._live.start()
             self._bars[""] = self._live.add_task("cells", total=self.total)

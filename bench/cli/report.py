@@ -63,9 +63,11 @@ def _numbered(text: str | None, kind: str) -> list[str] | None:
 
     if text is None:
         return None
-    pattern = {"tables": "table{:02d}", "figures": "fig{:d}"}[kind]
+    prefix, digits = {"tables": ("table", 2), "figures": ("fig", 1)}[kind]
     words = [] if text.strip().lower() == "none" else comma_list(text, kind)
-    names = [pattern.format(int(word)) if word.isdigit() else word for word in words]
+    # digits of any length stay text: what is no number of a table is no number at all
+    names = [prefix + (word.lstrip("0") or "0").zfill(digits) if word.isascii() and word.isdecimal() else word
+             for word in words]  # fmt: skip
     known = registry(kind)
     for name in names:
         known.origin(name)

@@ -18,7 +18,7 @@ def names() -> list[str]:
     """All presets: quick first, then the paper's tables and figures in order, then the rest."""
     found = [p.name.removesuffix(".toml") for p in files(__name__).iterdir() if p.name.endswith(".toml")]
     return sorted(
-        found, key=lambda n: (n != "quick", n.rstrip("0123456789"), int("".join(filter(str.isdigit, n)) or 0))
+        found, key=lambda n: (n != "quick", n.rstrip("0123456789"), int("".join(filter(str.isdecimal, n)) or 0))
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bench.api import register
 from bench.reports import draw, plot
+from bench.reports.inputs import Features, spread
 from bench.reports.panels import Panel
 from bench.reports.source import Config, Source
 
@@ -46,7 +45,8 @@ class Fig3(plot.PaperFigure):
                 if not stored:
                     axis.text(0.5, 0.5, "not measured yet", transform=axis.transAxes, ha="center", color="#555555")
                     continue
-                points, labels = embed(stored[0], _rarest(source, stored[0].parent.name, tail))
+                cell, features = stored[0]
+                points, labels = embed(features, _rarest(source, cell, tail))
                 for i, name in enumerate(panel.classes[len(panel.classes) - tail :]):
                     mine = points[labels == i]
                     axis.scatter(mine[:, 0], mine[:, 1], s=8, linewidths=0, alpha=0.85, label=name,
@@ -63,19 +63,22 @@ def _rarest(source: Source, cell: str, tail: int) -> list[int]:
     return [int(c) for c in np.lexsort((np.arange(len(counts)), -counts))[len(counts) - tail :]]
 
 
-def embed(path: Any, classes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(N x 2 points, their positions in `classes`) of the stored features of these classes, at most `MOST` images."""
+def embed(stored: Features, classes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(N x 2 points, their positions in `classes`) of the stored features of these classes, at most `MOST` images.
+
+    Features of these classes that are all equal, or of fewer than five images, are points on one spot.
+    """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    with np.load(path, allow_pickle=False) as stored:
-        features, labels = stored["features"].astype(np.float64), stored["label"]
-    keep = np.flatnonzero(np.isin(labels, classes))
+    keep = np.flatnonzero(np.isin(stored.label, classes))
     keep = keep[:: max(1, -(-len(keep) // MOST))]
-    if len(keep) < 5:
-        return np.zeros((len(keep), 2)), np.searchsorted(classes, labels[keep])
+    values, labels = stored.values[keep], np.array([classes.index(int(c)) for c in stored.label[keep]], dtype=np.int64)
+    if not spread(values):
+        return np.zeros((len(keep), 2)), labels
     perplexity = min(PERPLEXITY, (len(keep) - 1) / 3)
-    scale = features[keep].std() or 1.0
+    values = values / np.abs(values).max()  # squares of very large or small numbers would not be numbers
+    scale = values.std()
     with threadpool_limits(1):  # the order of sums, and so the map, must not depend on the machine's cores
-        points = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(features[keep] / scale)
-    return points, np.array([classes.index(int(c)) for c in labels[keep]])
+        points = TSNE(perplexity=perplexity, init="pca", random_state=SEED).fit_transform(values / scale)
+    return points, labels

@@ -20,11 +20,10 @@ from bench.errors import StoreError
 from bench.judge import compare as judge
 from bench.judge.metrics import metric
 from bench.judge.paired import Bits
-from bench.reports import commands, paper
+from bench.reports import commands, inputs, paper
 from bench.reports.footnote import heading, radius
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Evaluation, Setting, Source
-from bench.store import query
 
 #: the paper's own values of the two axes
 SPLIT, RECIPE = "long-tailed", "paper"
@@ -74,7 +73,7 @@ class Store:
     def adversarial(self, cell: str) -> bool:
         """Whether a cell had an epoch of adversarial training, by its stored epochs; False when it has none."""
         if cell not in self._adversarial:
-            epochs = query.curves(self.source.folder(cell))
+            epochs = inputs.curves(self.source, cell)
             self._adversarial[cell] = bool("phase" in epochs and epochs["phase"].ne("natural").any())
         return self._adversarial[cell]
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.reports import inputs
 from bench.reports.findings.block import RECIPE, SPLIT, Block, Store, name
 from bench.reports.findings.layout import middle
 from bench.reports.source import Config
-from bench.store import query
 
 #: a stage of a cell as cell.json holds it
 Stage = dict[str, Any]
@@ -91,7 +91,7 @@ def _trainings(block: Block) -> list[Work]:
             found.setdefault(run, []).append(cell)
     made = []
     for (config, recipe), cells in found.items():
-        curves = [f for cell in cells if "phase" in (f := query.curves(block.store.source.folder(cell)))]
+        curves = [f for cell in cells if len(f := inputs.curves(block.store.source, cell))]
         epochs = tuple([float(f.loc[f["phase"].eq(p), "seconds"].median()) for f in curves] for p in PHASES)
         stages = [block.facts(cell)["stages"]["train"] for cell in cells]
         made.append(Work((block.ratio(config.ir), name(config, recipe)), stages, epochs))

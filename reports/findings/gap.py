@@ -10,6 +10,7 @@ import numpy as np
 from bench.judge.paired import VERDICTS, Comparison, compare, holm
 from bench.reports.findings.block import Block, Spot, balanced
 from bench.reports.findings.layout import points, points_between, span
+from bench.reports.text import markdown
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Gap:
         """`IR 10 (−3.60; images −6.24 to −1.06; 3 seeds −7.78 to +0.58)`."""
         r = self.result
         seeds = "one seed" if r.seeds is None else f"{len(r.per_seed)} seeds {span(r.seeds)}"
-        return f"{self.case.name} ({points(r.difference, signed=True)}; images {span(r.images)}; {seeds})"
+        return f"{markdown(self.case.name)} ({points(r.difference, signed=True)}; images {span(r.images)}; {seeds})"
 
 
 def gaps(block: Block, cases: Iterable[Case]) -> list[Gap]:

@@ -26,6 +26,7 @@ BASE = {
     "bench.method",
     "bench.api",
     "bench.plugins",
+    "bench.visible",
 }
 MAY_IMPORT = {
     "bench.store": BASE,
