@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from bench.config import Recipe, ThreatModel, setting
+from bench.enhancer import Claim, Enhancer, Step, frozen_statistics
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
 from bench.imageset import Arrays, DatasetFacts
-from bench.method import Context, Gradient, Method, Mode, Noise, Objective, Phase, Start
+from bench.method import Context, Gradient, Inner, Method, Mode, Noise, Objective, Phase, Start
 from bench.seeding import isolated
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Arrays", "Attack", "BenchError", "Context", "DataError", "Dataset", "DatasetFacts", "Gradient", "Method",
-    "Mode", "Model", "ModelError", "Noise", "Objective", "Oracle", "Phase", "Recipe", "Start", "ThreatModel",
-    "UsageError", "isolated", "register", "setting",
+    "Arrays", "Attack", "BenchError", "Claim", "Context", "DataError", "Dataset", "DatasetFacts", "Enhancer",
+    "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective", "Oracle", "Phase", "Recipe",
+    "Start", "Step", "ThreatModel", "UsageError", "frozen_statistics", "isolated", "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)

@@ -6,7 +6,7 @@ Part of the contract of `bench.api`, through which plug-ins import it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol
 
 from bench.config import Recipe, ThreatModel
@@ -25,7 +25,7 @@ else:
 
 #: closed sets; anything else is refused where the class is made or the value is returned
 Phase = Literal["natural", "adversarial"]
-Mode = Literal["eval", "train"]
+Mode = Literal["eval", "train", "train-frozen"]
 Start = Literal["gaussian", "uniform", "uniform-clamped", "one-sided", "none"]
 Need = Literal["class_counts", "features"]
 #: maps logits (N x C) to a scalar or to one value an image; only its sign of ascent matters inside an attack
@@ -47,6 +47,25 @@ class Noise(Protocol):
         """Uniform draws in [low, high)."""
 
 
+@dataclass(frozen=True)
+class Inner:
+    """How one inner attack runs; enhancers may change it before it does (see `bench.enhancer`).
+
+    `eps`, `step`: on the [0,1] scale, one number or one an image (N x 1 x 1 x 1). `spread`: radius of a random start,
+    None: `eps`. `pull`: share of what has left the ball that each step takes back; 1 is projection. `look`: one more
+    forward pass at the last iterate, whose only effect is on the running statistics of train mode.
+    """
+
+    start: Start
+    mode: Mode
+    eps: float | Tensor
+    step: float | Tensor
+    steps: int
+    spread: float | Tensor | None = None
+    pull: float | Tensor = 1.0
+    look: bool = False
+
+
 @dataclass
 class Context:
     """What the training loop tells a method, and the only things a method may act through.
@@ -54,7 +73,9 @@ class Context:
     `class_counts`: training images a class, int64, length C, on the device. `recipe`, `threat`: resolved.
     `epoch` (0-based), `epochs`, `step` (since the start of training), `lr` (of this epoch): where training is.
     `noise`: the inner-attack stream. `ascend`: see `pgd`. `gradient`: as fast as `pgd`'s, for a method's
-    own inner loop; in the mode the network is in.
+    own inner loop; in the mode the network is in. `labels`: of the current batch; `batch`: its number in the epoch.
+    `steps_per_epoch`: optimiser steps of an epoch. `changes`: what enhancers do to an inner attack; `watch`: who is
+    told of images and their logits.
     """
 
     class_counts: Tensor
@@ -67,6 +88,11 @@ class Context:
     step: int = 0
     lr: float = 0.1
     extras: dict[str, Any] = field(default_factory=dict)
+    labels: Tensor | None = None
+    batch: int = 0
+    steps_per_epoch: int = 1
+    changes: tuple[Callable[[Inner, Context], Inner], ...] = ()
+    watch: Callable[[Tensor, Tensor], None] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -105,21 +131,29 @@ class Context:
 
         x: N x channels x H x W in [0,1]. `start`: `gaussian` (x + 0.001 G), `uniform` (x + U(-eps, eps)),
         `uniform-clamped` (the same, clamped to [0,1]), `one-sided` (x + eps U(0,1)), `none`. Only `uniform-clamped`
-        is clamped before the first gradient. `mode`: the network's mode during the attack; it is put back to train
-        mode afterwards. `observe` sees the logits before each step. `eps`, `step`: one number, or one an image
-        (N x 1 x 1 x 1). Returns a constant in the ball and in [0,1].
+        is clamped before the first gradient. `mode`: the network's mode during the attack (`train-frozen`: batch
+        statistics, the running ones untouched); it is put back to train mode afterwards. `observe` sees the logits
+        before each step. `eps`, `step`: one number, or one an image (N x 1 x 1 x 1). Returns a constant in the ball and
+        in [0,1].
         """
+        attack = Inner(
+            start, mode, self.eps if eps is None else eps, self.step_size if step is None else step,
+            self.recipe.steps if steps is None else steps,
+        )  # fmt: skip
+        for change in self.changes:
+            attack = change(attack, self)
         return self.ascend(
-            model, x, objective, noise=self.noise, start=start, mode=mode, observe=observe,
-            noise_scale=0.001 * self.threat.scale, eps=self.eps if eps is None else eps,
-            step=self.step_size if step is None else step,
-            steps=self.recipe.steps if steps is None else steps,
+            model, x, objective, noise=self.noise, observe=observe, noise_scale=0.001 * self.threat.scale,
+            **{f.name: getattr(attack, f.name) for f in fields(attack)},
         )  # fmt: skip
 
     def classify(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         """(features N x D, logits N x C) of one forward pass through `model.features` and `model.head`."""
         features = model.features(x)  # type: ignore[operator]
-        return features, model.head(features)  # type: ignore[operator]
+        logits = model.head(features)  # type: ignore[operator]
+        if self.watch is not None:
+            self.watch(x, logits)
+        return features, logits
 
 
 class Method(Generic[H]):

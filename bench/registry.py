@@ -31,6 +31,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "datasets": ("bench.datasets",),
     "models": ("bench.models",),
     "attacks": ("bench.attacks",),
+    "enhancers": ("bench.enhancers",),
     "tables": ("bench.reports.tables",),
     "figures": ("bench.reports.figures",),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.api import Context, Method
+from bench.api import Context, Enhancer, Method
 from bench.config import CellSpec
 from bench.engine.gradients.fast import make_inner
 from bench.engine.host.memory import peak_memory
@@ -26,6 +26,7 @@ from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
 from bench.engine.resume.checkpoint import save_checkpoint
 from bench.engine.resume.prefix import Prefix
+from bench.engine.step import become, evaluated, finish, gradient, own_values
 from bench.errors import TrainingError
 from bench.plugins import phase_of
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
@@ -57,6 +58,7 @@ def train(
     method: Method,
     device: torch.device,
     *,
+    enhancers: Sequence[Enhancer] = (),
     start: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     prefix: Prefix | None = None,
@@ -85,23 +87,36 @@ def train(
     )  # fmt: skip
     network.train()
     method.setup(network, context)
+    for enhancer in enhancers:
+        enhancer.setup(network, context)
+    context.changes = tuple(enhancer.inner for enhancer in enhancers)
     at = Progress()
     if start is not None:
-        at = _restore(start, network, optimizer, method)
+        at = _restore(start, network, optimizer, method, enhancers)
     elif prefix is not None and (stored := prefix.load(device)) is not None:
-        at = _restore(stored, network, optimizer, method)
+        at = _restore(stored, network, optimizer, method, enhancers)
     saved = time.monotonic()
+
+    def clean() -> Iterator[Tensor]:
+        shake = numpy_stream(spec.seed, "augment", "statistics", at.epoch)
+        for chosen in torch.arange(len(labels), device=device).split(recipe.batch_size):
+            x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
+            yield x.contiguous(memory_format=layout(device))
+
     with precision(spec, device) as autocast:
         for epoch in range(at.epoch, recipe.epochs):
-            row = _epoch(spec, epoch, at, network, method, optimizer, context, (images, labels), autocast)
+            row = _epoch(spec, epoch, at, network, method, enhancers, optimizer, context, (images, labels), autocast)
             if track is not None:
-                row |= track(network)
+                with evaluated(network, enhancers, clean):
+                    row |= track(network)
                 network.train()
             at.curves.append(row)
+            if at.epoch == recipe.epochs:
+                become(network, own_values(network, enhancers, clean))
             if prefix is not None and at.epoch == prefix.epochs:
-                prefix.save(_state(at, network, optimizer, method))
+                prefix.save(_state(at, network, optimizer, method, enhancers))
             if checkpoint is not None and (at.epoch == recipe.epochs or time.monotonic() - saved >= checkpoint_seconds):
-                save_checkpoint(checkpoint, _state(at, network, optimizer, method))
+                save_checkpoint(checkpoint, _state(at, network, optimizer, method, enhancers))
                 saved = time.monotonic()
             if on_epoch is not None:
                 on_epoch(row)
@@ -109,8 +124,8 @@ def train(
 
 
 def _epoch(
-    spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, optimizer: torch.optim.Optimizer,
-    context: Context, data: tuple[Tensor, Tensor], autocast: Any,
+    spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, enhancers: Sequence[Enhancer],
+    optimizer: torch.optim.Optimizer, context: Context, data: tuple[Tensor, Tensor], autocast: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One pass over the data; moves `at` forward and returns the epoch's row."""
     started, recipe, device = time.perf_counter(), spec.recipe, context.device
@@ -120,34 +135,34 @@ def _epoch(
     for group in optimizer.param_groups:
         group["lr"] = context.lr
     phase = phase_of(method, context)
-    order = torch.randperm(len(labels), generator=torch_stream(spec.seed, "order", epoch)).to(device)
+    order, draws = epoch_order(spec.seed, epoch, labels, enhancers, context)
     shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
-    size, count = recipe.batch_size, len(labels)
+    size, count = recipe.batch_size, len(order)
     steps = count // size if recipe.drop_last and count >= size else math.ceil(count / size)
+    context.steps_per_epoch = steps
     losses = torch.zeros(steps, device=device, dtype=torch.float64)
     logs: dict[str, Tensor] = {}
     for step in range(steps):
         chosen = order[step * size : (step + 1) * size]
+        for enhancer in enhancers:
+            chosen = enhancer.draw(chosen, draws)
         x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
         x = x.contiguous(memory_format=layout(device))
         y = labels[chosen]
-        context.step = at.step
-        with autocast():
-            x_adv = x if phase == "natural" else method.perturb(network, x, y, context)
-            loss, values = method.loss(network, x, x_adv, y, context)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
-        losses[step] = loss.detach()
-        for name, value in values.items():
+        context.step, context.batch = at.step, step
+        taken = gradient(network, method, enhancers, optimizer, x, y, context, phase, autocast)
+        finish(network, enhancers, optimizer, context)
+        losses[step] = taken.loss.detach()
+        for name, value in taken.logs.items():
             logs[name] = logs.get(name, torch.zeros((), device=device)) + value.detach()
         at.step += 1
         if device.type == "cpu":
             _check(losses[: step + 1], spec, epoch)
     _check(losses, spec, epoch)
     method.on_epoch_end(context)
+    for enhancer in enhancers:
+        enhancer.after_epoch(network, context)
     at.epoch, at.images = epoch + 1, at.images + min(count, steps * size)
     seconds = time.perf_counter() - started
     at.seconds += seconds
@@ -156,6 +171,18 @@ def _epoch(
         "images": min(count, steps * size), "peak_memory_mib": peak_memory(device),
         **{f"log:{name}": float(value) / steps for name, value in sorted(logs.items())},
     }  # fmt: skip
+
+
+def epoch_order(
+    seed: int, epoch: int, labels: Tensor, enhancers: Sequence[Enhancer], context: Context
+) -> tuple[Tensor, torch.Generator]:
+    """(indices of the epoch's images in order, the generator of later draws from them)."""
+    generator = torch_stream(seed, "sampler", epoch)
+    orders = [e.order(labels, context, generator) for e in enhancers]
+    own = next((order for order in orders if order is not None), None)
+    if own is None:
+        own = torch.randperm(len(labels), generator=torch_stream(seed, "order", epoch))
+    return own.to(labels.device), generator
 
 
 def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
@@ -170,20 +197,28 @@ def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
     )
 
 
-def _state(at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method) -> dict[str, Any]:
+def _state(
+    at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method, enhancers: Sequence[Enhancer]
+) -> dict[str, Any]:
+    own = {enhancer.name: enhancer.state() for enhancer in enhancers}
     return {
         "epoch": at.epoch, "step": at.step, "seconds": at.seconds, "images": at.images, "curves": at.curves,
         "network": network.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state(),
+        **({"enhancers": own} if own else {}),
     }  # fmt: skip
 
 
 def _restore(
-    state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, method: Method
-) -> Progress:
+    state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, method: Method,
+    enhancers: Sequence[Enhancer],
+) -> Progress:  # fmt: skip
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     if state["method"]:
         method.load_state(state["method"])
+    for enhancer in enhancers:
+        if own := state.get("enhancers", {}).get(enhancer.name):
+            enhancer.load_state(own)
     return Progress(state["epoch"], state["step"], state["seconds"], state["images"], list(state["curves"]))
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Context, Method, Noise
+from bench.api import Context, Enhancer, Method, Noise, Step
 from bench.config import ThreatModel, make
 from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
+from bench.engine.step import finish, gradient
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
 from bench.plugins import phase_of
@@ -28,8 +29,10 @@ from bench.testing.wrap import Counted, Given, needed
 class StepResult:
     """One training step. Names in `grads`, `parameters` and `buffers` are those of the network given.
 
-    `x_adv`: None in a natural phase. `parameters`, `buffers`: after the loss, before any optimiser step.
-    `forward_counts`: calls of the network as `train_mode` and `eval_mode`. `extras`: what the method shows
+    `x_adv`: None in a natural phase. `parameters`, `buffers`: after the loss, before the optimiser's step (perturbed
+    where an enhancer perturbs them); `after`: parameters after it. `forward_counts`: calls of the network by mode
+    (`frozen_train_mode`: running statistics left alone), without the `enhancer_forwards` made before the gradient.
+    `enhancers`: as they are after the step. `extras`: what the method shows
     (GAIRAT `kappa`, `weights`; LAS-AT `policies`, `rewards`; HARL and TAET `class_losses`).
     """
 
@@ -42,6 +45,9 @@ class StepResult:
     logs: dict[str, float]
     extras: dict[str, Any]
     state: dict[str, Any]
+    after: dict[str, Tensor] = field(default_factory=dict)
+    enhancers: Sequence[Enhancer] = ()
+    enhancer_forwards: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,16 @@ def step(
     threat: ThreatModel | None = None,
     state: Mapping[str, Any] | None = None,
     policies: Sequence[Mapping[str, float]] | None = None,
+    enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    momentum_buffers: Mapping[str, Tensor] | None = None,
 ) -> StepResult:
-    """One loss evaluation and one backward pass of a method on a copy of `model`, which starts in train mode.
+    """One step of a method and its optimiser on a copy of `model`, which starts in train mode.
 
     x: N x channels x H x W in [0,1]; y: N labels; `class_counts`: training images a class. `hparams` may name the
     method's settings and fields of the recipe (eps, step, steps, ...). `noise` replaces all random draws. `state` is
     given to the method's `load_state`; `policies` replaces LAS-AT's drawn ones (mappings with eps_255, iters,
-    step_255). Methods with a head of their own (HE, RoBal) expect a `model` that gives cosines. Raises UsageError.
+    step_255). `enhancers`: (name, settings) of each. `momentum_buffers`: the optimiser's, by parameter. Methods with a
+    head of their own (HE, RoBal) expect a `model` that gives cosines. Raises UsageError.
     """
     network = Counted(copy.deepcopy(model)).train()
     chosen, resolved = make_method(method, hparams, recipe)
@@ -110,23 +119,61 @@ def step(
         if not hasattr(chosen, "given"):
             raise UsageError(f"{method} draws no policies; leave `policies` out.")
         chosen.fixed = chosen.given(policies, x, context)  # type: ignore[attr-defined]
-    natural = phase_of(chosen, context) == "natural"
-    x_adv = x if natural else chosen.perturb(network, x, y, context)
-    total, logs = chosen.loss(network, x, x_adv, y, context)
-    network.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
+    tricks = [make_enhancer(*enhancer, recipe) for enhancer in enhancers]
+    for trick in tricks:
+        trick.setup(network.net, context)
+    aside = count_aside(network, tricks)
+    context.changes = tuple(trick.inner for trick in tricks)
+    optimizer = torch.optim.SGD(
+        network.net.parameters(), lr=context.lr, momentum=resolved.momentum, weight_decay=resolved.weight_decay,
+        nesterov=resolved.nesterov,
+    )  # fmt: skip
     named = dict(network.net.named_parameters())
-    return StepResult(
-        loss=float(total.detach()),
-        x_adv=None if natural else x_adv.detach(),
+    for name, buffer in (momentum_buffers or {}).items():
+        optimizer.state[named[name]]["momentum_buffer"] = buffer.clone()
+    phase = phase_of(chosen, context)
+    taken = gradient(network, chosen, tricks, optimizer, x, y, context, phase)
+    result = StepResult(
+        loss=float(taken.loss.detach()),
+        x_adv=None if phase == "natural" else taken.x_adv.detach(),
         grads={name: p.grad.clone() for name, p in named.items() if p.grad is not None},
         parameters={name: p.detach().clone() for name, p in named.items()},
         buffers={name: b.clone() for name, b in network.net.named_buffers()},
-        forward_counts=dict(network.counts),
-        logs={name: float(value) for name, value in logs.items()},
+        forward_counts={mode: count - aside[mode] for mode, count in network.counts.items()},
+        logs={name: float(value) for name, value in taken.logs.items()},
         extras=dict(context.extras),
         state=chosen.state(),
+        enhancers=tricks,
+        enhancer_forwards=sum(aside.values()),
     )
+    finish(network, tricks, optimizer, context)
+    return replace(result, after={name: p.detach().clone() for name, p in named.items()})
+
+
+def make_enhancer(name: str, settings: Mapping[str, Any], recipe: str = "paper") -> Enhancer:
+    """A registered enhancer with settings as the command line takes them. Raises UsageError."""
+    cls: type[Enhancer] = registry("enhancers").get(name)
+    base = dict(cls.official) if recipe == "official" else {}
+    made: Enhancer = cls(make(cls.Hparams, {**base, **settings}, name))
+    return made
+
+
+def count_aside(network: Counted, tricks: Sequence[Enhancer]) -> dict[str, int]:
+    """Calls by mode that enhancers make before the gradient is taken, counted from now on."""
+    aside = dict.fromkeys(network.counts, 0)
+
+    def counted(hook: Callable[[Step], None]) -> Callable[[Step], None]:
+        def call(step: Step) -> None:
+            before = dict(network.counts)
+            hook(step)
+            for mode in aside:
+                aside[mode] += network.counts[mode] - before[mode]
+
+        return call
+
+    for trick in tricks:
+        trick.before_gradient = counted(trick.before_gradient)
+    return aside
 
 
 def loss(

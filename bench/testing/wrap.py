@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.errors import UsageError
 
@@ -17,11 +18,16 @@ class Counted(nn.Module):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
-        self.counts = {"train_mode": 0, "eval_mode": 0}
+        self.counts = {"train_mode": 0, "eval_mode": 0, "frozen_train_mode": 0}
+
+    def _count(self) -> None:
+        norms = [m for m in self.net.modules() if isinstance(m, _BatchNorm)]
+        frozen = self.training and bool(norms) and not any(norm.track_running_stats for norm in norms)
+        self.counts["frozen_train_mode" if frozen else "train_mode" if self.training else "eval_mode"] += 1
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        self.counts["train_mode" if self.training else "eval_mode"] += 1
+        self._count()
         out: Tensor = self.net(x)
         return out
 
@@ -29,7 +35,7 @@ class Counted(nn.Module):
         """The network's own features, or else the input of its last linear layer."""
         if not hasattr(self.net, "features"):
             return self._captured(x)
-        self.counts["train_mode" if self.training else "eval_mode"] += 1
+        self._count()
         out: Tensor = self.net.features(x)  # type: ignore[operator]
         return out
 

@@ -18,7 +18,9 @@ FOLDERS = {
     "results": "bench.results",
 }
 #: packages whose modules are plug-ins of the contract in bench.api
-PLUGINS = ("bench.baselines", "bench.methods", "bench.attacks", "bench.datasets", "bench.models")
+PLUGINS = (
+    "bench.baselines", "bench.methods", "bench.attacks", "bench.datasets", "bench.models", "bench.enhancers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

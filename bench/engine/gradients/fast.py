@@ -47,7 +47,7 @@ class FastInner:
 
     def ascend(self, model: nn.Module, x: Tensor, objective: Objective, *, mode: Mode = "eval", **rest: Any) -> Tensor:
         """See `bench.engine.gradients.inner.ascend`."""
-        return ascend(model, x, objective, mode=mode, gradient=self._choose(model, x, mode == "train"), **rest)
+        return ascend(model, x, objective, mode=mode, gradient=self._choose(model, x, mode != "eval"), **rest)
 
     def gradient(self, model: nn.Module, x: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
         """See `Context.gradient`; the weights are folded again for every call."""

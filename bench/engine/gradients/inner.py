@@ -9,11 +9,12 @@ way that gives the same numbers can take its place; nothing here waits for the d
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Gradient, Mode, Noise, Objective, Start
+from bench.api import Gradient, Mode, Noise, Objective, Start, frozen_statistics
 from bench.fields import one_of
 
 
@@ -51,26 +52,46 @@ def ascend(
     eps: float | Tensor,
     step: float | Tensor,
     steps: int,
+    spread: float | Tensor | None = None,
+    pull: float | Tensor = 1.0,
+    look: bool = False,
     gradient: Gradient = plain_gradient,
 ) -> Tensor:
     """`steps` times: x' + step sign(gradient), clamped to [x - eps, x + eps], then to [0,1]. Returns a constant.
 
     x: N x channels x H x W in [0,1]; `eps`, `step` on the same scale, one number or one an image (N x 1 x 1 x 1).
-    `start`, `mode`, `observe` as in `Context.pgd`. The network is in train mode afterwards. Raises UsageError on an
-    unknown start or mode.
+    With `pull` other than 1 the ball is soft: a step takes back that share of what lies outside it, in [0,1] still.
+    `start`, `mode`, `observe` as in `Context.pgd`; `spread`, `look` as in `bench.api.Inner`. The network is in train
+    mode afterwards. Raises UsageError on an unknown start or mode.
     """
     one_of(mode, Mode, "mode of the inner attack")
     x = x.detach()
+    eps, step, spread = (v.to(x) if isinstance(v, Tensor) else v for v in (eps, step, spread))
     # x lies in [0,1], so clamping to the ball and then to [0,1] is one clamp to their intersection
     low, high = (x - eps).clamp(min=0.0), (x + eps).clamp(max=1.0)
-    adversarial = first_iterate(start, x, noise, eps, noise_scale)
-    model.train(mode == "train")
+
+    bound = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
+
+    hard = isinstance(pull, float) and pull == 1.0  # a tensor stays on the device
+
+    def taken_back(moved: Tensor) -> Tensor:
+        if hard:
+            return torch.clamp(moved, low, high)
+        offset = moved - x
+        return (moved - pull * (offset - torch.clamp(offset, -bound, bound))).clamp(0.0, 1.0)
+
+    adversarial = first_iterate(start, x, noise, eps if spread is None else spread, noise_scale)
+    model.train(mode != "eval")
     try:
-        for _ in range(steps):
-            slope, logits = gradient(model, adversarial, objective)
-            if observe is not None:
-                observe(logits)
-            adversarial = torch.clamp(adversarial + step * slope.sign(), low, high)
+        with frozen_statistics(model) if mode == "train-frozen" else nullcontext():
+            for _ in range(steps):
+                slope, logits = gradient(model, adversarial, objective)
+                if observe is not None:
+                    observe(logits)
+                adversarial = taken_back(adversarial + step * slope.sign())
+            if look and mode == "train":
+                with torch.no_grad():
+                    model(adversarial)
     finally:
         model.train()
-    return torch.clamp(adversarial, low, high).detach()
+    return (torch.clamp(adversarial, low, high) if hard else adversarial.clamp(0.0, 1.0)).detach()

@@ -1,0 +1,142 @@
+"""One step of a training: the attack, the loss and its gradient, the optimiser's step, and what enhancers do around."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.api import Context, Enhancer, Method, Phase, Step
+
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A loss whose gradient lies in the parameters. `x_adv` is x itself in a natural phase."""
+
+    x_adv: Tensor
+    loss: Tensor
+    logs: dict[str, Tensor]
+
+
+def gradient(
+    model: nn.Module, method: Method, enhancers: Sequence[Enhancer], optimizer: torch.optim.Optimizer,
+    x: Tensor, y: Tensor, context: Context, phase: Phase, autocast: Autocast = nullcontext,
+) -> Taken:  # fmt: skip
+    """Attack, loss and gradient of one batch; an enhancer may have moved the weights, until `finish`."""
+    context.labels = y
+    with autocast():
+        x_adv = x if phase == "natural" else method.perturb(model, x, y, context)
+    if phase != "natural":
+        for enhancer in enhancers:
+            enhancer.attacked(x, x_adv, context)
+
+    def again() -> Tensor:
+        memory, extras = copy.deepcopy(method.state()), dict(context.extras)
+        with autocast():
+            loss, _ = method.loss(model, x, x_adv, y, context)
+        if memory:
+            method.load_state(memory)
+        context.extras = extras
+        return loss
+
+    for enhancer in enhancers:
+        enhancer.before_gradient(Step(model, optimizer, again, context))
+    weights = [w for e in enhancers if (w := e.image_weights(y, context)) is not None]
+    with autocast(), _weighted(model, weights), _watched(model, x_adv, enhancers, context) as seen:
+        loss, logs = method.loss(model, x, x_adv, y, context)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for enhancer in enhancers:
+        enhancer.after_loss(model, x, x_adv, seen[0] if seen else None, context)
+    return Taken(x_adv, loss, logs)
+
+
+def finish(model: nn.Module, enhancers: Sequence[Enhancer], optimizer: torch.optim.Optimizer, context: Context) -> None:
+    """The optimiser's step, after which weights that were moved are put back and averages follow."""
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
+    for enhancer in enhancers:
+        enhancer.after_step(model, context)
+
+
+Clean = Callable[[], Iterable[Tensor]]
+
+
+def own_values(model: nn.Module, enhancers: Sequence[Enhancer], clean: Clean) -> dict[str, Tensor]:
+    """Parameters and buffers by name that evaluations see in place of the network's own; empty for most."""
+    found: dict[str, Tensor] = {}
+    for enhancer in enhancers:
+        found |= enhancer.evaluated(model, clean) or {}
+    return found
+
+
+@torch.no_grad()
+def become(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Overwrite parameters and buffers, in place."""
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, value in values.items():
+        own[name].copy_(value)
+
+
+@contextmanager
+def evaluated(model: nn.Module, enhancers: Sequence[Enhancer], clean: Clean) -> Iterator[None]:
+    """Inside the block the network is the one that evaluations see."""
+    values = own_values(model, enhancers, clean)
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    kept = {name: own[name].detach().clone() for name in values}
+    become(model, values)
+    try:
+        yield
+    finally:
+        become(model, kept)
+
+
+@contextmanager
+def _watched(
+    model: nn.Module, x_adv: Tensor, enhancers: Sequence[Enhancer], context: Context
+) -> Iterator[list[Tensor]]:
+    """The train-mode logits of x_adv, as they come, where an enhancer wants to see them."""
+    seen: list[Tensor] = []
+    if all(type(enhancer).after_loss is Enhancer.after_loss for enhancer in enhancers):
+        yield seen
+        return
+
+    def note(x: Tensor, logits: Tensor) -> None:
+        if x is x_adv and model.training:
+            seen.append(logits.detach())
+
+    handle = model.register_forward_hook(lambda _module, inputs, output: note(inputs[0], output))
+    context.watch = note
+    try:
+        yield seen
+    finally:
+        context.watch = None
+        handle.remove()
+
+
+@contextmanager
+def _weighted(model: nn.Module, weights: Sequence[Tensor]) -> Iterator[None]:
+    """Inside the block the gradient that comes back to an image's logits is multiplied by its weights.
+
+    Of a loss that is a mean over images of functions of their logits, that is the gradient of the weighted mean.
+    """
+    if not weights:
+        yield
+        return
+    factor = torch.stack(list(weights)).prod(0)
+
+    def scale(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda slope: slope * factor.to(slope)[:, None])  # type: ignore[no-untyped-call]
+
+    handle = model.head.register_forward_hook(scale)  # type: ignore[operator, union-attr]
+    try:
+        yield
+    finally:
+        handle.remove()

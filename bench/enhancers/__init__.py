@@ -1,0 +1,1 @@
+"""Enhancers: tricks and wrappers that any method may be trained with, one a file."""
