@@ -45,6 +45,7 @@ class Trades(Method["Trades.Hparams"]):
         """The trade-off."""
 
         beta: float = setting(6.0, low=0.0, help="weight of the KL term")
+        adversarial_first: bool = setting(False, later=True, help="train-mode forwards x', x, x as in AWP's loop")
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """K + 1 forwards in the attack, three outside it."""
@@ -61,7 +62,9 @@ class Trades(Method["Trades.Hparams"]):
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Clean cross-entropy and mean KL."""
-        natural = cross_entropy(model(x), y)
-        adversarial = log_softmax(model(x_adv), 1)
+        if self.hp.adversarial_first:
+            adversarial, natural = log_softmax(model(x_adv), 1), cross_entropy(model(x), y)
+        else:
+            natural, adversarial = cross_entropy(model(x), y), log_softmax(model(x_adv), 1)
         kl = kl_rows(log_softmax(model(x), 1), adversarial).mean()
         return natural + self.hp.beta * kl, {"natural_ce": natural.detach(), "kl_mean": kl.detach()}

@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 from bench.errors import UsageError
 from bench.fields import check_closed
 from bench.fields import check_setting as check_setting
+from bench.fields import is_silent as is_silent
 from bench.fields import make as make
 from bench.fields import one_of as one_of
 from bench.fields import setting as setting
@@ -223,7 +224,8 @@ class Task:
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and mappings as JSON's own types."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        pairs = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {f.name: to_plain(v) for f, v in pairs if not is_silent(f, v)}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):

@@ -72,13 +72,20 @@ def setting(
     above: float | None = None,
     choices: tuple[Any, ...] | None = None,
     help: str = "",
+    later: bool = False,
 ) -> Any:
     """A dataclass field with a range: `low` <= value <= `high`, value > `above`, or one of `choices`.
 
-    In a field of type `tuple[int, ...]` or `tuple[float, ...]` the range is that of every member.
+    In a field of type `tuple[int, ...]` or `tuple[float, ...]` the range is that of every member. `later`: added after
+    cells were stored; where it holds its default it is written nowhere, so their ids and files stay as they are.
     """
-    meta = {"low": low, "high": high, "above": above, "choices": choices, "help": help}
+    meta = {"low": low, "high": high, "above": above, "choices": choices, "help": help, "later": later}
     return field(default=default, metadata=meta)
+
+
+def is_silent(spec: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field is left out of what is written: added later, and at its default."""
+    return bool(spec.metadata.get("later")) and value == spec.default
 
 
 def check_fields(cls: Any, what: str) -> None:

@@ -27,6 +27,7 @@ from bench.config import (
     Task,
     ThreatModel,
     check_setting,
+    is_silent,
     make,
     one_of,
     parse_variant,
@@ -179,7 +180,8 @@ def settle(
     made, hparams = _made(cls, usual | chosen, recipe, epochs)
     standard, own = _made(cls, usual, recipe, epochs)
     changed = {name: value for name, value in chosen.items() if value != (vars(standard) | own)[name]}
-    return Settled(made, tuple(sorted(hparams.items())), variant_label("", changed).strip("[]"))
+    told = {f.name: hparams[f.name] for f in dataclasses.fields(cls.Hparams) if not is_silent(f, hparams[f.name])}
+    return Settled(made, tuple(sorted(told.items())), variant_label("", changed).strip("[]"))
 
 
 def _made(

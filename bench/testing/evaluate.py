@@ -73,12 +73,17 @@ class AttackResult:
     forwards: float
 
 
-def make_method(name: str, settings: Mapping[str, Any] | None, recipe: str) -> tuple[Method, Any]:
-    """(method, resolved recipe) from settings as the command line takes them. Raises UsageError."""
+def make_method(
+    name: str, settings: Mapping[str, Any] | None, recipe: str, epochs: int | None = None
+) -> tuple[Method, Any]:
+    """(method, resolved recipe) from settings as the command line takes them. Raises UsageError.
+
+    `epochs`: length of the training, which is then the recipe's full length.
+    """
     cls: type[Method] = registry("methods").get(name)
     resolved, hparams, _ = settle(cls, settings or {}, recipe)
     method: Method = cls(make(cls.Hparams, dict(hparams), name))
-    return method, resolved
+    return method, resolved if epochs is None else replace(resolved, epochs=epochs, full_epochs=epochs)
 
 
 def step(
@@ -92,6 +97,7 @@ def step(
     recipe: str = "paper",
     noise: Noise | None = None,
     epoch: int = 0,
+    epochs: int | None = None,
     step_index: int = 0,
     lr: float | None = None,
     threat: ThreatModel | None = None,
@@ -105,11 +111,11 @@ def step(
     x: N x channels x H x W in [0,1]; y: N labels; `class_counts`: training images a class. `hparams` may name the
     method's settings and fields of the recipe (eps, step, steps, ...). `noise` replaces all random draws. `state` is
     given to the method's `load_state`; `policies` replaces LAS-AT's drawn ones (mappings with eps_255, iters,
-    step_255). `enhancers`: (name, settings) of each. `momentum_buffers`: the optimiser's, by parameter. Methods with a
-    head of their own (HE, RoBal) expect a `model` that gives cosines. Raises UsageError.
+    step_255). `enhancers`: (name, settings) of each. `momentum_buffers`: the optimiser's, by parameter. `epochs`: as in
+    `make_method`. Methods with a head of their own (HE, RoBal) expect a `model` that gives cosines. Raises UsageError.
     """
     network = Counted(copy.deepcopy(model)).train()
-    chosen, resolved = make_method(method, hparams, recipe)
+    chosen, resolved = make_method(method, hparams, recipe, epochs)
     context = context_for(resolved, class_counts, x, noise, epoch, threat)
     context.step, context.lr = step_index, resolved.lr_at(epoch) if lr is None else lr
     chosen.setup(network, context)

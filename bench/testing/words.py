@@ -43,7 +43,10 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "TDE": ("tde", {"record": "always"}),
 }
 #: cases that are not about a method
-OTHERS = {"PM", "PMA", "MALT"}
+OTHERS = {
+    "PM", "PMA", "MALT", "RobustLT", "AWP-AT", "AWP-TRADES", "AWP-RobustLT", "UDR", "UDR-AT", "UDR-PGD", "UDR-TRADES",
+    "CFOL", "EMA", "SWA",
+}  # fmt: skip
 #: setting in the file -> ours; settings not named here keep their name
 RENAMED = {
     "Lambda": "lam", "num_steps": "steps", "lbd": "entropy", "adam_lr": "inner_lr", "num_samples": "samples",
@@ -71,6 +74,7 @@ OWN_FIXED: dict[str, dict[str, Any]] = {
     "CB": {"use_sigmoid": True, "alpha": 1},
     "tau-norm": {"feature_norm": False, "avg_T": 1, "bias": False},
     "LWS": {"lws": True, "feature_norm": False, "avg_T": 1, "bias": False},
+    "AT-BSL": {"tau_b": 1},
     "PMA": {"attack": "PMA", "loss": "probability margin"},
 }
 #: attack as the file names it -> ours, with the start its authors give it

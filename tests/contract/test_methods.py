@@ -36,6 +36,7 @@ SMALL = {
     "ldam": [{}, {"drw_epochs": (0, 50), "drw_betas": (0.0, 0.999)}],
     "focal": [{}, {"form": "softmax"}],
     "cb": [{"form": form} for form in ("focal", "sigmoid", "softmax")],
+    "udr": [{}, {"form": "trades"}],
     "tde": [{}, {"record": "always"}],
 }
 EPOCHS, STEPS = 4, 2
