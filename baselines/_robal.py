@@ -43,7 +43,7 @@ class OneSided(Method[H]):
 
     def outer(self, z: Tensor, y: Tensor, context: Context) -> Tensor:
         """The loss of adversarial logits z (N x C); default: mean cross-entropy."""
-        return cross_entropy(z, y)
+        return context.cross_entropy(z, y)
 
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context

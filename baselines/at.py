@@ -53,4 +53,4 @@ class AdversarialTraining(Method["AdversarialTraining.Hparams"]):
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross-entropy of the adversarial batch."""
-        return cross_entropy(model(x_adv), y), {}
+        return context.cross_entropy(model(x_adv), y), {}

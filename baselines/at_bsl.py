@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from bench.api import Context, Method, Recipe, register, setting
 
@@ -60,4 +59,4 @@ class BalancedSoftmaxTraining(Method["BalancedSoftmaxTraining.Hparams"]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Balanced softmax cross-entropy of the adversarial batch."""
         logits = model(x_adv)
-        return cross_entropy(logits + log_counts(context, logits), y), {}
+        return context.cross_entropy(logits + log_counts(context, logits), y), {}

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from bench.api import Context, register, setting
 
@@ -40,4 +39,4 @@ class ClassTemperatures(OneSided["ClassTemperatures.Hparams"]):
 
     def outer(self, z: Tensor, y: Tensor, context: Context) -> Tensor:
         """Cross-entropy of the divided logits."""
-        return cross_entropy(self.tempered(z, context), y)
+        return context.cross_entropy(self.tempered(z, context), y)

@@ -6,7 +6,6 @@ L = CE(z(x), y), the mean over the batch, network in train mode; no attack. Both
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from bench.api import Context, Method, Phase, Recipe, register
 
@@ -33,7 +32,7 @@ class CrossEntropy(Method):
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross-entropy of the clean batch."""
-        return cross_entropy(model(x), y), {}
+        return context.cross_entropy(model(x), y), {}
 
     def shared_prefix(self, recipe: Recipe) -> int:
         """All of it is plain training."""

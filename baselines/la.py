@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from bench.api import Context, register, setting
 
@@ -47,4 +46,4 @@ class LogitAdjustment(OneSided["LogitAdjustment.Hparams"]):
         """Cross-entropy of the adjusted logits."""
         log_n = log_counts(context, z)
         context.extras["bias"] = bias = self.hp.tau * (log_n - log_n.logsumexp(0))
-        return cross_entropy(z + bias, y)
+        return context.cross_entropy(z + bias, y)

@@ -103,7 +103,7 @@ class Reat(Method["Reat.Hparams"]):
         features, logits = context.classify(model, x_adv)
         predicted = logits.detach().argmax(1)
         self.current = self.current.index_add(0, predicted, torch.ones_like(predicted))
-        bsl = cross_entropy(logits + log_counts(context, logits), y)
+        bsl = context.cross_entropy(logits + log_counts(context, logits), y)
         tail = self.tail(features, y, context)
         return bsl + tail, {"bsl": bsl.detach(), "tail": tail.detach()}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import log_softmax
 
 from bench.api import Context, Method, Recipe, register, setting
 
@@ -63,8 +63,8 @@ class Trades(Method["Trades.Hparams"]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Clean cross-entropy and mean KL."""
         if self.hp.adversarial_first:
-            adversarial, natural = log_softmax(model(x_adv), 1), cross_entropy(model(x), y)
+            adversarial, natural = log_softmax(model(x_adv), 1), context.cross_entropy(model(x), y)
         else:
-            natural, adversarial = cross_entropy(model(x), y), log_softmax(model(x_adv), 1)
+            natural, adversarial = context.cross_entropy(model(x), y), log_softmax(model(x_adv), 1)
         kl = kl_rows(log_softmax(model(x), 1), adversarial).mean()
         return natural + self.hp.beta * kl, {"natural_ce": natural.detach(), "kl_mean": kl.detach()}

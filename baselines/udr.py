@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import log_softmax
 
 from bench.api import Context, Method, Recipe, register, setting
 
@@ -64,9 +64,9 @@ class CleanAndAdversarial(Method["CleanAndAdversarial.Hparams"]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Clean term and robust term."""
         clean, adversarial = model(x), model(x_adv)
-        natural = cross_entropy(clean, y)
+        natural = context.cross_entropy(clean, y)
         if self.hp.form == "pgd":
-            robust, weight = cross_entropy(adversarial, y), self.hp.natural
+            robust, weight = context.cross_entropy(adversarial, y), self.hp.natural
         else:
             robust, weight = kl_rows(log_softmax(clean.detach(), 1), log_softmax(adversarial, 1)).mean(), 1.0
         logs = {"natural_ce": natural.detach(), "robust": robust.detach()}

@@ -75,7 +75,7 @@ class Context:
     `noise`: the inner-attack stream. `ascend`: see `pgd`. `gradient`: as fast as `pgd`'s, for a method's
     own inner loop; in the mode the network is in. `labels`: of the current batch; `batch`: its number in the epoch.
     `steps_per_epoch`: optimiser steps of an epoch. `changes`: what enhancers do to an inner attack; `watch`: who is
-    told of images and their logits.
+    told of images and their logits; `targets`: cross-entropies (N) of logits and labels in place of the plain ones.
     """
 
     class_counts: Tensor
@@ -93,6 +93,7 @@ class Context:
     steps_per_epoch: int = 1
     changes: tuple[Callable[[Inner, Context], Inner], ...] = ()
     watch: Callable[[Tensor, Tensor], None] | None = None
+    targets: Callable[[Tensor, Tensor], Tensor] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -146,6 +147,15 @@ class Context:
             model, x, objective, noise=self.noise, observe=observe, noise_scale=0.001 * self.threat.scale,
             **{f.name: getattr(attack, f.name) for f in fields(attack)},
         )  # fmt: skip
+
+    def cross_entropy(self, z: Tensor, y: Tensor, reduction: Literal["mean", "none"] = "mean") -> Tensor:
+        """Cross-entropy of logits z (N x C) and labels of a method's loss, whose targets an enhancer may soften."""
+        from torch.nn.functional import cross_entropy
+
+        if self.targets is None:
+            return cross_entropy(z, y, reduction=reduction)
+        values = self.targets(z, y)
+        return values.mean() if reduction == "mean" else values
 
     def classify(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         """(features N x D, logits N x C) of one forward pass through `model.features` and `model.head`."""

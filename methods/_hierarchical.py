@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 
 def class_means(values: Tensor, y: Tensor, classes: int) -> Tensor:
@@ -14,14 +13,14 @@ def class_means(values: Tensor, y: Tensor, classes: int) -> Tensor:
 
 
 def hierarchical_loss(
-    logits: Tensor, y: Tensor, classes: int, alpha: float, beta: float, gamma: float
+    losses: Tensor, y: Tensor, classes: int, alpha: float, beta: float, gamma: float
 ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-    """(alpha BCL + beta HDL + gamma RCEL, its three parts, class losses L_c).
+    """(alpha BCL + beta HDL + gamma RCEL, its three parts, class losses L_c) of the images' cross-entropies (N).
 
     BCL = mean_c L_c, HDL = mean_c (L_c - BCL)^2, RCEL = sum_c (L_c / (sum_j L_j + 1e-10))^2 over all C classes,
     absent ones included.
     """
-    per_class = class_means(cross_entropy(logits, y, reduction="none"), y, classes)
+    per_class = class_means(losses, y, classes)
     bcl = per_class.mean()
     hdl = (per_class - bcl).square().mean()
     rcel = (per_class / (per_class.sum() + 1e-10)).square().sum()

@@ -49,5 +49,6 @@ class Hierarchical(Method["Hierarchical.Hparams"]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The hierarchical loss of the adversarial batch."""
         weights = self.hp.alpha, self.hp.beta, self.hp.gamma
-        total, parts, context.extras["class_losses"] = hierarchical_loss(model(x_adv), y, context.num_classes, *weights)
+        losses = context.cross_entropy(model(x_adv), y, "none")
+        total, parts, context.extras["class_losses"] = hierarchical_loss(losses, y, context.num_classes, *weights)
         return total, parts

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from bench.api import Context, Method, Phase, Recipe, register, setting
 
@@ -82,7 +81,8 @@ class TwoStage(Method["TwoStage.Hparams"]):
         """The loss of the epoch's stage."""
         if self.phase(context) == "natural":
             self.begin(model, x)
-            return cross_entropy(model(x), y), {}
+            return context.cross_entropy(model(x), y), {}
         weights = self.hp.alpha, self.hp.beta, self.hp.gamma
-        total, parts, context.extras["class_losses"] = hierarchical_loss(model(x_adv), y, context.num_classes, *weights)
+        losses = context.cross_entropy(model(x_adv), y, "none")
+        total, parts, context.extras["class_losses"] = hierarchical_loss(losses, y, context.num_classes, *weights)
         return total, parts

@@ -194,6 +194,7 @@ def loss(
     epoch: int | None = None,
     state: Mapping[str, Any] | None = None,
     extras: Mapping[str, Any] | None = None,
+    enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
     **arrays: Any,
 ) -> LossResult:
     """A method's outer loss on given logits, or the term of it that its method `part` computes.
@@ -211,6 +212,8 @@ def loss(
     context.extras.update(extras or {})
     network = Given(leaves)
     chosen.setup(network, context)
+    for enhancer in enhancers:
+        make_enhancer(*enhancer, recipe).setup(network, context)
     if state is not None:
         chosen.load_state({**chosen.state(), **state})
     parts: Mapping[str, Tensor] = {}

@@ -19,7 +19,7 @@ def run_case(case: Mapping[str, Any], forms: Mapping[str, Any], tolerance: float
     try:
         if case["kind"] not in KINDS:
             raise UnsupportedError(f"kind {case['kind']!r}; known: {', '.join(KINDS)}")
-        if case["kind"] != "attack_only" and case["method"] not in METHODS.keys() | OTHERS:
+        if case["kind"] not in ("attack_only", "schedule") and case["method"] not in METHODS.keys() | OTHERS:
             raise UnsupportedError(f"method {case['method']!r}. {did_you_mean(str(case['method']), METHODS)}")
         got = KINDS[case["kind"]](case, forms)
         relative = float(case.get("tolerance_relative", tolerance))

@@ -45,7 +45,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 #: cases that are not about a method
 OTHERS = {
     "PM", "PMA", "MALT", "RobustLT", "AWP-AT", "AWP-TRADES", "AWP-RobustLT", "UDR", "UDR-AT", "UDR-PGD", "UDR-TRADES",
-    "CFOL", "EMA", "SWA",
+    "CFOL", "EMA", "SWA", "SmoothCE",
 }  # fmt: skip
 #: setting in the file -> ours; settings not named here keep their name
 RENAMED = {

@@ -25,6 +25,7 @@ BASE = {
     "bench.imageset",
     "bench.method",
     "bench.enhancer",
+    "bench.schedules",
     "bench.api",
     "bench.plugins",
     "bench.visible",

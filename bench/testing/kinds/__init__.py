@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.testing.kinds import attacks, between, enhanced, heads, losses, steps
+from bench.testing.kinds import attacks, between, enhanced, heads, losses, schedules, steps
 
 #: kind -> (case, closed forms of the tiny network's parameters) -> our figures, named as in the case's `expected`
 Kind = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
@@ -16,4 +16,5 @@ KINDS: dict[str, Kind] = {
     **attacks.KINDS,
     **enhanced.KINDS,
     **between.KINDS,
+    **schedules.KINDS,
 }

@@ -25,8 +25,8 @@ GRADIENTS = {"clean": "grad_clean_logits", "adv": "grad_adv_logits", "features":
 def loss_only(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     """A loss or a term of it on given arrays."""
     params, inputs = case["params"], case["inputs"]
-    if case["method"] == "PM":
-        return probability_margin(case)
+    if case["method"] in SPECIAL:
+        return SPECIAL[case["method"]](case)
     special: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
         "cosplus": robal_heads, "actions": policy_loss, "phi": perturbation,
     }  # fmt: skip
@@ -126,4 +126,21 @@ def probability_margin(case: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def smoothed(case: Mapping[str, Any]) -> dict[str, Any]:
+    """Cross-entropy with softened labels on given logits, in the two conventions."""
+    params = {key: value for key, value in case["params"].items() if key != "note"}
+    variant, amount = params.pop("variant", None), params.pop("smoothing", None)
+    over = {"uniform-over-all": "all", "uniform-over-others": "others"}
+    if params or variant not in over or amount is None:
+        raise UnsupportedError(f"settings {case['params']}; known: smoothing, variant={' | '.join(over)}")
+    result = loss(
+        "at", y=labels(case), class_counts=case["inputs"]["class_counts"],
+        enhancers=[("smoothing", {"s": amount, "over": over[variant]})],
+        adv=closed_form(**case["inputs"]["arrays"]["adv"]),
+    )  # fmt: skip
+    return {"loss": result.loss, "grad_adv_logits": front(result.gradients["adv"], 5)}
+
+
+#: losses that are no method's
+SPECIAL = {"PM": probability_margin, "SmoothCE": smoothed}
 KINDS = {"loss_only": loss_only, "weights": weights, "class_weights": class_weights}
