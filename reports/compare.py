@@ -17,8 +17,8 @@ from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.reports.text import slug
 
 NOTES = (
-    "A − B is the paired difference on the same images: its first interval is the stratified paired bootstrap over "
-    "test images, the second Student t over seeds.",
+    "A − B is the paired difference on the same images: its first interval is the melded bounds over test "
+    "images, the second Student t over seeds.",
     "▲ A better, ▼ A worse, both after Holm's correction over this comparison; no sign: not distinguishable.",
     "A difference without an interval is not paired: one of the stores lacks the bits of each image.",
 )

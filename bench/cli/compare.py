@@ -100,7 +100,7 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
 
 NOTE = (
     "A verdict rests on p: it is stricter than its interval, and the more so the more lines are asked for; --attack, "
-    "--dataset, --ir and --test-split name the question. images: stratified paired bootstrap over test images; seeds: "
+    "--dataset, --ir and --test-split name the question. images: melded bounds over test images; seeds: "
     "Student t over training seeds. A pooled verdict needs both; with one seed it is about these two networks only. "
     "needs: test images, and seeds where their spread is known, to find the gap with 80% power."
 )

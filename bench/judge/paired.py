@@ -4,14 +4,14 @@ For every image the difference of two bits (1: correct) is -1, 0 or 1. Class c's
 class's images, the balanced difference d is the mean of the d_c. Being paired removes what makes an image hard for
 both, so much smaller gaps can be told apart than from two separate intervals.
 
-    images   stratified paired bootstrap of d: images are drawn again within their class, both bits together
+    images   melded bounds of d: what A alone gets right against what B alone does, drawn within classes (`_melded`)
     classes  McNemar's exact test: of the images that only one network gets right, is the split a fair coin's?
     seeds    Student t over the seeds' own differences; needs two seeds
     table    Holm's correction over all comparisons of a table
 
 With several seeds an image's difference is its mean over the seeds, so each image is still drawn once, and the class
-test asks how many images lean to either side. A verdict then needs both: it must hold for other images (bootstrap) and
-for other seeds (t); its p is the larger of the two, and the two are never added into one interval. With one seed a
+test asks how many images lean to either side. A verdict then needs both: it must hold for other images and for other
+seeds (t); its p is the larger of the two, and the two are never added into one interval. With one seed a
 verdict is about these two networks only.
 """
 
@@ -32,7 +32,7 @@ from bench.judge.stats import LEVEL, Interval, over_seeds, two_sided_z
 from bench.seeding import numpy_stream
 
 VERDICTS = ("better", "not distinguishable", "worse")
-#: Draws of the bootstrap; its smallest p is 2 / (DRAWS + 1)
+#: Draws of the melded differences; their smallest p is 2 / (DRAWS + 1)
 DRAWS = 10_000
 
 
@@ -63,7 +63,7 @@ class Comparison:
     """A minus B in balanced accuracy, as fractions. `per_seed`: each seed's own difference, in the order given.
 
     `images`: interval over other images; `seeds`: over other seeds (None with one). `error`: standard error from the
-    images, `size`: how many distinct images there are.
+    images, `size`: how many distinct images there are, `one`: what one image more that disagrees would weigh.
     """
 
     per_seed: tuple[float, ...]
@@ -74,6 +74,7 @@ class Comparison:
     classes: tuple[ClassTest, ...]
     error: float
     size: int
+    one: float = 0.0
 
     @property
     def difference(self) -> float:
@@ -92,7 +93,7 @@ class Comparison:
 
 
 def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Comparison:
-    """A against B, one pair of evaluations a training seed. `seed` names the bootstrap's private stream.
+    """A against B, one pair of evaluations a training seed. `seed` names the draws' private stream.
 
     Raises StoreError when the two of a pair were not evaluated on the same images, UsageError for no pair.
     """
@@ -106,25 +107,22 @@ def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int
     differences = np.array([[_class_difference(a, b, label) for label in labels] for a, b in pairs])
     per_seed = np.nanmean(differences, axis=1)
     value = float(np.round(per_seed.mean(), 12))
-    rng = numpy_stream(seed, "paired bootstrap")
-    often = _disagreement(shares)
-    # Always drawn for the better of the two, so that B against A is exactly A against B mirrored.
-    sign = -1.0 if value < 0 else 1.0
-    drawn = sum((_resampled(share * [sign, 1.0], often, draws, rng) for share in shares), np.zeros(draws))
-    moves = sign * np.round(drawn / len(labels), 12)
-    low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2])
-    images = Interval(value, min(value + float(low), value), max(value + float(high), value), "sampling", level,
-                      "stratified paired bootstrap")  # fmt: skip
-    beyond = min(np.count_nonzero(moves <= -value), np.count_nonzero(moves >= -value))
+    sign = -1.0 if value < 0 else 1.0  # seen from the better of the two, so that B against A is A against B mirrored
+    parts = [share * [sign, 1.0] / len(labels) for share in shares]
+    melded = _melded(parts, draws, numpy_stream(seed, "melded differences"))
+    low, high, p_images = melded.read(abs(value), level)
+    ends = (low, high) if sign > 0 else (-high, -low)
+    images = Interval(value, *ends, "sampling", level, "melded within classes")
     return Comparison(
         per_seed=tuple(map(float, per_seed)),
         images=images,
-        p_images=min(1.0, 2 * (beyond + 1) / (draws + 1)),
+        p_images=p_images,
         seeds=over_seeds(per_seed, level, bounds=(-1.0, 1.0)),
         p_seeds=_t_test(per_seed),
         classes=tuple(_class_test(int(label), share) for label, share in zip(labels, shares, strict=True)),
-        error=float(moves.std()),
+        error=melded.error,
         size=sum(len(share) for share in shares),
+        one=_unseen(parts),
     )
 
 
@@ -157,25 +155,65 @@ def _shares(pairs: Sequence[tuple[Bits, Bits]], label: int) -> Floats:
     return np.stack([np.bincount(at, np.concatenate(gain)), np.bincount(at, np.concatenate(most))], axis=1)
 
 
+@dataclass(frozen=True)
+class _Melded:
+    """Draws of where d may lie, seen from below and from above, sorted; `error`: their standard deviation."""
+
+    below: Floats
+    above: Floats
+    error: float
+
+    def read(self, value: float, level: float) -> tuple[float, float, float]:
+        """(low, high, p) around value >= 0. p < 1 - level exactly where low > 0: one count decides both."""
+        draws = len(self.below)
+        beyond = int(np.searchsorted(self.below, 0.0, side="right"))
+        p = min(1.0, 2 * (beyond + 1) / (draws + 1)) if value else 1.0
+        last = max(math.ceil((1 - level) / 2 * (draws + 1)) - 2, 0)
+        low, high = min(float(self.below[last]), value), max(float(self.above[-1 - last]), value)
+        return max(low, -1.0) if value else min(low, 0.0), min(high, 1.0), p
+
+
+def _melded(shares: Sequence[Floats], draws: int, rng: np.random.Generator) -> _Melded:
+    """Fay, Proschan and Brittain's melding (Biometrics 2015) of the two sides' exact bounds, class by class.
+
+    A count k of n has the lower bound of a Gamma(k) and the upper bound of a Gamma(k + 1), rates being small. So the
+    smallest d that the images allow is A's share drawn from what was seen, less B's from what was seen and one image
+    more that was not; the largest is the mirror of it. That image weighs as those that disagree do (`_unseen`).
+    """
+    drawn = sum((_drawn(share, _disagreement(shares), draws, rng) for share in shares), np.zeros(draws))
+    weight = _unseen(shares)
+    more = weight * rng.standard_exponential((2, draws))
+    error = math.hypot(float(drawn.std()), weight)
+    return _Melded(np.sort(drawn - more[0]), np.sort(drawn + more[1]), error)
+
+
+def _unseen(shares: Sequence[Floats]) -> float:
+    """Weight of one image more that disagrees: as those that do, by their part in d; as any image where none does."""
+    share = np.concatenate(shares)
+    seen = np.abs(share[:, 0] if (np.abs(share[:, 0]) > 1e-12).any() else share[:, 1])
+    return float((seen**2).sum() / seen.sum())
+
+
 def _disagreement(shares: Sequence[Floats]) -> float:
     """How often the two disagree on an image: the mean over the classes, at least one image in all."""
     rates = [float(np.mean((share[:, 0] / share[:, 1]) ** 2)) for share in shares]
     return max(float(np.mean(rates)), 1 / sum(len(share) for share in shares))
 
 
-def _resampled(share: Floats, disagreement: float, draws: int, rng: np.random.Generator) -> Floats:
-    """How far d_c moves when its images are drawn again: `draws` deviations from the mean.
+def _drawn(share: Floats, disagreement: float, draws: int, rng: np.random.Generator) -> Floats:
+    """What a class adds to d, with the rates of its images' differences drawn anew: around what it added.
 
-    One image that disagrees as often as images do in all classes, either way, is added to the n there are: a class of
-    few images without any disagreement is not certain. The factor makes the expected variance right for n = 1, 2, ...
+    The rates are a Dirichlet distribution's (a Gamma a distinct difference, over their sum). One image that disagrees
+    as often as images do in all classes, either way, is added to the n there are: a class of few images without any
+    disagreement is not certain. The factor makes the expected variance right for n = 1, 2, ...
     """
     n, swing = len(share), share[:, 1].max()
     values, counts = np.unique(np.round(share[:, 0], 12), return_counts=True)
     values = np.concatenate([values, [-swing, 0, swing]])
-    chances = np.concatenate([counts, [disagreement / 2, 1 - disagreement, disagreement / 2]]) / (n + 1)
-    moved = rng.multinomial(n, chances, size=draws) @ values - n * (chances @ values)
-    # Rounded, so that "did not move" is exactly 0 when it is compared with the difference.
-    return np.asarray(np.round(moved * math.sqrt((n + 1) ** 2 / (n * n + n + 1)), 12))
+    counts = np.concatenate([counts, [disagreement / 2, 1 - disagreement, disagreement / 2]])
+    gammas = rng.standard_gamma(counts, (draws, len(counts)))
+    moved = n * (gammas @ values / gammas.sum(axis=1) - counts @ values / (n + 1))
+    return np.asarray(share[:, 0].sum() + moved * math.sqrt((n + 1) ** 2 * (n + 2) / (n * (n * n + n + 1))))
 
 
 def _class_test(label: int, share: Floats) -> ClassTest:
@@ -210,11 +248,13 @@ def holm(p: Sequence[float]) -> list[float]:
 def images_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int:
     """Test images (same shares of classes) at which a balanced gap would be found with this power.
 
-    Scales the measured standard error by 1/sqrt(images). Raises UsageError for a gap of 0.
+    With r times the images the standard error falls by sqrt(r) and the one image more by r: the smallest r with
+    |gap| >= z error / sqrt(r) + one / r. Raises UsageError for a gap of 0.
     """
     _check_gap(gap, power)
-    z = two_sided_z(level) + float(special.ndtri(power))
-    return math.ceil(comparison.size * (z * comparison.error / gap) ** 2)
+    noise = (two_sided_z(level) + float(special.ndtri(power))) * comparison.error
+    root = (noise + math.sqrt(noise**2 + 4 * comparison.one * abs(gap))) / (2 * abs(gap))
+    return math.ceil(comparison.size * root**2)
 
 
 def seeds_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int | None:

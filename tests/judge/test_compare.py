@@ -145,7 +145,7 @@ def test_text_says_what_it_is(grid):
     assert "taet minus at-bsl, balanced accuracy in percent points" in output
     assert "pooled (3)" in output
     assert "better" in output
-    assert "images: stratified paired bootstrap" in output
+    assert "images: melded bounds" in output
     assert "only at-bsl" in output
 
 

@@ -114,6 +114,17 @@ def check_small_classes(m):
     assert m.compare([(b, b)], draws=5000).images.high - m.compare([(b, b)], draws=5000).images.low >= 0
 
 
+def check_spread(m):
+    """Half of the images disagree, either way: the mean of the drawn variances over all samples is 1/2 an image."""
+    for n in (1, 2):
+        mean = 0.0
+        for drawn in np.ndindex(*(3,) * n):
+            share = np.stack([(np.array(drawn) - 1) / n, np.full(n, 1 / n)], axis=1)
+            chance = np.prod([(0.25, 0.5, 0.25)[i] for i in drawn])
+            mean += chance * m._drawn(share, 0.5, 20_000, np.random.default_rng(0)).var()
+        assert mean == pytest.approx(0.5 / n, rel=0.03)
+
+
 def check_pooling(m):
     label = np.repeat([0, 1], [40, 20])
     pair = bits(m, np.arange(60) % 3 > 0, label), bits(m, np.arange(60) % 2 > 0, label)
@@ -125,9 +136,25 @@ def check_pooling(m):
 def check_p_value(m):
     label = np.repeat([0, 1], 100)
     a, b = bits(m, np.arange(200) % 100 < 56, label), bits(m, np.arange(200) % 100 >= 50, label)
-    # far enough from 0 and with enough images for the normal tail to hold
-    result = m.compare([(a, b)], draws=20000)
-    assert result.p_images == pytest.approx(2 * scipy_stats.norm.sf(result.difference / result.error), abs=0.03)
+    # equal classes: the images that disagree, 100 against 88 of them, are McNemar's
+    assert m.compare([(a, b)], draws=20000).p_images == pytest.approx(float(m.mcnemar(100, 88)), abs=0.03)
+
+
+def check_few(m):
+    """One image that only A gets right is a coin's throw; five are five."""
+    label = np.repeat([0, 1], [1000, 500])
+    for k, p in ((1, 1.0), (2, 0.5), (5, 0.0625)):
+        a, b = bits(m, np.arange(1500) < 400, label), bits(m, (np.arange(1500) >= k) & (np.arange(1500) < 400), label)
+        assert m.compare([(a, b)]).p_images == pytest.approx(p, abs=0.02)
+
+
+def check_one_count_decides(m):
+    """The interval keeps clear of 0 exactly where p is below 0.05, to the last draw."""
+    below = np.sort(np.concatenate([np.full(249, -1.0), np.full(9751, 1.0)]))
+    for more, clear in ((0, True), (1, False)):
+        moved = np.sort(np.concatenate([below[:249], np.full(more, -1.0), np.full(9751 - more, 1.0)]))
+        low, _, p = m._Melded(moved, moved + 2, 0.0).read(0.5, 0.95)
+        assert (low > 0, p < 0.05) == (clear, clear)
 
 
 def check_mcnemar(m):
@@ -152,8 +179,11 @@ def check_holm(m):
 
 
 def check_images_needed(m):
-    fake = types.SimpleNamespace(size=100, error=0.02, per_seed=(0.0,))
+    fake = types.SimpleNamespace(size=100, error=0.02, one=0.0, per_seed=(0.0,))
     assert m.images_needed(fake, 0.02) == int(np.ceil(100 * (1.959964 + 0.841621) ** 2))
+    fake.one = 0.01
+    times = m.images_needed(fake, 0.02) / 100
+    assert (1.959964 + 0.841621) * 0.02 / np.sqrt(times) + 0.01 / times == pytest.approx(0.02, rel=1e-3)
 
 
 def check_seeds_needed(m):
@@ -205,24 +235,27 @@ MUTATIONS = [
     Mutation("paired", "mine = a.label == label\n    return", "mine = a.label >= 0\n    return", check_difference),
     Mutation("paired", "a.correct[mine].astype(float) - b.correct[mine])) if",
              "b.correct[mine].astype(float) - a.correct[mine])) if", check_difference),
-    Mutation("paired", "drawn / len(labels)", "drawn / math.sqrt(len(labels))", check_paired_error),
-    Mutation("paired", "rng.multinomial(n, chances", "rng.multinomial(2 * n, chances", check_paired_error),
-    Mutation("paired", "chances = np.concatenate([counts, [disagreement / 2, 1 - disagreement, disagreement / 2]])",
-             "chances = np.concatenate([counts, [0, 1, 0]])", check_small_classes),
+    Mutation("paired", "/ len(labels) for", "/ math.sqrt(len(labels)) for", check_paired_error),
+    Mutation("paired", "rng.standard_gamma(counts,", "rng.standard_gamma(4 * counts,", check_paired_error),
+    Mutation("paired", "math.sqrt((n + 1) ** 2 * (n + 2) / (n * (n * n + n + 1)))", "1.0", check_spread),
+    Mutation("paired", "[disagreement / 2, 1 - disagreement, disagreement / 2]", "[0, 1, 0]", check_spread),
+    Mutation("paired", "min(1.0, 2 * (beyond + 1)", "min(1.0, 1 * (beyond + 1)", check_p_value),
+    Mutation("paired", "drawn - more[0]", "drawn", check_few),
+    Mutation("paired", "(seen**2).sum() / seen.sum()", "3 * (seen**2).sum() / seen.sum()", check_few),
+    Mutation("paired", "share[:, 0] if (np.abs", "share[:, 1] if (np.abs", check_few),
+    Mutation("paired", "* (draws + 1)) - 2", "* (draws + 1)) - 1", check_one_count_decides),
     Mutation("paired", "1.0 / (having * max(mine.sum(), 1))", "1.0 / max(mine.sum(), 1)", check_pooling),
     Mutation("paired", "np.unique(np.concatenate(index), return_inverse=True)",
              "np.unique(np.arange(len(np.concatenate(index))), return_inverse=True)", check_pooling),
-    Mutation("paired", "2 * (beyond + 1)", "(beyond + 1)", check_p_value),
-    Mutation("paired", "min(np.count_nonzero(moves <= -value), np.count_nonzero(moves >= -value))",
-             "np.count_nonzero(moves >= -value)", check_p_value),
     Mutation("paired", "np.minimum(1.0, 2 * special.bdtr", "np.minimum(1.0, special.bdtr", check_mcnemar),
     Mutation("paired", "only_a + only_b, 0.5", "only_a + only_b + 1, 0.5", check_mcnemar),
     Mutation("paired", "special.stdtr(len(values) - 1, -abs", "special.stdtr(len(values), -abs", check_t_test),
     Mutation("paired", "max(self.p_images, self.p_seeds)", "min(self.p_images, self.p_seeds)", check_both_sources),
     Mutation("paired", "np.arange(len(p), 0, -1)", "len(p)", check_holm),
     Mutation("paired", "np.maximum.accumulate(scaled)", "scaled", check_holm),
-    Mutation("paired", "(z * comparison.error / gap) ** 2", "(z * comparison.error / gap)", check_images_needed),
-    Mutation("paired", "float(special.ndtri(power))\n    return", "0.0\n    return", check_images_needed),
+    Mutation("paired", "comparison.size * root**2", "comparison.size * root", check_images_needed),
+    Mutation("paired", "4 * comparison.one", "comparison.one", check_images_needed),
+    Mutation("paired", "float(special.ndtri(power))) * comparison", "0.0) * comparison", check_images_needed),
     Mutation("paired", "special.stdtrit(n - 1, power)", "0.0", check_seeds_needed),
 ]  # fmt: skip
 

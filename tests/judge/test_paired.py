@@ -173,9 +173,10 @@ def test_verdict_uses_the_corrected_p():
 
 def test_images_needed_scales_with_the_square_of_the_gap():
     result = compare(pairs(1, np.array([0.9, 0.8, 0.7]), np.array([0.8, 0.7, 0.6])))
-    assert images_needed(result, 0.01) == pytest.approx(4 * images_needed(result, 0.02), abs=4)
+    assert images_needed(result, 0.0001) == pytest.approx(4 * images_needed(result, 0.0002), rel=0.001)
     z = scipy_stats.norm.ppf(0.975) + scipy_stats.norm.ppf(0.8)
-    assert images_needed(result, 0.02) == int(np.ceil(100 * (z * result.error / 0.02) ** 2))
+    times = images_needed(result, 0.02) / 100
+    assert z * result.error / np.sqrt(times) + result.one / times == pytest.approx(0.02, rel=1e-3)
     assert images_needed(result, -0.02) == images_needed(result, 0.02)
 
 
@@ -222,21 +223,59 @@ def test_seeds_needed_are_unknown_with_one_seed():
 
 
 @pytest.mark.parametrize(
-    ("n", "shared"),
-    [(law(1000, 10, 10), 0.8), (law(1000, 100, 10), 0.5), (law(36, 10, 10), 0.8), (law(50, 50, 20), 0.8),
-     (np.ones(8, int), 0.0)],
-    ids=["IR 10", "IR 100", "digits", "20 classes", "one image each"],
+    ("n", "shared", "rate", "seeds"),
+    [(law(1000, 10, 10), 0.8, None, 1), (law(1000, 100, 10), 0.5, None, 1), (law(36, 10, 10), 0.8, None, 1),
+     (law(50, 50, 20), 0.8, None, 1), (np.ones(8, int), 0.0, None, 1), (law(1000, 10, 10), 0.7, 0.005, 1),
+     (law(1000, 100, 10), 0.7, 0.005, 3), (law(1000, 50, 10), 0.97, 0.995, 1), (law(1000, 100, 10), 0.97, 0.95, 3)],
+    ids=["IR 10", "IR 100", "digits", "20 classes", "one image each", "near 0", "near 0, three seeds",
+         "near 1, similar", "similar, three seeds"],
 )  # fmt: skip
-def test_coverage_and_false_alarms_of_the_paired_bootstrap(n, shared):
-    rate_a = np.linspace(0.8, 0.2, len(n))
-    rate_b = rate_a[::-1]  # equal balanced accuracy, other classes
+def test_coverage_and_false_alarms_of_the_melded_differences(n, shared, rate, seeds):
+    """Equal balanced accuracies: by other classes (rates 0.8 to 0.2 against their mirror), or by one rate for all."""
+    rate_a = np.linspace(0.8, 0.2, len(n)) if rate is None else np.full(len(n), rate)
     rounds, held, alarms = 150, 0, 0
     for i in range(rounds):
-        result = compare([networks(n, rate_a, rate_b, shared, numpy_stream(3, "coverage", i))], draws=300, seed=i)
+        rng = numpy_stream(3, "coverage", i)
+        result = compare([networks(n, rate_a, rate_a[::-1], shared, rng) for _ in range(seeds)], draws=300, seed=i)
         held += result.images.low <= 0 <= result.images.high
         alarms += result.p_images < 0.05
     assert held / rounds > 0.90  # 95%, less three standard errors of 150 rounds
     assert alarms / rounds < 0.10
+
+
+def test_a_gap_between_similar_networks_is_covered():
+    n, held = law(1000, 10, 10), 0
+    for i in range(150):
+        pair = networks(n, np.full(10, 0.007), np.full(10, 0.005), 0.97, numpy_stream(4, "gap", i))
+        result = compare([pair], draws=300, seed=i)
+        held += result.images.low <= 0.002 <= result.images.high
+    assert held / 150 > 0.90
+
+
+@pytest.mark.parametrize("n", [law(1000, 100, 10), np.full(10, 1000), np.full(10, 64)], ids=["IR 100", "1000", "64"])
+@pytest.mark.parametrize("label", [0, 5])
+def test_few_images_that_disagree_weigh_as_in_the_sign_test(n, label):
+    """k images that only A gets right: p 1, 1/2, 1/4, ...; no verdict before the sixth, in interval and word."""
+    labels = np.repeat(np.arange(10), n)
+    half = np.arange(len(labels)) % 2 == 0
+    for k in range(8):
+        fewer = half.copy()
+        fewer[np.flatnonzero((labels == label) & half)[:k]] = False
+        result = compare([(bits(half, labels), bits(fewer, labels))])
+        assert result.p_images == pytest.approx(min(1.0, 2 * 0.5**k), abs=0.015)
+        assert (result.images.low > 0) == (result.verdict() == "better") == (k >= 6)
+        assert result.images.high > result.difference or k == 0
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.8, 0.95, 0.99]))
+@settings(max_examples=40, deadline=None)
+def test_a_verdict_never_contradicts_its_interval(seed, level):
+    rng = numpy_stream(seed, "verdict")
+    gap = rng.random() * 0.3
+    pair = networks(np.array([40, 20, 5]), np.full(3, 0.5 + gap), np.full(3, 0.5), 0.8, rng)
+    result = compare([pair], level, draws=400)
+    clear = result.images.low > 0 or result.images.high < 0
+    assert clear == (result.verdict(level=level) != "not distinguishable")
 
 
 def test_draws_come_from_a_private_stream():
