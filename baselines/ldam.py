@@ -2,7 +2,7 @@
 
 As a baseline of RoBal's paper, on adversarial logits z = z(x'):
 
-    L = CE(s (z - m_y onehot(y)), y),   m_c = max_m (n_min / n_c)^(1/4)
+    L = CE(s (z - m_y onehot(y)), y),   m_c = max_m (n_min / n_c)^g,   g = 1/4
 
 With deferred re-weighting (DRW; `drw_epochs`, `drw_betas`) CE takes class weights e_c, in proportion to
 (1 - beta) / (1 - beta^n_c) and of sum C, from the beta of the last epoch reached; it is divided by the batch's sum of
@@ -42,6 +42,7 @@ class DistributionAwareMargin(OneSided["DistributionAwareMargin.Hparams"]):
         """Margin, scale, and the deferred weights."""
 
         max_m: float = setting(0.5, low=0.0, help="margin of the rarest class")
+        g: float = setting(0.25, low=0.0, help="how fast margins grow with rarity")
         s: float = setting(1.0, above=0.0, help="scale of the logits")
         drw_epochs: tuple[int, ...] = setting((), low=0, help="epochs of the full-length recipe at which beta changes")
         drw_betas: tuple[float, ...] = setting((), low=0.0, high=0.9999999, help="beta from each of these epochs on")
@@ -55,7 +56,7 @@ class DistributionAwareMargin(OneSided["DistributionAwareMargin.Hparams"]):
 
     def margins(self, counts: Tensor) -> Tensor:
         """m_c (length C)."""
-        margins: Tensor = self.hp.max_m * (counts.min() / counts) ** 0.25
+        margins: Tensor = self.hp.max_m * (counts.min() / counts) ** self.hp.g
         return margins
 
     def class_weights(self, counts: Tensor, context: Context) -> Tensor | None:

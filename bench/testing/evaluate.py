@@ -127,7 +127,7 @@ def step(
         chosen.fixed = chosen.given(policies, x, context)  # type: ignore[attr-defined]
     tricks = [make_enhancer(*enhancer, recipe) for enhancer in enhancers]
     for trick in tricks:
-        trick.setup(network.net, context)
+        trick.setup(network, context)
     aside = count_aside(network, tricks)
     context.changes = tuple(trick.inner for trick in tricks)
     optimizer = torch.optim.SGD(

@@ -70,7 +70,7 @@ OWN_ASIDE: dict[str, set[str]] = {
 #: settings of the original that ours holds fixed; of every method, and of each
 FIXED = {"adam_betas": [0.0, 0.0], "adam_eps": 1e-8, "classifier_scale": 1, "decay": 1}
 OWN_FIXED: dict[str, dict[str, Any]] = {
-    "LDAM": {"g": 0.25, "inv": False},
+    "LDAM": {"inv": False},
     "CB": {"use_sigmoid": True, "alpha": 1},
     "tau-norm": {"feature_norm": False, "avg_T": 1, "bias": False},
     "LWS": {"lws": True, "feature_norm": False, "avg_T": 1, "bias": False},

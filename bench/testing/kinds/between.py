@@ -82,12 +82,13 @@ def moving(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
 def stochastic(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
     """SWA: the mean after each update, and statistics estimated anew over given batches."""
     params, inputs = {key: value for key, value in case["params"].items() if key != "note"}, case["inputs"]
-    if params != {"swa_n_first": 0}:
-        raise UnsupportedError(f"settings {params}; known: swa_n_first=0")
+    if params.keys() - {"swa_n_first"}:
+        raise UnsupportedError(f"settings {params}; known: swa_n_first")
     trick: Any = make_enhancer("swa", {})
     _, recipe = make_method("at", {}, "paper")
     live = numbered(case, forms, inputs["average_starts_as"])
     trick.setup(live, context_for(recipe, (1, 1), torch.zeros(1)))
+    trick.count = params.get("swa_n_first", 0)
     after = []
     for number in inputs["updates"]:
         become(live, numbered(case, forms, number).state_dict())

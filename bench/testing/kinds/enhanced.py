@@ -15,7 +15,7 @@ from bench.testing.words import METHODS, UnsupportedError, held, settings, start
 
 Settings = dict[str, Any]
 Enhancers = list[tuple[str, Mapping[str, Any]]]
-#: settings of a case that are the enhancers' or the optimiser's, not the method's
+#: settings of a case that are the enhancers' or the optimiser's, not the method's; the rate of a proxy has no effect
 WRAPPING = {
     "wrapper",
     "start_scaled",
@@ -27,6 +27,7 @@ WRAPPING = {
     "momentum_buffers",
     "lamda",
     "tau",
+    "proxy_lr",
 }
 #: base of a case -> registered method and its settings
 BASES: dict[str, tuple[str, Settings]] = {

@@ -85,7 +85,8 @@ def one_cycle(method: str, given: Settings) -> Callable[[float], tuple[float, fl
     """Torch's OneCycleLR, an epoch (WA-cosinew) or a batch (WA-cyclic) a step, counted from 1."""
     lr, total = given.pop("lr"), given.pop("epochs")
     if method == "WA-cyclic":
-        total *= given.pop("steps_per_epoch")
+        words = ("steps_per_epoch", "batches_per_epoch", "update_steps")
+        total *= given.pop(next((word for word in words if word in given), words[0]))
     rise = given.pop("pct_start", 0.25 if method == "WA-cyclic" else 0.025)
     return lambda k: schedules.one_cycle(int(k) - 1, lr, total, rise)
 
