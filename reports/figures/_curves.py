@@ -1,6 +1,6 @@
 """What Figures 2 and 8 share: per-epoch curves of tracked attacks."""
 
-from bench.reports import plot
+from bench.reports.drawing import plot
 from bench.reports.panels import Panel
 from bench.reports.source import Config
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.api import register
 from bench.judge.stats import Estimate
-from bench.reports import draw, plot
+from bench.reports.drawing import draw, plot
 from bench.reports.panels import Panel
 from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import register
-from bench.reports import draw, plot
-from bench.reports.inputs import Features, spread
+from bench.reports.drawing import draw, plot
+from bench.reports.drawing.inputs import Features, spread
 from bench.reports.panels import Panel
 from bench.reports.source import Config, Source
 

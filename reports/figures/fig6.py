@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.api import register
 from bench.config import TEST_SPLITS
-from bench.reports import draw, plot
+from bench.reports.drawing import draw, plot
 from bench.reports.panels import Panel
 from bench.reports.paper import TABLE1, method_label
 from bench.reports.source import Config, Source

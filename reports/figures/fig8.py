@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.api import register
-from bench.reports import draw, plot
+from bench.reports.drawing import draw, plot
 from bench.reports.figures._curves import Curves
 from bench.reports.panels import Panel
 from bench.reports.source import Config, Source

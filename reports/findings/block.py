@@ -20,7 +20,8 @@ from bench.errors import StoreError
 from bench.judge import compare as judge
 from bench.judge.metrics import metric
 from bench.judge.paired import Bits
-from bench.reports import commands, inputs, paper
+from bench.reports import commands, paper
+from bench.reports.drawing import inputs
 from bench.reports.footnote import heading, radius
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Evaluation, Setting, Source

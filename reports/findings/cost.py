@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reports import inputs
+from bench.reports.drawing import inputs
 from bench.reports.findings.block import RECIPE, SPLIT, Block, Store, name
 from bench.reports.findings.layout import middle
 from bench.reports.source import Config

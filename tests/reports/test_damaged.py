@@ -15,7 +15,7 @@ import pytest
 from bench.registry import registry
 from bench.reports import render
 from bench.reports.figures.fig3 import embed
-from bench.reports.inputs import Features
+from bench.reports.drawing.inputs import Features
 from bench.reports.report import make
 
 from .conftest import CIFAR, write_cell

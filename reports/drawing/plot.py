@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from bench.judge.stats import Estimate
-from bench.reports import commands, draw, inputs, paper
+from bench.reports import commands, paper
+from bench.reports.drawing import draw, inputs
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
