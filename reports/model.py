@@ -8,8 +8,10 @@ comes from. Renderers only lay this out: every number that can be printed is for
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 
 class Verdict(StrEnum):
@@ -59,7 +61,8 @@ class Cell:
 
     `sampling`, `seeds`: 95 % intervals (low, high) over test images and over training seeds, None where unknown.
     `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both. `doubtful`: a flag
-    says that the measured number may not be what it seems, so it takes no rank.
+    says that the measured number may not be what it seems, so it takes no rank. `chance`: what a constant answer gets,
+    None for a metric of which that is not known.
     `provenance`: ids of the store's cells that went into it. `command`: what measures it.
     `selector`: (test split, attack label), where the counts stand inside those cells.
     """
@@ -74,6 +77,7 @@ class Cell:
     paper_mark: str = ""
     doubtful: bool = False
     rank: int = 0
+    chance: float | None = None
     provenance: tuple[str, ...] = ()
     selector: tuple[str, str] = ("", "")
     command: str = ""
@@ -87,10 +91,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of numbers. Columns that follow each other with the same `group` share a spanning head."""
+    """A column of numbers, of one `attack` or of several. Neighbours with the same `group` share a spanning head."""
 
     label: str
     group: str = ""
+    attack: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Footnote:
 class Table:
     """A table, ready to be laid out. `key` is unique in a report and safe as a file name and an anchor.
 
-    `words` tell it from its namesakes: data, ratio, test split, recipe.
+    `words` tell it from its namesakes: data, ratio, test split, recipe. `minor`: few readers need it, so it is folded.
     """
 
     key: str
@@ -127,6 +132,7 @@ class Table:
     settings: tuple[tuple[str, str], ...] = ()
     footnotes: tuple[Footnote, ...] = ()
     commands: tuple[str, ...] = ()
+    minor: bool = False
 
     @property
     def cells(self) -> list[Cell]:
@@ -186,6 +192,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Card:
+    """What the page says first of a setting, ratio and network. `reduced`: how its runs fall short of their recipe."""
+
+    key: str
+    heading: str
+    data: str
+    sentences: tuple[str, ...]
+    reduced: str
+    flags: tuple[Footnote, ...]
+    figure: Figure
+
+
+@dataclass(frozen=True)
 class CellPage:
     """Everything about one cell of the store: `facts` are (group, [(name, value)]), `counts` a table a test split."""
 
@@ -209,7 +228,7 @@ class CountTable:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it, in order."""
+    """All of it, in order. `standing`: of single numbers (`answer.number`), how they stand beside the best."""
 
     title: str
     origin: str
@@ -220,6 +239,8 @@ class Report:
     problems: tuple[str, ...] = ()
     versions: str = ""
     heading: str = "The paper's tables"
+    cards: tuple[Card, ...] = ()
+    standing: Mapping[object, str] = field(default_factory=dict)
 
     @property
     def chapters(self) -> list[tuple[str, list[Table]]]:
@@ -231,6 +252,24 @@ class Report:
             ("Not measured yet", [table for table in self.tables if not table.measured]),
         ]
         return [(heading, tables) for heading, tables in parts if tables]
+
+    @cached_property
+    def folded(self) -> frozenset[str]:
+        """Keys of tables that a page shows closed: without a number, or with none that a table before it lacks.
+
+        Tables of the paper's own settings come before the overviews, these before tables of other settings; of the
+        overviews those of balanced accuracy.
+        """
+        own = [t for t in self.tables if not t.is_overview and "." not in t.title]
+        overviews = [t for t in self.tables if t.is_overview]
+        others = [t for t in self.tables if t not in own and t not in overviews]
+        seen, folded = set[tuple[object, ...]](), set[str]()
+        for table in (*own, *overviews, *others):
+            numbers = {(c.provenance, c.selector, c.value) for c in table.cells if c.value is not None}
+            if numbers <= seen or table.minor:
+                folded.add(table.key)
+            seen |= numbers
+        return frozenset(folded)
 
     @property
     def contents(self) -> list[tuple[str, str]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from bench.reports import text
+from bench.reports import answer, text
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
 from bench.store.folders import atomic_write
 from bench.visible import visible
@@ -82,8 +83,23 @@ def _uri(svg: bytes) -> str:
 def html(report: Report, folder: Path) -> list[Path]:
     """`report.html`: one file that needs no other."""
     path = folder / "report.html"
-    atomic_write(path, html_environment().get_template("page.html.j2").render(report=report))
+    template = html_environment().get_template("page.html.j2")
+    atomic_write(path, template.render(report=report, by_strength=by_strength, stands=partial(stands, report)))
     return [path]
+
+
+def by_strength(table: Table) -> Table:
+    """The table with its attacks in the order in which they say most; one with spanning heads stays as it is."""
+    if any(column.group or not column.attack for column in table.columns):
+        return table
+    order = sorted(range(len(table.columns)), key=lambda j: answer.strength(table.columns[j].attack))
+    rows = tuple(replace(row, cells=tuple(row.cells[j] for j in order)) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[j] for j in order), rows=rows)
+
+
+def stands(report: Report, cell: Cell) -> str:
+    """How a number stands beside the best, as a word; empty where nothing was compared."""
+    return "" if cell.value is None else report.standing.get(answer.number(cell), "")
 
 
 def markdown(report: Report, folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
 from bench.errors import UsageError
+from bench.reports.answer import cards
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
 from bench.reports.source import Source
@@ -34,10 +35,13 @@ def make(
     drawn: list[Figure] = []
     for name in names("figures") if figures is None else figures:
         drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
+    chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
+    answers, standing = cards(source, chosen, suffixes) if "svg" in suffixes else ([], {})
     return Report(
         title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=tuple(made),
         figures=tuple(drawn), cells=tuple(cell_pages(source)), problems=tuple(source.problems),
-        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.", cards=tuple(answers),
+        standing=standing,
     )  # fmt: skip
 
 

@@ -115,7 +115,8 @@ class PaperTable(OfPaper):
                 continue
             blank = Table(
                 key=self.key(panel), title=f"Table {self.number}" + (f".{len(made)}" if made else ""),
-                caption=self.caption, heads=self.heads, columns=tuple(Column(c.label, c.group) for c in columns),
+                caption=self.caption, heads=self.heads,
+                columns=tuple(Column(c.label, c.group, c.where.get("attack", "")) for c in columns),
                 rows=(), words=self.words(panel), data=self.data(panel),
                 footnotes=tuple(Footnote("", text) for text in self.notes),
                 commands=(commands.preset(source, self.name.replace("table0", "table")),) if panel.is_paper else (),
@@ -203,10 +204,12 @@ class Grid:
                                                                 strict=True))  # fmt: skip
         gap, verdict = paper.verdict(100 * got.value, printed, self.comparable, p.metric, n, correct,
                                      100 * got.seeds.margin if got.seeds else 0.0)  # fmt: skip
+        constant = {"balanced": 100 / len(n), "standard": 100 * float(n.max() / n.sum())}
         flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
         sampling, seeds = (None if i is None else (100 * i.low, 100 * i.high) for i in (got.sampling, got.seeds))
         return replace(
             base, value=100 * got.value, sampling=sampling, seeds=seeds, difference=gap, verdict=verdict,
+            chance=constant.get(p.metric),
             marks=(*self.ledger.flags(flags), *few), doubtful=doubtful(flags),
             note=f"{len(broken)} seed(s) failed" if broken else "",
         )  # fmt: skip

@@ -54,7 +54,8 @@ class Overview:
         return Grid(source, setting, rows, places).fill(Table(
             key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
             title=title, caption=caption, heads=("Method", "IR", "Model", "Seeds"),
-            columns=tuple(Column(paper.attack_label(a)) for a in attacks), rows=(),
+            columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks), rows=(),
+            minor=metric != "balanced",
             words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *words(setting)),
             data=f"{what}, {heading(setting)}",
         ))  # fmt: skip

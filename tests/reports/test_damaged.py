@@ -14,8 +14,8 @@ import pytest
 
 from bench.registry import registry
 from bench.reports import render
-from bench.reports.figures.fig3 import embed
 from bench.reports.drawing.inputs import Features
+from bench.reports.figures.fig3 import embed
 from bench.reports.report import make
 
 from .conftest import CIFAR, write_cell

@@ -1,0 +1,97 @@
+"""Two evaluations on the same images and seeds: compared here alone, and what of it a page says of several methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bench.errors import StoreError
+from bench.judge import compare as judge
+from bench.judge.metrics import metric
+from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
+from bench.reports.marks import doubtful
+from bench.reports.source import Config, Evaluation, Source
+
+#: what a method is beside the best: itself, not distinguishable from it, worse, and not paired with it
+BEST, TIED, WORSE, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "not paired"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A minus B over the seeds that both have: balanced accuracies as fractions, and the comparison."""
+
+    a: float
+    b: float
+    result: Comparison
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How a method stands beside the best: one of the words above, and best minus it where they were paired."""
+
+    word: str
+    pair: Pair | None = None
+
+
+class Pairs:
+    """The bits of a results folder, read when they are asked for, and what was compared of them."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._samples: dict[str, dict[str, np.ndarray]] = {}
+
+    @cached_property
+    def _cells(self) -> dict[str, judge.Cell]:
+        if not self.source.is_folder:
+            return {}
+        return {str(cell.info["id"]): cell for cell in judge.finished(self.source.root)}
+
+    def bits(self, cell: str, split: str, attack: str) -> Bits | None:
+        """One evaluation image by image; None where the store lacks it or cannot read it."""
+        if cell not in self._cells:
+            return None
+        try:
+            if cell not in self._samples:
+                self._samples[cell] = self._cells[cell].samples()
+            return self._cells[cell].bits(split, attack, self._samples[cell])
+        except StoreError:
+            return None
+
+    def compared(self, a: Iterable[Evaluation], split_a: str, b: Iterable[Evaluation], split_b: str) -> Pair | None:
+        """A minus B where both share the seed and the images; None where no pair has its bits."""
+        other = {(e.seed, e.data_hash): e for e in b}
+        known = [
+            (one, match, mine, theirs) for one in a if (match := other.get((one.seed, one.data_hash)))
+            and (mine := self.bits(one.cell, split_a, one.attack)) is not None
+            and (theirs := self.bits(match.cell, split_b, match.attack)) is not None
+        ]  # fmt: skip
+        if not known:
+            return None
+        first, second = balanced(k[0] for k in known), balanced(k[1] for k in known)
+        result = compare([(mine, theirs) for _, _, mine, theirs in known])
+        return Pair(float(np.mean(first)), float(np.mean(second)), result)
+
+    def standings(self, split: str, found: Mapping[Config, Sequence[Evaluation]]) -> dict[Config, Standing]:
+        """How rivals stand beside the one with the highest mean; verdicts are corrected (Holm) over all of them.
+
+        Those with a flag by which a number may be no measure of robustness take no part.
+        """
+        sound = {c: some for c, some in found.items() if some and not doubtful(f for e in some for f in e.flags)}
+        if not sound:
+            return {}
+        best = max(sound, key=lambda c: np.mean(balanced(sound[c])))
+        pairs = {c: self.compared(sound[best], split, some, split) for c, some in sound.items() if c != best}
+        known = {c: pair for c, pair in pairs.items() if pair is not None}
+        adjusted = holm([pair.result.p for pair in known.values()])
+        words = {c: pair.result.verdict(p) for (c, pair), p in zip(known.items(), adjusted, strict=True)}
+        told = {VERDICTS[0]: WORSE}  # the best is better: the other is worse
+        others = {c: Standing(told.get(words[c], TIED) if c in words else UNPAIRED, pair) for c, pair in pairs.items()}
+        return {best: Standing(BEST)} | others
+
+
+def balanced(evaluations: Iterable[Evaluation]) -> list[float]:
+    """Balanced accuracy of each, as a fraction."""
+    return [float(metric("balanced", e.n, e.correct)) for e in evaluations]
