@@ -29,6 +29,7 @@ from bench.fields import make as make
 from bench.fields import one_of as one_of
 from bench.fields import setting as setting
 from bench.variants import format_value as format_value
+from bench.variants import parse_method as parse_method
 from bench.variants import parse_value as parse_value
 from bench.variants import parse_variant as parse_variant
 from bench.variants import split_list as split_list
@@ -140,7 +141,10 @@ class AttackSpec:
 
 @dataclass(frozen=True)
 class CellSpec:
-    """One training run with everything resolved. `hparams` are the method's own, sorted by name."""
+    """One training run with everything resolved. `hparams` are the method's own, sorted by name.
+
+    `enhancers`: name and settings of each, by name; `enhanced` is how they are written, as `variant` is for the method.
+    """
 
     method: str
     dataset: str
@@ -157,21 +161,29 @@ class CellSpec:
     precision: Precision = "fp32"
     compile: bool = False
     deterministic: bool = False
+    enhancers: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = setting((), later=True)
+    enhanced: str = setting("", later=True)
 
     def __post_init__(self) -> None:
         check_closed(self)
+
+    @property
+    def trained(self) -> str:
+        """The method with its enhancers, as rows and headings name it: `at-bsl+ema+robustlt[alpha=0.4]`."""
+        return self.method + self.enhanced
 
     @property
     def id(self) -> str:
         """Readable slug and hash: `taet-digitslt-ir10-s0-1f0c9a3b2e`."""
         slug = re.sub(r"[^a-z0-9]+", "_", self.dataset.lower()).strip("_")[:32]
         ratio = "natural" if self.ir is None else f"ir{self.ir:g}"
-        return f"{self.method}-{slug}-{ratio}-s{self.seed}-{self.digest}"
+        names = "".join(f"+{name}" for name, _ in self.enhancers)
+        return f"{self.method}{names}-{slug}-{ratio}-s{self.seed}-{self.digest}"
 
     @property
     def digest(self) -> str:
-        """First 10 hex digits of the SHA-256 of the canonical JSON, without the label `variant`."""
-        body = {k: v for k, v in to_plain(self).items() if k != "variant"}
+        """First 10 hex digits of the SHA-256 of the canonical JSON, without the labels `variant`, `enhanced`."""
+        body = {k: v for k, v in to_plain(self).items() if k not in ("variant", "enhanced")}
         return hashlib.sha256(canonical_json([BENCHMARK_VERSION, body]).encode()).hexdigest()[:10]
 
     @property
@@ -243,6 +255,7 @@ def cell_from_plain(plain: Mapping[str, Any]) -> CellSpec:
     body = dict(plain)
     recipe = {k: _tupled(v) for k, v in body.pop("recipe").items()}
     body["hparams"] = tuple((k, _tupled(v)) for k, v in body["hparams"])
+    body["enhancers"] = _tupled(body.get("enhancers", []))
     return make(
         CellSpec,
         body | {"recipe": make(Recipe, recipe, "recipe"), "threat": make(ThreatModel, body["threat"], "threat model")},

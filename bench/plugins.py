@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.api import Context, Dataset, DatasetFacts, Method, Model, Phase
+from bench.api import Context, Dataset, DatasetFacts, Enhancer, Method, Model, Phase
 from bench.config import CellSpec, make, one_of
 from bench.errors import UsageError
 from bench.registry import registry
@@ -42,6 +42,22 @@ def make_method(spec: CellSpec) -> Method:
     cls: type[Method] = registry("methods").get(spec.method)
     method: Method = cls(make(cls.Hparams, dict(spec.hparams), spec.method))
     return method
+
+
+def make_enhancers(spec: CellSpec) -> list[Enhancer]:
+    """The enhancers of a cell, by name."""
+    made = []
+    for name, settings in spec.enhancers:
+        cls: type[Enhancer] = registry("enhancers").get(name)
+        made.append(cls(make(cls.Hparams, dict(settings), name)))
+    return made
+
+
+def passes(spec: CellSpec, method: Method) -> tuple[float, float]:
+    """Forward and backward passes of an average step of a cell, with what its enhancers add."""
+    forward, backward = method.passes(spec.recipe)
+    more = [enhancer.passes(spec.recipe) for enhancer in make_enhancers(spec)]
+    return forward + sum(f for f, _ in more), backward + sum(b for _, b in more)
 
 
 def phase_of(method: Method, context: Context) -> Phase:

@@ -15,12 +15,12 @@ from bench.errors import UsageError
 WORDS = {"true": True, "false": False, "none": None}
 
 
-def split_list(text: str) -> list[str]:
-    """`a,b[x=1,y=2],c` -> [`a`, `b[x=1,y=2]`, `c`]; commas inside brackets do not separate."""
+def split_list(text: str, mark: str = ",") -> list[str]:
+    """`a,b[x=1,y=2],c` -> [`a`, `b[x=1,y=2]`, `c`]; marks inside brackets do not separate."""
     parts, depth, start = [], 0, 0
     for i, char in enumerate(text):
         depth += (char == "[") - (char == "]")
-        if char == "," and depth == 0:
+        if char == mark and depth == 0:
             parts.append(text[start:i])
             start = i + 1
     return [part.strip() for part in (*parts, text[start:]) if part.strip()]
@@ -40,6 +40,14 @@ def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
             raise UsageError(f"'{key.strip()}' stands twice in '{text}'; give it once.")
         params[key.strip()] = parse_value(value.strip())
     return match[1].strip(), params
+
+
+def parse_method(text: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """`at-bsl[lr=0.2]+ema[tau=0.9]` -> the method and its enhancers, each with its settings. Raises UsageError."""
+    parts = split_list(text, "+")
+    if not parts or text.strip().startswith("+") or text.strip().endswith("+") or "++" in text:
+        raise UsageError(f"'{text}' cannot be read; write method[setting=value]+enhancer[setting=value]+...")
+    return tuple(parse_variant(part) for part in parts)
 
 
 def parse_value(text: str) -> Any:
@@ -76,6 +84,7 @@ def format_value(value: Any) -> str:
 
 
 def variant_label(name: str, params: Mapping[str, Any]) -> str:
-    """`name` or `name[a=1,b=2/255]`, settings sorted by name."""
+    """`name` or `name[a=1,b=2/255]`, settings sorted by name; of `method+enhancer` they are the method's."""
     inside = ",".join(f"{k}={format_value(v)}" for k, v in sorted(params.items()))
-    return f"{name}[{inside}]" if inside else name
+    base, plus, enhancers = name.partition("+")
+    return f"{base}[{inside}]{plus}{enhancers}" if inside else name

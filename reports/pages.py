@@ -64,7 +64,8 @@ def _title(source: Source, cell: str, spec: Mapping[str, Any]) -> str:
     if not spec:
         return cell
     ratio = source.ratios.get(cell, spec.get("ir"))
-    method = paper.method_label(spec["method"]) + (f"[{spec['variant']}]" if spec.get("variant") else "")
+    settings = f"[{spec['variant']}]" if spec.get("variant") else ""
+    method = paper.method_label(spec["method"] + settings + spec.get("enhanced", ""))
     ir = "" if ratio is None or math.isnan(ratio) else f"IR {format_value(ratio)}"
     parts = (method, ir, f"seed {spec['seed']}", f"{spec['recipe']['name']} recipe")
     return " · ".join(part for part in parts if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from typing import Any
 
@@ -115,8 +116,8 @@ def verdict(
 
 def method_label(config_label: str) -> str:
     """`taet[beta=0.05]` -> `TAET[beta=0.05]`; a method the paper doesn't know keeps its name."""
-    name, bracket, rest = config_label.partition("[")
-    return METHOD_LABEL.get(name, name) + bracket + rest
+    name = re.split(r"[\[+]", config_label, maxsplit=1)[0]
+    return METHOD_LABEL.get(name, name) + config_label.removeprefix(name)
 
 
 def attack_label(attack: str) -> str:

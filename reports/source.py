@@ -172,7 +172,13 @@ class Source:
             if cell.get("status") == "failed":
                 spec = cell["spec"]
                 ratio = None if spec.get("ir") is None else round(float(spec["ir"]), 2)
-                key = (spec["dataset"], ratio, spec["model"], spec["method"], params_of(spec.get("variant", "")))
+                key = (
+                    spec["dataset"],
+                    ratio,
+                    spec["model"],
+                    spec["method"] + spec.get("enhanced", ""),
+                    params_of(spec.get("variant", "")),
+                )
                 found[key].append(cell)
         return found
 

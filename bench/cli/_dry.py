@@ -18,6 +18,7 @@ def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:
         state = "to do" if task.spec.id in open_ids else "done"
         spec = task.spec
         variant = f" [{spec.variant}]" if spec.variant else ""
+        variant += f" {spec.enhanced}" if spec.enhanced else ""
         mark = f" (reduced: {spec.reduced})" if spec.reduced else ""
         click.echo(f"{state:5}  {spec.id}  {spec.model} {spec.recipe.name}{variant}{mark}")
     click.echo(

@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 from typing import Any
 
-from bench.api import Method
+from bench.api import Enhancer, Method
 from bench.config import REFERENCE_EPS, AttackSpec, Recipe, format_value, make
 from bench.engine.grid import settle
 from bench.plugins import dataset_facts, make_model
@@ -37,6 +37,30 @@ def explain_method(name: str) -> str:
         parts.append("Known differences between paper and code\n" + "\n".join(f"  - {d}" for d in cls.differences))
     if cls.needs:
         parts.append("Needs\n  " + ", ".join(sorted(cls.needs)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def explain_enhancer(name: str) -> str:
+    """The text of `bench show enhancer NAME`. Raises UsageError when there is no such enhancer."""
+    cls: type[Enhancer] = registry("enhancers").get(name)
+    module = inspect.getmodule(cls)
+    both = {kind: cls.Hparams(**(cls.official if kind == "official" else {})) for kind in ("paper", "official")}
+    rows: list[tuple[str, ...]] = [("setting", *both, "allowed", "meaning")]
+    for spec in dataclasses.fields(cls.Hparams):
+        values = [format_value(getattr(hparams, spec.name)) for hparams in both.values()]
+        rows.append((spec.name, *values, _allowed(spec), spec.metadata.get("help", "")))
+    forward, backward = cls(both["paper"]).passes(Recipe())
+    parts = [
+        f"{cls.name}: {cls.paper}",
+        f"origin   {registry('enhancers').origin(name).file}\nformula  {cls.formula}\nlicence  {cls.licence}",
+        inspect.cleandoc(module.__doc__) if module and module.__doc__ else "",
+        "Settings\n" + _table(rows if len(rows) > 1 else [("none",)]),
+        f"Passes that a step gains\n  {forward:g} forward, {backward:g} backward on average",
+    ]
+    if cls.differences:
+        parts.append("Known differences between paper and code\n" + "\n".join(f"  - {d}" for d in cls.differences))
+    if cls.claims:
+        parts.append("No second enhancer of a cell may change the same\n  " + ", ".join(sorted(cls.claims)))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -13,7 +13,7 @@ KINDS = (*FOLDERS, "presets")
 
 
 @click.command("ls")
-@click.argument("kind", required=False, metavar="methods|datasets|models|attacks|tables|figures|presets")
+@click.argument("kind", required=False, metavar="|".join(KINDS))
 @click.option("--json", "as_json", is_flag=True, help="One JSON list of names and descriptions.")
 @click.option("--origin", is_flag=True, help="Say which file or package each comes from.")
 def command(kind: str | None, as_json: bool, origin: bool) -> None:

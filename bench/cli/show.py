@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from bench.config import CellSpec
 
 #: kind -> the function of `bench.cli._explain` that says what a plug-in of it is
-KINDS = {"method": "explain_method", "model": "explain_model", "dataset": "explain_dataset", "attack": "explain_attack"}
+KINDS = {
+    "method": "explain_method", "enhancer": "explain_enhancer", "model": "explain_model",
+    "dataset": "explain_dataset", "attack": "explain_attack",
+}  # fmt: skip
 
 
 @click.command("show")
 @click.argument(
-    "words", nargs=-1, required=True, metavar="CELL | method NAME | model NAME | dataset NAME | attack NAME"
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="CELL | method NAME | enhancer NAME | model NAME | dataset NAME | attack NAME",
 )
 @click.option("--json", "as_json", is_flag=True, help="The cell's stored facts as JSON.")
 @results_option
@@ -132,7 +138,7 @@ def _settings(spec: CellSpec) -> None:
 
     scale = spec.threat.scale
     _pairs("cell", {
-        "method": spec.method + (f"[{spec.variant}]" if spec.variant else ""),
+        "method": spec.method + (f"[{spec.variant}]" if spec.variant else "") + spec.enhanced,
         "dataset": spec.dataset, "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
         "model": spec.model, "seed": spec.seed, "recipe": spec.recipe.name, "reduced": spec.reduced or "no",
         "precision": arithmetic(spec), "selection": spec.selection, "class order": spec.class_order,
@@ -143,6 +149,8 @@ def _settings(spec: CellSpec) -> None:
         for field in dataclasses.fields(spec.recipe) if field.name != "name"
     })  # fmt: skip
     _pairs("settings of the method", {name: format_value(value) for name, value in spec.hparams})
+    for enhancer, settings in spec.enhancers:
+        _pairs(f"settings of {enhancer}", {name: format_value(value) for name, value in settings})
 
 
 def _in_words(params: Mapping[str, Any], scale: float) -> str:

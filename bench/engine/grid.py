@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import longtail
-from bench.api import DatasetFacts, Method
+from bench.api import DatasetFacts, Enhancer, Method
 from bench.config import (
     TEST_SPLITS,
     AttackSpec,
@@ -30,7 +30,7 @@ from bench.config import (
     is_silent,
     make,
     one_of,
-    parse_variant,
+    parse_method,
     variant_label,
 )  # fmt: skip
 from bench.errors import UsageError, did_you_mean
@@ -71,15 +71,15 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
     """
     want = _request(axes)
     tasks: dict[str, Task] = {}
-    methods = [(text, *parse_variant(text)) for text in axes.methods]
-    for _, name, _ in methods:
+    methods = [parse_method(text) for text in axes.methods]
+    for (name, _), *_ in methods:
         registry("methods").get(name)
     irs = [parse_ratio(ir) for ir in axes.irs]
     for dataset, recipe in itertools.product(axes.datasets, axes.recipes):
         facts = dataset_facts(dataset, data_root)
         for ir, model in itertools.product(irs, axes.models or (facts.default_model,)):
             make_model(model).input_size(facts.image)
-            for (_, name, settings), seed in itertools.product(methods, axes.seeds):
+            for ((name, settings), *enhancers), seed in itertools.product(methods, axes.seeds):
                 skip = ""
                 if facts.native_ir is not None and ir is not None:
                     skip = f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
@@ -93,6 +93,7 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
                     recipe=recipe,
                     facts=facts,
                     axes=axes,
+                    enhancers=enhancers,
                 )
                 tasks.setdefault(spec.id, Task(spec, want, skip))
     if not tasks:
@@ -134,20 +135,21 @@ def parse_ratio(text: str) -> float | None:
 
 def resolve(
     method: str, settings: Mapping[str, Any], *, dataset: str, ir: float | None, model: str, seed: int,
-    recipe: str, facts: DatasetFacts, axes: Axes,
+    recipe: str, facts: DatasetFacts, axes: Axes, enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> CellSpec:  # fmt: skip
     """One cell with its recipe and hyper-parameters filled in. Raises UsageError."""
     cls: type[Method] = registry("methods").get(method)
     full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
+    settled, enhanced = settle_enhancers(enhancers, recipe)
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
     return CellSpec(
         method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe,
         hparams=hparams, variant=variant, threat=ThreatModel(facts.eps), selection=axes.selection,
         class_order=axes.class_order, limit=axes.limit, precision=one_of(axes.precision, Precision, "precision"),
-        compile=axes.compile, deterministic=axes.deterministic,
+        compile=axes.compile, deterministic=axes.deterministic, enhancers=settled, enhanced=enhanced,
     )  # fmt: skip
 
 
@@ -182,6 +184,30 @@ def settle(
     changed = {name: value for name, value in chosen.items() if value != (vars(standard) | own)[name]}
     told = {f.name: hparams[f.name] for f in dataclasses.fields(cls.Hparams) if not is_silent(f, hparams[f.name])}
     return Settled(made, tuple(sorted(told.items())), variant_label("", changed).strip("[]"))
+
+
+def settle_enhancers(
+    enhancers: Sequence[tuple[str, Mapping[str, Any]]], recipe: str
+) -> tuple[tuple[tuple[str, tuple[tuple[str, Any], ...]], ...], str]:
+    """(name and settings of each, by name; how they are written). Raises UsageError, also for two that clash."""
+    settled, labels = {}, []
+    claimed: dict[str, str] = {}
+    for name, settings in sorted(enhancers, key=lambda each: each[0]):
+        cls: type[Enhancer] = registry("enhancers").get(name)
+        if name in settled:
+            raise UsageError(f"enhancer '{name}' stands twice; give it once, with all its settings.")
+        for claim in sorted(cls.claims):
+            if claim in claimed:
+                raise UsageError(f"'{claimed[claim]}' and '{name}' both change the {claim}; leave one of them out.")
+            claimed[claim] = name
+        usual = dict(cls.official) if recipe == "official" else {}
+        made, standard = make(cls.Hparams, {**usual, **settings}, name), make(cls.Hparams, usual, name)
+        changed = {key: v for key in settings if (v := getattr(made, key)) != getattr(standard, key)}
+        told = ((f.name, getattr(made, f.name)) for f in dataclasses.fields(cls.Hparams))
+        silent = {f.name for f in dataclasses.fields(cls.Hparams) if is_silent(f, getattr(made, f.name))}
+        settled[name] = tuple(sorted((key, value) for key, value in told if key not in silent))
+        labels.append("+" + variant_label(name, changed))
+    return tuple(settled.items()), "".join(labels)
 
 
 def _made(

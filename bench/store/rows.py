@@ -27,7 +27,7 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
     counts = data["train_counts"]
     ratio = spec.ir if spec.ir is not None else round(max(counts) / min(counts), 2)
     same = {
-        "benchmark": cell["benchmark"], "cell": cell["id"], "method": spec.method, "variant": spec.variant,
+        "benchmark": cell["benchmark"], "cell": cell["id"], "method": spec.trained, "variant": spec.variant,
         "recipe": spec.recipe.name, "reduced": spec.reduced, "dataset": spec.dataset, "source": data["source"],
         "data_hash": data["data_hash"], "ir": ratio, "selection": spec.selection, "class_order": spec.class_order,
         "model": spec.model, "seed": spec.seed, "precision": arithmetic(spec),

@@ -26,7 +26,7 @@ from bench.engine.resume.prefix import Prefix, make_prefix
 from bench.engine.suite import SuiteResult
 from bench.engine.train import Progress, train
 from bench.errors import BenchError
-from bench.plugins import make_method
+from bench.plugins import make_enhancers, make_method, passes
 from bench.store.folders import CellFolder, atomic_write
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS
 
@@ -118,7 +118,11 @@ class Trained:
         """Train from `start`, and keep the weights. Until they are there the cell is not taken for a trained one."""
         desk.keep(desk.cell | {"stages": {k: v for k, v in desk.cell["stages"].items() if k != "train"}})
         track, prefixes = sorted(desk.task.want.track), desk.settings.results / "prefixes"
-        prefix = None if track else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
+        prefix = (
+            None
+            if track or self.spec.enhancers
+            else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
+        )
         known = self._run(desk, data, network, method, "train", CHECKPOINT, track, start, prefix)
         same_weights(known, network)
         desk.keep(known | {"weights": weights_hash(network)})
@@ -144,6 +148,7 @@ class Trained:
         reset_peak(desk.device)
         done = train(
             self.spec, data, network, method, desk.device,
+            enhancers=make_enhancers(self.spec),
             start=start,
             checkpoint=desk.folder.path / checkpoint,
             prefix=prefix,
@@ -152,7 +157,7 @@ class Trained:
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )  # fmt: skip
         _keep_curves(done, desk.folder.path / CURVES)
-        forward, backward = method.passes(self.spec.recipe)
+        forward, backward = passes(self.spec, method)
         facts = {
             "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
             "images": done.images, "forward": done.images * forward, "backward": done.images * backward,

@@ -19,7 +19,7 @@ from bench.config import AttackSpec, CellSpec, Task
 from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
-from bench.plugins import dataset_facts, make_method
+from bench.plugins import dataset_facts, make_method, passes
 from bench.registry import registry
 from bench.store import query
 
@@ -102,7 +102,7 @@ def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     """All epochs of a cell. A step is one outer pass; backward passes beyond it are attack steps."""
     recipe, method = spec.recipe, make_method(spec)
     images = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
-    forward, backward = method.passes(recipe)
+    forward, backward = passes(spec, method)
     total = recipe.epochs * images
     if rate is None:
         return Cost(total * forward, total * backward, None)
