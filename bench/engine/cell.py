@@ -32,11 +32,11 @@ from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
 from bench.errors import BenchError, HeldError, StoreError, UnreadableError
 from bench.seeding import stream_seed
-from bench.store import query
+from bench.store import lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows
-from bench.store.schema import FEATURES, ROWS, SAMPLES
+from bench.store.schema import CELL, FEATURES, ROWS, SAMPLES
 from bench.store.state import State, look
 from bench.versions import versions
 
@@ -149,6 +149,8 @@ class CellRun:
     def say(self, stage: str, at: int, of: int, **more: Any) -> None:
         """Tell where a stage is."""
         self.stage = stage
+        if (mine := lease.over(self.folder.path / CELL)) is not None:
+            mine.note(stage=stage, at=at, of=of)
         self.emit({"cell": self.spec.id, "event": "progress", "stage": stage, "at": at, "of": of, **more})
 
     def suite(

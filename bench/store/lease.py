@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 #: seconds after which a lease that is not renewed may be broken, and how often it is renewed in that time
 TERM, BEATS = 300.0, 10
+#: least seconds between two notes of progress
+NOTES = 2.0
 OWNER, PROGRESS = "owner.json", "progress.json"
 _NAME, _OVER = re.compile(r"\.lease-(\d+)"), "over"
 #: leases of this process by the folder they are about
@@ -76,7 +78,7 @@ class Lease:
     def __init__(self, folder: Path, room: Path, term: float) -> None:
         self.folder, self.room, self.term = folder, room, term
         self._lost, self._end = False, threading.Event()
-        self._renewed = time.monotonic()
+        self._renewed, self._noted = time.monotonic(), -NOTES
         self._thread = threading.Thread(target=self._beat, name=f"lease of {folder.name}", daemon=True)
         self._thread.start()
 
@@ -106,7 +108,10 @@ class Lease:
             pass
 
     def note(self, **progress: Any) -> None:
-        """Say where the work is, for `bench status`. Never raises: to tell is not the work."""
+        """Say where the work is, for `bench status`, once in a while. Never raises: to tell is not the work."""
+        if time.monotonic() - self._noted < NOTES:
+            return
+        self._noted = time.monotonic()
         with suppress(OSError, StoreError):
             place = self.place(PROGRESS)
             place.write_bytes(msgspec.json.encode(progress))

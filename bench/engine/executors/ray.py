@@ -1,0 +1,66 @@
+"""Cells on a Ray cluster, for machines without SLURM: workers as tasks that Ray starts again when a node goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.config import Task
+from bench.engine.executors import OnEvent, share
+from bench.engine.life.settings import Settings
+from bench.errors import BenchError
+
+
+class Ray:
+    """`workers` tasks, each with its threads, and a GPU where cells run on one. `address`: of the cluster."""
+
+    def __init__(self, workers: int, address: str = "auto") -> None:
+        self.workers, self.address = workers, address
+
+    def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
+        """Start the workers and follow the cells until each has ended."""
+        if not tasks:
+            return
+        ray = _connected(self.address)
+        file = share.write(tasks, settings, 1)
+        gpus = 1 if settings.device.startswith("cuda") else 0
+        remote = ray.remote(num_cpus=settings.threads, num_gpus=gpus, max_retries=-1)(share.work)
+        asked = [remote.remote(file) for _ in range(min(self.workers, len(tasks)))]
+        errors: list[BaseException] = []
+
+        def alive() -> bool:
+            nonlocal asked
+            ended, asked = ray.wait(asked, num_returns=len(asked), timeout=0) if asked else ([], [])
+            errors.extend(error for ref in ended if (error := _error(ray, ref)) is not None)
+            return bool(asked)
+
+        share.watch(tasks, settings.results, on_event, alive, lambda: _why(errors))
+        share.clear(file, tasks, settings.results)
+
+
+def _error(ray: Any, ref: Any) -> BaseException | None:
+    try:
+        ray.get(ref)
+    except Exception as error:
+        return error
+    return None
+
+
+def _why(errors: Sequence[BaseException]) -> str:
+    reason = f": {str(errors[0]).strip().splitlines()[-1]}" if errors else ""
+    return f"no Ray worker is left{reason}. Run the same command again to go on."
+
+
+def _connected(address: str) -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise BenchError("--on ray needs Ray; pip install 'robust-longtail-bench[ray]'.") from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise BenchError(
+                f"no Ray cluster at '{address}' ({error}); start one with `ray start --head`, or give --ray ADDRESS."
+            ) from error
+    return ray
