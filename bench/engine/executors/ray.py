@@ -35,7 +35,7 @@ class Ray:
             return bool(asked)
 
         share.watch(tasks, settings.results, on_event, alive, lambda: _why(errors))
-        share.clear(file, tasks, settings.results)
+        share.clear(settings.results)
 
 
 def _error(ray: Any, ref: Any) -> BaseException | None:

@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,23 @@ from bench.errors import BenchError, StoreError
 from bench.store import lease
 from bench.store.folders import atomic_write, read_cell
 from bench.store.state import look
+from bench.store.status import GRIDS
 from bench.versions import versions
 
-#: where grids are written down, within the results folder
-GRIDS = ".grids"
 #: seconds between two looks at the cells of a grid
 REFRESH = 2.0
 #: versions that may differ between the launcher and a worker: they name the machine or the checkout's state
 LOCAL = {"platform", "git"}
 
 
-def write(tasks: Sequence[Task], settings: Settings, jobs: int) -> Path:
-    """Write a grid down for its workers, each of which runs `jobs` processes (0: one a GPU). Returns the file.
+def write(tasks: Sequence[Task], settings: Settings, jobs: int = 0) -> Path:
+    """Write a grid down for its workers, each of which runs `jobs` processes (0: one a GPU), and for `bench status`.
 
-    Paths are made absolute: a worker starts in a folder of its own.
+    Paths are made absolute: a worker starts in a folder of its own. Equal grids have one file, which is returned.
     """
     root = settings.data_root
     plain = {
+        "cells": [{"id": t.spec.id, "evaluations": [e.key for e in t.want.evaluations]} for t in tasks],
         "tasks": [{"spec": t.spec, "want": t.want} for t in tasks],
         "settings": settings.to_plain()
         | {"results": str(settings.results.absolute()), "data_root": str(root.absolute()) if root else None},
@@ -48,9 +49,9 @@ def write(tasks: Sequence[Task], settings: Settings, jobs: int) -> Path:
         "python": sys.executable,
         "versions": {k: v for k, v in versions().items() if k not in LOCAL},
     }
-    text = canonical_json(plain)
-    file = settings.results.absolute() / GRIDS / f"{hashlib.sha256(text.encode()).hexdigest()[:10]}.json"
-    atomic_write(file, text + "\n")
+    name = hashlib.sha256(canonical_json(plain["tasks"]).encode()).hexdigest()[:10]
+    file = settings.results.absolute() / GRIDS / f"{name}.json"
+    atomic_write(file, canonical_json(plain) + "\n")
     return file
 
 
@@ -164,7 +165,12 @@ def _end(task: Task, results: Path) -> dict[str, Any] | None:
     return {"cell": task.spec.id, "event": "failed", "stage": failure["stage"], "message": failure["message"]}
 
 
-def clear(file: Path, tasks: Iterable[Task], results: Path) -> None:
-    """Remove the file of a grid that is done."""
-    if all(not missing(t, look(results / t.spec.id)) for t in tasks):
-        file.unlink(missing_ok=True)
+def clear(results: Path) -> None:
+    """Remove the files of grids that are done, and their folder once it is empty."""
+    folder = results.absolute() / GRIDS
+    for file in sorted(folder.glob("*.json")):
+        with suppress(StoreError, OSError):
+            if all(not missing(t, look(results / t.spec.id)) for t in _read(file)[0]):
+                file.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

@@ -73,7 +73,7 @@ class Slurm:
         self.submitted = [str(job.job_id) for job in jobs]
         if not self.detach:
             share.watch(tasks, settings.results, on_event, lambda: in_queue(self.submitted), self._why)
-            share.clear(file, tasks, settings.results)
+            share.clear(settings.results)
 
     def script(self, settings: Settings) -> str:
         """The script that would be submitted, for `--dry-run`."""
