@@ -11,11 +11,13 @@ BenchError           exit 1   something failed that the message says how to mend
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
++- StoppedError      exit 128 + the signal's number (143 for SIGTERM): told to stop; what was done is kept
 """
 
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -71,6 +73,17 @@ class ModelError(BenchError):
 
 class TrainingError(BenchError):
     """Training cannot go on (a loss that is NaN or infinite)."""
+
+
+class StoppedError(BenchError):
+    """A signal told this process to stop; what it was at is interrupted, not failed, and goes on next time."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"stopped by {signal.Signals(number).name}; what was finished is stored, and the same command goes on from "
+            "the last checkpoint."
+        )
+        self.exit_code = 128 + number
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -119,4 +119,5 @@ def _short(value: Any) -> str:
 def _how(event: dict[str, Any]) -> str:
     if event["event"] == "failed":
         return f"FAILED in {event['stage']}: {event['message']}"
-    return {"done": "done", "elsewhere": "being computed by another process"}[event["event"]]
+    said = {"elsewhere": "being computed by another process", "stopped": "stopped; it goes on next time"}
+    return said.get(event["event"], "done")

@@ -73,6 +73,7 @@ def _label(source: str) -> str:
 def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path | None, normalize: str | None,
               ranked: bool) -> None:  # fmt: skip
     from bench.engine.cell import run_cell
+    from bench.engine.host import stop
     from bench.engine.images.subset import load_data
     from bench.engine.life.external import Given, GivenNetwork, described, probe, refuse_another
 
@@ -95,6 +96,8 @@ def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path 
             click.echo(f"look at it with `bench show {spec.id} --results {settings.results}`, and beside others with "
                        f"`bench report --results {settings.results}`.", err=True)  # fmt: skip
 
+    stop.listen()
     run_cell(dataclasses.replace(task, spec=spec), settings, report, Given(network, logits))
+    stop.check()
     if failed:
         raise BenchError(failed[0])

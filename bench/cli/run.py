@@ -152,6 +152,7 @@ def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, dev
     from bench.cli._progress import Progress
     from bench.engine.executors.inline import Inline
     from bench.engine.executors.local import Local
+    from bench.engine.host import stop
     from bench.engine.host.device import resolve_device, resolve_jobs
     from bench.engine.life.settings import Settings
 
@@ -159,6 +160,7 @@ def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, dev
     count = resolve_jobs(jobs, chosen, threads, memory_mib)
     settings = Settings(results=results, data_root=data_root, device=chosen, threads=threads)
     executor = Local(count) if count else Inline()
+    stop.listen()
     with Progress(todo, done) as progress:
         executor.run(todo, settings, progress.on_event)
         # once more, if the other process has ended meanwhile; a cell that it finished is done at once

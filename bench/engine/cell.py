@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bench.config import AttackSpec, Task
+from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory, reset_peak
 from bench.engine.images.augment import enlarge, to_float
 from bench.engine.images.subset import CellData, load_data
@@ -30,7 +31,7 @@ from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
-from bench.errors import BenchError, HeldError, StoreError, UnreadableError
+from bench.errors import BenchError, HeldError, StoppedError, StoreError, UnreadableError
 from bench.seeding import stream_seed
 from bench.store import lease, query
 from bench.store.flags import flag_cell
@@ -57,13 +58,15 @@ def run_cell(task: Task, settings: Settings, emit: Emit, weights: Weights | None
         with run.folder.locked():
             try:
                 run.go()
-            except HeldError:  # its lease ran out: the cell is another process's now
+            except (HeldError, StoppedError):  # the cell is another process's now, or goes on in the next run
                 raise
             except Exception as error:
                 end = {"event": "failed", "stage": run.stage, "message": _said(error)}
                 mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())
     except HeldError as error:
         end = {"event": "elsewhere", "message": str(error)}
+    except StoppedError as error:
+        end = {"event": "stopped", "stage": run.stage, "message": str(error)}
     except Exception as error:  # the folder cannot be made, or the failure not be stored
         reasons = [end["message"], _said(error)] if "message" in end else [_said(error)]
         end = {"event": "failed", "stage": run.stage, "message": " ".join(reasons)}
@@ -152,6 +155,7 @@ class CellRun:
         if (mine := lease.over(self.folder.path / CELL)) is not None:
             mine.note(stage=stage, at=at, of=of)
         self.emit({"cell": self.spec.id, "event": "progress", "stage": stage, "at": at, "of": of, **more})
+        stop.check()
 
     def suite(
         self, data: CellData, network: torch.nn.Module, split: str, attacks: Sequence[AttackSpec],

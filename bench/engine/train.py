@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from torch import Tensor, nn
 from bench.api import Context, Enhancer, Method
 from bench.config import CellSpec
 from bench.engine.gradients.fast import make_inner
+from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
-from bench.engine.resume.checkpoint import save_checkpoint
+from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
 from bench.engine.step import become, evaluated, finish, gradient, own_values
 from bench.errors import TrainingError
@@ -95,7 +97,6 @@ def train(
         at = _restore(start, network, optimizer, method, enhancers)
     elif prefix is not None and (stored := prefix.load(device)) is not None:
         at = _restore(stored, network, optimizer, method, enhancers)
-    saved = time.monotonic()
 
     def clean() -> Iterator[Tensor]:
         shake = numpy_stream(spec.seed, "augment", "statistics", at.epoch)
@@ -103,7 +104,7 @@ def train(
             x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
             yield x.contiguous(memory_format=layout(device))
 
-    with precision(spec, device) as autocast:
+    with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
         for epoch in range(at.epoch, recipe.epochs):
             row = _epoch(spec, epoch, at, network, method, enhancers, optimizer, context, (images, labels), autocast)
             if track is not None:
@@ -115,9 +116,7 @@ def train(
                 become(network, own_values(network, enhancers, clean))
             if prefix is not None and at.epoch == prefix.epochs:
                 prefix.save(_state(at, network, optimizer, method, enhancers))
-            if checkpoint is not None and (at.epoch == recipe.epochs or time.monotonic() - saved >= checkpoint_seconds):
-                save_checkpoint(checkpoint, _state(at, network, optimizer, method, enhancers))
-                saved = time.monotonic()
+            keeper.offer(partial(_state, at, network, optimizer, method, enhancers), at.epoch == recipe.epochs)
             if on_epoch is not None:
                 on_epoch(row)
     return at
@@ -157,6 +156,7 @@ def _epoch(
         for name, value in taken.logs.items():
             logs[name] = logs.get(name, torch.zeros((), device=device)) + value.detach()
         at.step += 1
+        stop.check()
         if device.type == "cpu":
             _check(losses[: step + 1], spec, epoch)
     _check(losses, spec, epoch)

@@ -41,7 +41,7 @@ T = TypeVar("T")
 #: seconds after which a lease that is not renewed may be broken, and how often it is renewed in that time
 TERM, BEATS = 300.0, 10
 #: least seconds between two notes of progress
-NOTES = 2.0
+NOTES = 0.5
 OWNER, PROGRESS = "owner.json", "progress.json"
 _NAME, _OVER = re.compile(r"\.lease-(\d+)"), "over"
 #: leases of this process by the folder they are about

@@ -16,8 +16,9 @@ from bench.engine.life.settings import Settings
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
-#: the last event of a task; `elsewhere`: another process is working in the cell's folder
-ENDS = ("done", "failed", "elsewhere")
+#: the last event of a task; `elsewhere`: another process is working in the cell's folder; `stopped`: the process was
+#: told to stop, and the cell goes on in the next run
+ENDS = ("done", "failed", "elsewhere", "stopped")
 
 
 class Executor(Protocol):

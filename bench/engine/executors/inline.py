@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.config import Task
 from bench.engine.executors import OnEvent, failed
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
 
 
@@ -21,3 +22,4 @@ class Inline:
                 run_cell(task, settings, on_event)
             except Exception as error:  # a failure that could not be stored, on a full disk for one
                 on_event(failed(task, "store", f"{type(error).__name__}: {error}"))
+            stop.check()

@@ -12,18 +12,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
 from bench.config import Task, canonical_json
 from bench.engine.executors import ENDS, OnEvent, failed
+from bench.engine.host import stop
 from bench.engine.host.device import environment
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.settings import Settings
-from bench.errors import StoreError
+from bench.errors import StoppedError, StoreError
 from bench.store.folders import CellFolder
 
+#: seconds a process has to keep what it has, before it is killed
+GRACE = 10.0
 #: what a process runs
 COMMAND = (sys.executable, "-m", "bench.engine.executors.worker")
 
@@ -54,15 +58,28 @@ class Local:
             for thread in threads:
                 thread.start()
             for _ in threads:
-                if (error := over.get()) is not None:
+                if (error := _next(over)) is not None:
                     raise error
         finally:
             stopping.set()
             for worker in workers:
+                worker.ask()
+            end = time.monotonic() + GRACE
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+            for worker in workers:
                 worker.kill()
             for thread in threads:
-                if thread.is_alive():
-                    thread.join()
+                thread.join()
+
+
+def _next(over: queue.SimpleQueue[BaseException | None]) -> BaseException | None:
+    """What the next process to end says. Raises StoppedError when this one is told to stop meanwhile."""
+    while True:
+        try:
+            return over.get(timeout=0.5)
+        except queue.Empty:
+            stop.check()
 
 
 class _Worker:
@@ -100,9 +117,16 @@ class _Worker:
     def _try(self, task: Task) -> None:
         try:
             self._one(task)
+        except StoppedError:
+            raise
         except Exception as error:
             self._end()  # nobody knows what it is at
             self._fail(task, f"the process of the cell cannot be followed ({type(error).__name__}: {error}).")
+
+    def ask(self) -> None:
+        """Ask the process to keep what it has and end, from any thread."""
+        if (process := self.process) is not None:
+            process.terminate()
 
     def kill(self) -> None:
         """Kill the process, from any thread. Its own thread notices, and buries it."""
@@ -119,6 +143,10 @@ class _Worker:
         for line in stdout:
             event = json.loads(line)
             last = event["event"] in ENDS and event["cell"] == task.spec.id
+            if last and event["event"] == "stopped":
+                if self.stopping.is_set():
+                    return
+                raise StoppedError(signal.SIGTERM)  # whoever stopped it meant all of the run: a scheduler ends a job so
             self.on_event(event)
             if last:
                 return

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 
 from bench.config import Task, cell_from_plain, request_from_plain
 from bench.engine.executors import Event
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
 
 
 def main() -> None:
     """Read settings and tasks until the input ends."""
+    stop.listen()
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # anything a library prints goes to stderr, never between the events
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -36,6 +39,8 @@ def main() -> None:
     while True:
         plain = json.loads(lines.get())
         run_cell(Task(cell_from_plain(plain["spec"]), request_from_plain(plain["want"])), settings, emit)
+        if stop.asked():
+            sys.exit(128 + signal.SIGTERM)
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:

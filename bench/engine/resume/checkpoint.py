@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
-from bench.errors import StoreError, UnreadableError
+from bench.errors import StoppedError, StoreError, UnreadableError
 from bench.store.folders import atomic_write
 
 
@@ -18,6 +21,35 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     atomic_write(path, buffer.getvalue())
+
+
+class Keeper:
+    """When a training's states are written: every `seconds`, at its end, and when the process is told to stop.
+
+    Within its `with` block each epoch offers its state; one that is not written yet is kept as a copy, so that what a
+    signal breaks off costs no more than the epoch it was in. `path`: None writes nothing.
+    """
+
+    def __init__(self, path: Path | None, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self._written, self._kept = time.monotonic(), dict[str, Any]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def offer(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
+        """The state at the end of an epoch, the `last` one or another."""
+        if self.path is None:
+            return
+        if last or time.monotonic() - self._written >= self.seconds:
+            save_checkpoint(self.path, state())
+            self._written, self._kept = time.monotonic(), {}
+        else:
+            self._kept = copy.deepcopy(state())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StoppedError) and self.path is not None and self._kept:
+            save_checkpoint(self.path, self._kept)
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
