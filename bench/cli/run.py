@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli._options import comma_list, data_root_option, device_option, results_option
+from bench.cli._placement import Placement, placement_options
 from bench.config import PRECISIONS
 from bench.errors import BenchError, UsageError
 
@@ -56,17 +57,14 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("run")
 @axes_options
-@click.option(
-    "--jobs",
-    default="auto",
-    metavar="N|auto",
-    help="Processes; 0 runs in this process. Default auto: as many as cores and memory hold.",
-)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process.")
+@placement_options
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
-def command(preset: str | None, data_root: Path | None, results: Path, device: str, jobs: str,
-            threads: int, dry_run: bool, yes: bool, **axes: Any) -> int:  # fmt: skip
+def command(
+    preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, yes: bool, place: str,
+    jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str, detach: bool,
+    **axes: Any,
+) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
@@ -74,6 +72,7 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     """
     from bench.store.folders import open_root
 
+    placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
     tasks, todo, cost = price(preset, data_root, results, device, axes)
     if dry_run:
         from bench.cli._dry import show
@@ -87,7 +86,7 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     open_root(results, write=True)
     if not yes:
         _confirm(cost)
-    return _run(todo, done, results, data_root, device, jobs, threads, cost.memory_mib)
+    return _run(tasks, todo, results, data_root, placement, placement.device(device), cost.memory_mib)
 
 
 def price(
@@ -147,24 +146,27 @@ def _confirm(cost: Cost) -> None:
     click.confirm(f"{unknown if cost.seconds is None else known}; go on?", abort=True)
 
 
-def _run(todo: list[Task], done: int, results: Path, data_root: Path | None, device: str, jobs: str, threads: int,
-         memory_mib: float | None) -> int:  # fmt: skip
+def _run(
+    tasks: list[Task], todo: list[Task], results: Path, data_root: Path | None, placement: Placement, device: str,
+    memory_mib: float | None,
+) -> int:  # fmt: skip
     from bench.cli._progress import Progress
-    from bench.engine.executors.inline import Inline
-    from bench.engine.executors.local import Local
+    from bench.engine.executors import share
     from bench.engine.host import stop
-    from bench.engine.host.device import resolve_device, resolve_jobs
     from bench.engine.life.settings import Settings
 
-    chosen = resolve_device(device)
-    count = resolve_jobs(jobs, chosen, threads, memory_mib)
-    settings = Settings(results=results, data_root=data_root, device=chosen, threads=threads)
-    executor = Local(count) if count else Inline()
+    settings = Settings(results=results, data_root=data_root, device=device, threads=placement.threads)
+    executor = placement.executor(device, memory_mib)
     stop.listen()
-    with Progress(todo, done) as progress:
+    share.write(tasks, settings)
+    with Progress(todo, len(tasks) - len(todo)) as progress:
         executor.run(todo, settings, progress.on_event)
+        if placement.detach:
+            click.echo(f"{placement.workers} workers submitted; follow them with `bench status --results {results}`.")
+            return 0
         # once more, if the other process has ended meanwhile; a cell that it finished is done at once
         executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, progress.on_event)
+    share.clear(results)
     progress.summary(results)
     failed = progress.ended("failed")
     if len(failed) == len(todo) == 1:
