@@ -30,7 +30,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -59,6 +59,14 @@ class Said(msgspec.Struct, frozen=True):
     since: str = ""
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far its work is: a stage of a cell, and how many `of` how many of its parts are done."""
+
+    stage: str = ""
+    at: int = 0
+    of: int = 0
+
+
 @dataclass(frozen=True)
 class Owner:
     """Who holds a lease, as far as reading can tell.
@@ -69,7 +77,7 @@ class Owner:
     said: Said
     silent: float
     dead: bool
-    progress: dict[str, Any]
+    progress: Progress
 
 
 class Lease:
@@ -107,14 +115,14 @@ class Lease:
         except OSError:  # the file system is away for a moment: the term decides
             pass
 
-    def note(self, **progress: Any) -> None:
+    def note(self, stage: str, at: int, of: int) -> None:
         """Say where the work is, for `bench status`, once in a while. Never raises: to tell is not the work."""
         if time.monotonic() - self._noted < NOTES:
             return
         self._noted = time.monotonic()
         with suppress(OSError, StoreError):
             place = self.place(PROGRESS)
-            place.write_bytes(msgspec.json.encode(progress))
+            place.write_bytes(msgspec.json.encode(Progress(stage, at, of)))
             place.replace(self.room / PROGRESS)
 
     def release(self) -> None:
@@ -179,7 +187,7 @@ def owner(folder: Path) -> Owner | None:
             continue
         room = _room(path)
         said = _read(room / OWNER, Said) or Said()
-        return Owner(said, silent, _dead(said), _read(room / PROGRESS, dict[str, Any]) or {})
+        return Owner(said, silent, _dead(said), _read(room / PROGRESS, Progress) or Progress())
     return None
 
 

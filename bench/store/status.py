@@ -144,8 +144,7 @@ def _standing(folder: Path, wanted: set[str]) -> Standing:
         said, at = owner.said, owner.progress
         where = f"{said.host}, process {said.pid}" + (f", job {said.job}" if said.job else "")
         return Standing(
-            folder.name, "running", where, said.since, str(at.get("stage", "")), _whole(at.get("at")),
-            _whole(at.get("of")), owner.silent, seconds=seconds,
+            folder.name, "running", where, said.since, at.stage, at.at, at.of, owner.silent, seconds=seconds
         )  # fmt: skip
     if glance.status == "failed" and glance.failure is not None:
         why = f"{glance.failure.stage}: {glance.failure.message}"
@@ -154,10 +153,6 @@ def _standing(folder: Path, wanted: set[str]) -> Standing:
         return Standing(folder.name, "interrupted", since=last.at, stage=last.stage, seconds=seconds)
     whole = glance.status == "done" and wanted <= glance.evaluations.keys()
     return Standing(folder.name, "done" if whole else "to do", since=last.at if whole else "", seconds=seconds)
-
-
-def _whole(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def chosen(standings: Sequence[Standing], states: Sequence[str]) -> Iterator[Standing]:

@@ -98,8 +98,9 @@ def watch(
         living = alive()
         for cell, task in list(left.items()):
             owner = lease.owner(results / cell)
-            if owner is not None and owner.progress:
-                on_event({"cell": cell, "event": "progress", **owner.progress})
+            if owner is not None and owner.progress.stage:
+                told = owner.progress
+                on_event({"cell": cell, "event": "progress", "stage": told.stage, "at": told.at, "of": told.of})
             stamp = _stamp(results, task)
             if stamp == seen[cell] and living:
                 continue
