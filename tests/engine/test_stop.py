@@ -35,7 +35,7 @@ def trained(root: Path, process: subprocess.Popen[str]) -> None:
     """Wait until three epochs are done."""
     while process.poll() is None:
         owner = lease.owner(root / CELL.spec.id)
-        if owner is not None and owner.progress.get("at", 0) >= 3:
+        if owner is not None and owner.progress.at >= 3:
             return
         time.sleep(0.02)
     pytest.fail("it ended too early")
