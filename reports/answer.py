@@ -14,7 +14,7 @@ from bench.reports import paper, text
 from bench.reports.drawing import draw
 from bench.reports.footnote import heading, words
 from bench.reports.marks import doubtful, flag
-from bench.reports.model import Card, Cell, Figure, Footnote
+from bench.reports.model import Card, Figure, Footnote, Number
 from bench.reports.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
 from bench.reports.source import Config, Evaluation, Setting, Source
 
@@ -22,9 +22,6 @@ from bench.reports.source import Config, Evaluation, Setting, Source
 STRENGTH = ("aa", "aa-plus", "malt", "pma", "aa-10", "cw-linf", "pgd-100", "pgd-20", "fgsm")
 #: more methods than this get no words of their own in a sentence
 MOST = 12
-
-#: (test split, attack), cells, value in per cent: which number of a table it is
-Number = tuple[tuple[str, str], tuple[str, ...], float]
 
 
 @dataclass(frozen=True)
@@ -56,11 +53,6 @@ def cards(source: Source, settings: Sequence[Setting], suffixes: Sequence[str]) 
     return made, stands
 
 
-def number(cell: Cell) -> Number:
-    """What tells a cell's number from others."""
-    return cell.selector, cell.provenance, round(cell.value or 0.0, 6)
-
-
 def _card(
     source: Source, setting: Setting, configs: Sequence[Config], pairs: Pairs, suffixes: Sequence[str],
     stands: dict[Number, str],
@@ -75,8 +67,7 @@ def _card(
         for config, one in some.items() if len(some) > 1 else ():  # a lone number is not a best
             evaluations = found[a][config]
             value = 100 * source.estimate(evaluations, "balanced").value
-            key = (setting.test_split, a), tuple(e.cell for e in evaluations), round(value, 6)
-            stands[key] = one.word
+            stands[(setting.test_split, a), tuple(e.cell for e in evaluations), round(value, 6)] = one.word
     rivals = [
         Rival(c, source.estimate(found["clean"][c], "balanced"), source.estimate(found[attack][c], "balanced"),
               standing[attack].get(c), _flags(found[attack][c])) for c in both

@@ -40,6 +40,10 @@ SIGNS = {
 }
 
 
+#: (test split, attack), cells, value in per cent: which number it is, in whatever table
+Number = tuple[tuple[str, str], tuple[str, ...], float]
+
+
 @dataclass(frozen=True)
 class PaperNumber:
     """A number as the paper prints it. `standing`: target, report (only) or never; `reason` says why."""
@@ -82,6 +86,11 @@ class Cell:
     selector: tuple[str, str] = ("", "")
     command: str = ""
     note: str = ""
+
+    @property
+    def number(self) -> Number:
+        """What tells a measured number from others."""
+        return self.selector, self.provenance, round(self.value or 0.0, 6)
 
     @property
     def agree(self) -> bool:
@@ -228,7 +237,7 @@ class CountTable:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it, in order. `standing`: of single numbers (`answer.number`), how they stand beside the best."""
+    """All of it, in order. `standing`: of single numbers (`Cell.number`), how they stand beside the best."""
 
     title: str
     origin: str
@@ -240,7 +249,7 @@ class Report:
     versions: str = ""
     heading: str = "The paper's tables"
     cards: tuple[Card, ...] = ()
-    standing: Mapping[object, str] = field(default_factory=dict)
+    standing: Mapping[Number, str] = field(default_factory=dict)
 
     @property
     def chapters(self) -> list[tuple[str, list[Table]]]:

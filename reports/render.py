@@ -99,7 +99,7 @@ def by_strength(table: Table) -> Table:
 
 def stands(report: Report, cell: Cell) -> str:
     """How a number stands beside the best, as a word; empty where nothing was compared."""
-    return "" if cell.value is None else report.standing.get(answer.number(cell), "")
+    return "" if cell.value is None else report.standing.get(cell.number, "")
 
 
 def markdown(report: Report, folder: Path) -> list[Path]:

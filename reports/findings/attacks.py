@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from bench.judge.stats import LEVEL, two_sided_z
-from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, balanced, name
+from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, name
 from bench.reports.findings.gap import Case, Gap, gaps
 from bench.reports.findings.layout import mean
 from bench.reports.marks import Ledger
 from bench.reports.model import Footnote
+from bench.reports.pairing import balanced
 
 #: the paper's CW column, the same margin inside the ball, AutoAttack, and its weaker chain
 UNBOUNDED, BOUNDED, REFERENCE, WEAK = "cw-l2", "cw-linf", "aa", "aa-10"

@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
-from bench.errors import StoreError
-from bench.judge import compare as judge
-from bench.judge.metrics import metric
-from bench.judge.paired import Bits
 from bench.reports import commands, paper
 from bench.reports.drawing import inputs
 from bench.reports.footnote import heading, radius
+from bench.reports.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Evaluation, Setting, Source
 
@@ -42,34 +39,19 @@ class Spot:
     recipe: str = RECIPE
 
 
-def balanced(evaluations: Iterable[Evaluation]) -> list[float]:
-    """Balanced accuracy of each, as a fraction."""
-    return [float(metric("balanced", e.n, e.correct)) for e in evaluations]
-
-
 class Store:
     """A results folder as blocks, with the bit of every image."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.source = Source(root)
-        self._cells = {str(cell.info["id"]): cell for cell in judge.finished(root)}
-        self._samples: dict[str, dict[str, np.ndarray]] = {}
+        self.pairs = Pairs(self.source)
         self._adversarial: dict[str, bool] = {}
         keys = {(_common(setting), config.model) for setting in self.source.index
                 for config in self.source.index[setting]}  # fmt: skip
         # The paper's own block first, then by name: numbers are given in this order.
         ordered = sorted(keys, key=lambda key: (not _own(*key), key))
         self.blocks = [Block(self, *key, i) for i, key in enumerate(ordered, 1)]
-
-    def bits(self, cell: str, split: str, attack: str) -> Bits | None:
-        """One evaluation image by image; None where the store lacks it or cannot read it."""
-        try:
-            if cell not in self._samples:
-                self._samples[cell] = self._cells[cell].samples()
-            return self._cells[cell].bits(split, attack, self._samples[cell])
-        except StoreError:
-            return None
 
     def adversarial(self, cell: str) -> bool:
         """Whether a cell had an epoch of adversarial training, by its stored epochs; False when it has none."""
@@ -152,10 +134,9 @@ class Block:
         found = self.store.source.evaluations(self.place(spot.split, spot.recipe), spot.config, spot.attack)
         return sorted(found, key=lambda e: e.seed)
 
-    def pairs(self, a: Spot, b: Spot) -> list[tuple[Evaluation, Evaluation]]:
-        """Evaluations of two places that share the seed and the images."""
-        other = {(e.seed, e.data_hash): e for e in self.at(b)}
-        return [(e, other[e.seed, e.data_hash]) for e in self.at(a) if (e.seed, e.data_hash) in other]
+    def compared(self, a: Spot, b: Spot) -> Pair | None:
+        """The paired comparison of two places; None where none of their evaluations can be paired."""
+        return self.store.pairs.compared(self.at(a), a.split, self.at(b), b.split)
 
     @cached_property
     def evaluations(self) -> list[tuple[Spot, Evaluation]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from bench.judge.paired import VERDICTS, Comparison, compare, holm
-from bench.reports.findings.block import Block, Spot, balanced
+from bench.judge.paired import VERDICTS, Comparison, holm
+from bench.reports.findings.block import Block, Spot
 from bench.reports.findings.layout import points, points_between, span
+from bench.reports.pairing import Pair
 from bench.reports.text import markdown
 
 
@@ -29,13 +28,26 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """What came out. `a`, `b`: balanced accuracies over the seeds that both have, as fractions."""
+    """What came out."""
 
     case: Case
-    a: float
-    b: float
-    result: Comparison
+    pair: Pair
     verdict: str
+
+    @property
+    def result(self) -> Comparison:
+        """With its intervals and seeds."""
+        return self.pair.result
+
+    @property
+    def a(self) -> float:
+        """Balanced accuracy of A over the seeds that both have, as a fraction."""
+        return self.pair.a
+
+    @property
+    def b(self) -> float:
+        """That of B."""
+        return self.pair.b
 
     @property
     def value(self) -> float:
@@ -57,18 +69,9 @@ class Gap:
 
 def gaps(block: Block, cases: Iterable[Case]) -> list[Gap]:
     """What can be paired of what is asked, in its order; verdicts are corrected over all of it."""
-    found: list[tuple[Case, float, float, Comparison]] = []
-    for case in cases:
-        known = [
-            (one, other, mine, theirs) for one, other in block.pairs(case.a, case.b)
-            if (mine := block.store.bits(one.cell, case.a.split, case.a.attack)) is not None
-            and (theirs := block.store.bits(other.cell, case.b.split, case.b.attack)) is not None
-        ]  # fmt: skip
-        if known:
-            first, second = (float(np.mean(balanced(some))) for some in ([k[0] for k in known], [k[1] for k in known]))
-            found.append((case, first, second, compare([(mine, theirs) for _, _, mine, theirs in known])))
-    adjusted = holm([result.p for *_, result in found])
-    return [Gap(*one, one[-1].verdict(p)) for one, p in zip(found, adjusted, strict=True)]
+    found = [(case, pair) for case in cases if (pair := block.compared(case.a, case.b)) is not None]
+    adjusted = holm([pair.result.p for _, pair in found])
+    return [Gap(case, pair, pair.result.verdict(p)) for (case, pair), p in zip(found, adjusted, strict=True)]
 
 
 def absent(block: Block, cases: Sequence[Case], found: Sequence[Gap]) -> list[Spot]:

@@ -79,7 +79,7 @@ def findings(root: Path) -> str:
     cells = store.source.cells.values()
     answered = [(q, [(block, a) for block in store.blocks if (a := q.answer(block))]) for q in QUESTIONS]
     bare = {one.cell for block in store.blocks for spot, one in block.evaluations
-            if store.bits(one.cell, spot.split, spot.attack) is None}  # fmt: skip
+            if store.pairs.bits(one.cell, spot.split, spot.attack) is None}  # fmt: skip
     page = markdown_environment().get_template("findings.md.j2").render(
         layout=layout, method_label=method_label, paired=paired, attacks=attacks, cost=cost, blocks=store.blocks,
         answered=answered, campaigns=list(map(_campaign, store.blocks)), targets=cost.targets(store),

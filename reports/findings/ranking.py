@@ -9,9 +9,10 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import kendalltau
 
-from bench.reports.findings.block import SPLIT, Block, Spot, balanced, name
+from bench.reports.findings.block import SPLIT, Block, Spot, name
 from bench.reports.findings.gap import Case, Gap, gaps
 from bench.reports.findings.layout import ATTACKS, mean
+from bench.reports.pairing import balanced
 from bench.reports.source import Config
 
 OTHER = "balanced"
