@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from bench.config import format_value
 from bench.errors import StoreError
-from bench.judge import compare as judge
+from bench.judge.paired import holm
 from bench.judge.stats import Interval
 from bench.reports import paper
 from bench.reports.footnote import heading, settings_lines, words
 from bench.reports.model import Cell, Column, Footnote, Row, Table
+from bench.reports.pairing import Pair, Pairs
 from bench.reports.source import Config, Evaluation, Setting, Source
 from bench.reports.text import slug
 
@@ -24,64 +24,62 @@ NOTES = (
 )
 SIGN = {"better": "▲", "worse": "▼"}
 
+#: setting, configuration, attack
+Place = tuple[Setting, Config, str]
+#: evaluations of the seeds that both stores have
+Both = tuple[list[Evaluation], list[Evaluation]]
+
 
 def tables(a: Source, b: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
     """One table for each setting that both stores have something of. Raises StoreError when there is none."""
     settings = [
         s for s in a.index if s in b.index and dataset in (None, s.dataset) and test_split in (None, s.test_split)
     ]
-    lines = _paired(a, b)
-    parts = [(s, some) for s in settings for some in _threes(a.attacks([s]))]
-    drafts = [t for s, some in parts if (t := _table(a, b, s, some, lines)) is not None]
-    made = [replace(t, title=f"Comparison {i}", key=f"{t.key}-{i}") for i, t in enumerate(drafts, 1)]
+    shared = {
+        (s, c, x): both for s in settings for c in a.configs(s) if c in b.index[s] for x in a.attacks([s])
+        if (both := _both(a, b, s, c, x))
+    }  # fmt: skip
+    verdicts = _paired(Pairs(a), Pairs(b), shared)
+    parts = [(s, xs[i : i + 3]) for s in settings  # three attacks a table, so that nine columns fit a page
+             for xs in [[x for x in a.attacks([s]) if any((s, c, x) in shared for c in a.configs(s))]]
+             for i in range(0, len(xs), 3)]  # fmt: skip
+    made = [_table(a, b, s, some, shared, verdicts) for s, some in parts]
     if not made:
         raise StoreError(f"{a.root} and {b.root} share no evaluation; give two results folders of one grid.")
-    return made
+    return [replace(t, title=f"Comparison {i}", key=f"{t.key}-{i}") for i, t in enumerate(made, 1)]
 
 
-def _threes(attacks: Sequence[str]) -> list[Sequence[str]]:
-    """Three attacks a table, so that nine columns fit a page."""
-    return [attacks[i : i + 3] for i in range(0, len(attacks), 3)]
+def _both(a: Source, b: Source, setting: Setting, config: Config, attack: str) -> Both | None:
+    """None when they share no seed."""
+    mine, other = ({e.seed: e for e in s.evaluations(setting, config, attack)} for s in (a, b))
+    seeds = sorted(mine.keys() & other.keys())
+    return ([mine[s] for s in seeds], [other[s] for s in seeds]) if seeds else None
 
 
-def _paired(a: Source, b: Source) -> dict[tuple[Any, ...], judge.Line]:
-    """Pooled paired comparisons by what identifies them; empty when there are no bits to pair."""
-    if not (a.is_folder and b.is_folder):
-        return {}
-    try:
-        lines = judge.compare_stores(a.root, b.root)
-    except StoreError:
-        return {}
-    return {_identity(line): line for line in lines if line.seed is None}
-
-
-def _identity(line: judge.Line) -> tuple[Any, ...]:
-    w = line.where
-    ratio = None if w["ir"] is None else round(float(w["ir"]), 2)
-    return (w["method"], w["dataset"], ratio, w["model"], w["recipe"], w["precision"], line.test_split, line.attack)
+def _paired(a: Pairs, b: Pairs, shared: dict[Place, Both]) -> dict[Place, tuple[Pair, str]]:
+    """What can be paired, with its verdict; corrected over all of it."""
+    found = {
+        place: pair for place, (mine, other) in shared.items()
+        if (pair := a.compared(mine, place[0].test_split, other, place[0].test_split, b)) is not None
+    }  # fmt: skip
+    adjusted = holm([pair.result.p for pair in found.values()])
+    return {place: (pair, pair.result.verdict(p)) for (place, pair), p in zip(found.items(), adjusted, strict=True)}
 
 
 def _table(
-    a: Source, b: Source, setting: Setting, attacks: Sequence[str], lines: dict[tuple[Any, ...], judge.Line]
-) -> Table | None:
-    configs = [c for c in a.configs(setting) if c in b.index[setting]]
-    attacks = [x for x in attacks if any(_both(a, b, setting, c, x) for c in configs)]
+    a: Source, b: Source, setting: Setting, attacks: Sequence[str], shared: dict[Place, Both],
+    verdicts: dict[Place, tuple[Pair, str]],
+) -> Table:  # fmt: skip
     rows, used = [], []
-    for config in configs:
+    for config in a.configs(setting):
         cells: list[Cell] = []
-        for attack in attacks:
-            pair = _both(a, b, setting, config, attack)
-            used += pair[0] if pair else []
-            cells += _cells(a, b, setting, config, attack, pair, lines) if pair else [Cell(), Cell(), Cell()]
+        for place in [(setting, config, attack) for attack in attacks]:
+            both = shared.get(place)
+            used += both[0] if both else []
+            cells += _cells((a, b), place, both, verdicts.get(place)) if both else [Cell(), Cell(), Cell()]
         if any(c.value is not None for c in cells):
-            labels = (
-                paper.method_label(config.label),
-                format_value(config.ir),
-                paper.MODEL_LABEL.get(config.model, config.model),
-            )
-            rows.append(Row(labels, tuple(cells)))
-    if not rows:
-        return None
+            model = paper.MODEL_LABEL.get(config.model, config.model)
+            rows.append(Row((paper.method_label(config.label), format_value(config.ir), model), tuple(cells)))
     columns = [Column(name, paper.attack_label(x)) for x in attacks for name in ("A", "B", "A − B")]
     stores = (("A", str(a.root)), ("B", str(b.root)))
     return Table(
@@ -93,46 +91,17 @@ def _table(
     )  # fmt: skip
 
 
-def _both(
-    a: Source, b: Source, setting: Setting, config: Config, attack: str
-) -> tuple[list[Evaluation], list[Evaluation]] | None:
-    """Evaluations of the seeds that both stores have; None when they share none."""
-    mine, other = (s.evaluations(setting, config, attack) for s in (a, b))
-    seeds = {e.seed for e in mine} & {e.seed for e in other}
-    if not seeds:
-        return None
-    return _of(mine, seeds), _of(other, seeds)
-
-
-def _of(found: Iterable[Evaluation], seeds: set[int]) -> list[Evaluation]:
-    return sorted((e for e in found if e.seed in seeds), key=lambda e: e.seed)
-
-
-def _cells(
-    a: Source, b: Source, setting: Setting, config: Config, attack: str,
-    pair: tuple[list[Evaluation], list[Evaluation]], lines: dict[tuple[Any, ...], judge.Line],
-) -> list[Cell]:  # fmt: skip
-    made = []
-    for source, found in zip((a, b), pair, strict=True):
+def _cells(stores: tuple[Source, Source], place: Place, both: Both, judged: tuple[Pair, str] | None) -> list[Cell]:
+    made, selector = [], (place[0].test_split, place[2])
+    for source, found in zip(stores, both, strict=True):
         got = source.estimate(found, "balanced")
         made.append(Cell(value=100 * got.value, sampling=_span(got.sampling), seeds=_span(got.seeds),
-                         selector=(setting.test_split, attack), provenance=tuple(e.cell for e in found)))  # fmt: skip
-    ratio = None if setting.natural else config.ir
-    line = lines.get((config.label, setting.dataset, ratio, config.model, setting.recipe, setting.precision,
-                      setting.test_split, attack))  # fmt: skip
-    if line is None:
+                         selector=selector, provenance=tuple(e.cell for e in found)))  # fmt: skip
+    if judged is None:
         return [*made, Cell(value=(made[0].value or 0) - (made[1].value or 0))]
-    result = line.comparison
-    mark = SIGN.get(line.verdict)
-    return [
-        *made,
-        Cell(
-            value=100 * result.difference,
-            sampling=_span(result.images),
-            seeds=_span(result.seeds),
-            marks=(mark,) if mark else (),
-        ),
-    ]
+    result, mark = judged[0].result, SIGN.get(judged[1])
+    return [*made, Cell(value=100 * result.difference, sampling=_span(result.images), seeds=_span(result.seeds),
+                        marks=(mark,) if mark else ())]  # fmt: skip
 
 
 def _span(interval: Interval | None) -> tuple[float, float] | None:

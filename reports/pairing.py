@@ -60,13 +60,18 @@ class Pairs:
         except StoreError:
             return None
 
-    def compared(self, a: Iterable[Evaluation], split_a: str, b: Iterable[Evaluation], split_b: str) -> Pair | None:
-        """A minus B where both share the seed and the images; None where no pair has its bits."""
-        other = {(e.seed, e.data_hash): e for e in b}
+    def compared(
+        self, a: Iterable[Evaluation], split_a: str, b: Iterable[Evaluation], split_b: str, other: Pairs | None = None
+    ) -> Pair | None:
+        """A minus B where both share the seed and the images; None where no pair has its bits.
+
+        `other`: the results folder of B, where it is not that of A.
+        """
+        partner = {(e.seed, e.data_hash): e for e in b}
         known = [
-            (one, match, mine, theirs) for one in a if (match := other.get((one.seed, one.data_hash)))
+            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.data_hash)))
             and (mine := self.bits(one.cell, split_a, one.attack)) is not None
-            and (theirs := self.bits(match.cell, split_b, match.attack)) is not None
+            and (theirs := (other or self).bits(match.cell, split_b, match.attack)) is not None
         ]  # fmt: skip
         if not known:
             return None

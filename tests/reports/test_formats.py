@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from bench.config import CellSpec, ThreatModel
+from bench.judge.compare import compare_stores
 from bench.reports import render
 from bench.reports.report import compare, make
+
+from .test_findings import measured
 
 HERE = Path(__file__).parent
 ALL = ["html", "latex", "markdown", "csv"]
@@ -101,6 +105,27 @@ def test_comparison_of_two_stores(tmp_path: Path, make_cell: Any) -> None:
     assert gap.value > 5
     render.write(report, tmp_path, ALL)
     assert "Comparison" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_comparison_is_that_of_the_judge_in_every_setting(tmp_path: Path) -> None:
+    """Two radii of one method: neither difference may stand at the other's place."""
+    near = CellSpec("at", "cifar10lt", 10.0, "resnet18", 0, threat=ThreatModel(eps=4 / 255))
+    for name, level in (("a", 0.7), ("b", 0.6)):
+        for seed in (0, 1):
+            measured(tmp_path / name, "at", seed=seed, level=level, attacks=("clean",))
+            measured(tmp_path / name, "at", seed=seed, level=1.3 - level, attacks=("clean",), spec=near)
+    report = compare(tmp_path / "a", tmp_path / "b")
+    lines = [one for one in compare_stores(tmp_path / "a", tmp_path / "b") if one.seed is None]
+    expected = {round(100 * line.comparison.difference, 6): line for line in lines}
+    shown = {round(table.rows[0].cells[2].value or 0, 6): table.rows[0].cells for table in report.tables}
+    assert shown.keys() == expected.keys()
+    assert len(shown) == 2
+    for gap, (a, b, cell) in shown.items():
+        assert gap == pytest.approx(a.value - b.value)
+        assert cell.sampling == pytest.approx(
+            [100 * getattr(expected[gap].comparison.images, e) for e in ("low", "high")]
+        )
+        assert cell.marks == {"better": ("▲",), "worse": ("▼",)}.get(expected[gap].verdict, ())
 
 
 @pytest.mark.parametrize("kind", ["empty", "failed"])
