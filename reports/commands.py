@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.reports.footnote import evaluation
 from bench.reports.source import Config, Evaluation, Setting, Source
-from bench.store.rows import COMPILED, DETERMINISTIC, WORST, bounded
+from bench.store.rows import WORST, bounded
+from bench.store.where import COMPILED, DETERMINISTIC
 
 Want = tuple[Config, str]
 Seeds = tuple[int, ...]

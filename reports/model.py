@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     NOISE = "within noise"
     OFF = "off"
     IMPOSSIBLE = "impossible in the paper"
+    REPORT = "report only"
     MISSING = "not measured yet"
     OTHER_DATA = "other data"
     OTHER_SETTINGS = "other settings"
@@ -33,6 +34,7 @@ SIGNS = {
     Verdict.NOISE: "≈",
     Verdict.OFF: "≠",
     Verdict.IMPOSSIBLE: "⊘",
+    Verdict.REPORT: "",
     Verdict.MISSING: "…",
     Verdict.OTHER_DATA: "",
     Verdict.OTHER_SETTINGS: "",

@@ -11,6 +11,7 @@ from bench.reports import paper
 from bench.reports.footnote import heading, words
 from bench.reports.source import Setting, Source
 from bench.reports.text import slug
+from bench.store.where import PROTOCOL, Where, off_protocol
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,9 @@ class Panel:
 
 def is_paper(setting: Setting, dataset: str) -> bool:
     """Whether numbers under this setting may be compared with the paper's on `dataset`."""
-    return (
-        setting.dataset == dataset and setting.source == paper.ORIGINAL.get(dataset)
-        and setting.recipe == "paper" and not setting.reduced and setting.test_split == "long-tailed"
-        and abs(setting.eps - 8 / 255) < 1e-6 and setting.class_order == "natural"
-    )  # fmt: skip
+    where = Where(**{name: getattr(setting, name) for name in PROTOCOL})
+    original = setting.source == paper.ORIGINAL.get(dataset)
+    return setting.dataset == dataset and original and not off_protocol(where, "")
 
 
 def paper_setting(dataset: str) -> Setting:

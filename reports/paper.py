@@ -7,10 +7,8 @@ import re
 from functools import cache
 from typing import Any
 
-import numpy as np
-
-from bench.judge import reference, stats
-from bench.judge.metrics import AMOUNTS, weights
+from bench.judge import reference
+from bench.judge.verdict import against_print
 from bench.reports.model import PaperNumber, Verdict
 
 #: data set -> the pixel source that is the paper's own; anything else is a stand-in
@@ -38,9 +36,6 @@ ATTACK_NOTE = {
     "aa": "AA is AutoAttack at its reference settings (100 iterations, up to 9 targets). The paper's released "
     "notebook most likely ran a 10-iteration chain, which is AA-10 here.",
 }
-#: numbers closer than this, in percentage points, match (as in `bench check`)
-TOLERANCE = 1.0
-
 Key = tuple[str, ...]
 
 
@@ -78,40 +73,18 @@ def number(table: int, **key: Any) -> PaperNumber | None:
 
 
 def verdict(
-    value: float | None,
-    paper: PaperNumber | None,
-    comparable: Verdict | None,
-    metric: str,
-    n: Any,
-    correct: Any,
-    spread: float = 0.0,
-) -> tuple[float | None, Verdict]:
-    """(difference in points, verdict) for a measured `value` in per cent on test counts `n` (length C).
+    paper: PaperNumber | None, comparable: Verdict | None, metric: str, n: Any, correct: Any
+) -> tuple[float | None, Verdict]:  # fmt: skip
+    """(difference in points, verdict) of counts S x C (seeds, classes) beside a printed number.
 
-    `comparable`: None when data and settings are the paper's, else the verdict that says they are not. Match: within
-    `TOLERANCE`. Within noise: within the 95 % interval of the difference of two runs on images drawn anew, the
-    paper's own sampling error taken from its printed value and our test counts (it prints none), or within `spread`,
-    the Student t margin over our seeds, where that is wider. Off: neither. `bench check` judges by the same rule.
+    `comparable`: None when data and settings are the paper's, else the verdict that says they are not. The rule is
+    `bench.judge.verdict`'s, as in `bench check`.
     """
-    if value is None:
-        return None, Verdict.MISSING
-    if paper is None:
+    if paper is None or comparable is not None:
         return None, comparable or Verdict.NO_PAPER
-    if comparable is not None:
-        return None, comparable
-    gap = value - paper.value
-    if paper.standing == "never":
-        return gap, Verdict.IMPOSSIBLE
-    if abs(gap) <= TOLERANCE:
-        return gap, Verdict.MATCH
-    n = np.asarray(n, dtype=float)
-    share = weights(metric if metric in AMOUNTS else "balanced", n)
-    present = n > 0
-    p = min(max(paper.value / 100, 0.0), 1.0)
-    theirs = p * (1 - p) * float((share[present] ** 2 / n[present]).sum())
-    ours = float((share**2 * stats.variance(n, correct)).sum())
-    noise = max(100 * stats.two_sided_z(stats.LEVEL) * math.sqrt(theirs + ours), spread)
-    return gap, Verdict.NOISE if abs(gap) <= noise else Verdict.OFF
+    kind = "balanced" if metric == "class" else metric
+    value, _, found = against_print(paper.value / 100, kind, n, correct, standing=paper.standing)
+    return 100 * value - paper.value, Verdict(found)
 
 
 def method_label(config_label: str) -> str:

@@ -200,11 +200,10 @@ class Grid:
         got = self.source.estimate(found, p.metric, p.position)
         if math.isnan(got.value):
             return replace(base, verdict=Verdict.NO_PAPER, note=NO_IMAGES, marks=few)
-        n, correct = (np.mean(counts, axis=0) for counts in zip(*(e.counts(p.metric, p.position) for e in found),
-                                                                strict=True))  # fmt: skip
-        gap, verdict = paper.verdict(100 * got.value, printed, self.comparable, p.metric, n, correct,
-                                     100 * got.seeds.margin if got.seeds else 0.0)  # fmt: skip
-        constant = {"balanced": 100 / len(n), "standard": 100 * float(n.max() / n.sum())}
+        n, correct = (np.array(some) for some in zip(*(e.counts(p.metric, p.position) for e in found), strict=True))
+        gap, verdict = paper.verdict(printed, self.comparable, p.metric, n, correct)
+        size = n.mean(axis=0)
+        constant = {"balanced": 100 / len(size), "standard": 100 * float(size.max() / size.sum())}
         flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
         sampling, seeds = (None if i is None else (100 * i.low, 100 * i.high) for i in (got.sampling, got.seeds))
         return replace(

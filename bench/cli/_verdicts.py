@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.judge.check import FAILING, USUAL, Number, Outcome
+from bench.judge.check import FAILING, Number, Outcome
+from bench.store.where import USUAL
 
 #: what to do where the reference is of another grid than the results
 ADVICE = (
@@ -23,14 +24,9 @@ def describe(where: dict[str, Any]) -> str:
     parts += [method, *([str(where["variable"])] if "variable" in where else []), str(where.get("dataset", ""))]
     parts += [f"IR {where['ir']:g}"] if "ir" in where else []
     parts += [str(where.get("model", "")), *([f"seed {where['seed']}"] if "seed" in where else [])]
-    parts += [said(name, where[name]) for name in USUAL if name in where]
+    parts += [str(where[name]) for name in USUAL if name in where]
     ends = [str(where[k]) for k in ("test_split", "attack") if k in where]
     return ", ".join([" ".join(p for p in parts if p), *ends])
-
-
-def said(name: str, value: object) -> str:
-    """`recipe official`, `class order reversed`; an empty value is a full-length run."""
-    return f"{name.replace('_', ' ')} {value or 'no'}"
 
 
 def points(value: float | None, sign: bool = False) -> str:

@@ -115,13 +115,13 @@ def _families(facts: Sequence[dict[str, Any]]) -> str:
 
 def _parts(where: dict[str, Any], test_split: str) -> dict[str, str]:
     """What a line is about, by what it is."""
-    from bench.cli._verdicts import said
-    from bench.judge.check import unusual
+    from bench.store.where import FIELDS, USUAL
 
     ratio = "natural" if where["ir"] is None else f"IR {where['ir']:g}"
     named = {"method": where["method"]} if "method" in where else {}
     named |= {"dataset": where["dataset"], "ir": ratio, "model": where["model"]}
-    return named | {k: said(k, v) for k, v in unusual(where).items()} | {"test_split": test_split}
+    unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where[k] != v}
+    return named | unusual | {"test_split": test_split}
 
 
 def _common(facts: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -134,7 +134,7 @@ def _settings(spec: CellSpec) -> None:
 
     from bench.cli._explain import distance
     from bench.config import format_value
-    from bench.store.rows import arithmetic
+    from bench.store.where import arithmetic
 
     scale = spec.threat.scale
     _pairs("cell", {

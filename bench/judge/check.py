@@ -7,16 +7,16 @@
     missing        the reference has it, the store does not; fails unless allowed
     refused        not comparable, the reason names the field; fails
 
-Numbers are compared only when every field of `schema.COMPARABLE` (benchmark version, source, recipe, ...) and the
-images themselves (data hash) are equal. The margin against a stored number is that of two independent test samples:
-z * sqrt(error_reference^2 + error_measured^2).
+Numbers belong together when their method, data set, ratio, network, seed and attack are equal (`where.BELONG`); they
+are compared only when every condition is too (`where.CONDITIONS`: benchmark version, source, recipe, ..., and the
+images themselves). The rule is that of `bench.judge.verdict`, the margin that of two independent test samples.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,25 +24,21 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import StoreError, UsageError
-from bench.judge.metrics import AMOUNTS, Floats, blocks, metric, recalls
+from bench.judge.metrics import AMOUNTS, metric, recalls
 from bench.judge.stats import LEVEL, standard_error, two_sided_z, variance
-from bench.store.schema import COMPARABLE
+from bench.judge.verdict import OFF, REFUSED, judge, margin
+from bench.store.counts import Counts, of_rows
+from bench.store.where import BELONG, IDENTITIES, Where, explain
 
 #: Verdicts that fail a check (`missing` can be allowed)
-FAILING = ("off", "missing", "refused")
-#: What a number is about; a reference and a measured number with equal values here belong together
-IDENTITY = ("method", "variant", "dataset", "ir", "selection", "class_order", "model", "seed", "attack")
-#: What most cells are, so that it is only said of those that are not
-USUAL = {"recipe": "paper", "reduced": "", "selection": "seeded", "class_order": "natural", "precision": "fp32"}
-#: What must then be equal for a comparison to mean anything
-CONDITIONS = (*COMPARABLE, "data_hash")
+FAILING = (OFF, "missing", REFUSED)
 
 
 @dataclass(frozen=True)
 class Number:
     """One verdict. Values are fractions; `margin` is the statistical tolerance, None where nothing was compared."""
 
-    where: dict[str, Any]
+    where: Mapping[str, Any]
     name: str
     reference: float | None
     measured: float | None
@@ -83,30 +79,30 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation: its columns and its counts, classes from the most to the least frequent."""
+    """One evaluation of a cell: where it stands and what was counted."""
 
-    line: Mapping[str, Any]
-    n: Floats
-    correct: Floats
-    names: Sequence[str]
+    cell: str
+    where: Where
+    counts: Counts
 
     def numbers(self) -> Iterator[tuple[str, float, float]]:
         """(name, value, standard error) of everything that is compared."""
+        n, correct = self.counts.n, self.counts.correct
         for name in AMOUNTS:
-            value = float(metric(name, self.n, self.correct))
+            value = float(metric(name, n, correct))
             if not math.isnan(value):
-                yield name, value, float(standard_error(name, self.n, self.correct))
-        recall, errors = recalls(self.n, self.correct), np.sqrt(variance(self.n, self.correct))
-        for name, value, error, n in zip(self.names, recall, errors, self.n, strict=True):
-            if n > 0:
-                yield f"class {name}", float(value), float(error)
+                yield name, value, float(standard_error(name, n, correct))
+        recall, errors = recalls(n, correct), np.sqrt(variance(n, correct))
+        for name, value, error, images in zip(class_names(self.counts), recall, errors, n, strict=True):
+            if images > 0:
+                yield name, float(value), float(error)
 
 
-def verdict(difference: float, tolerance: float, margin: float) -> str:
-    """`match`, `within noise` or `off` for a difference, an absolute and a statistical tolerance (all fractions)."""
-    if abs(difference) <= tolerance + 1e-12:
-        return "match"
-    return "within noise" if abs(difference) <= margin else "off"
+def class_names(counts: Counts) -> list[str]:
+    """`class frog`; with its index too where two classes have one name."""
+    twice = {name for name, often in Counter(counts.names).items() if often > 1}
+    return [f"class {name}" + (f" ({i})" if name in twice else "")
+            for name, i in zip(counts.names, counts.index.tolist(), strict=True)]  # fmt: skip
 
 
 def check_rows(
@@ -120,20 +116,19 @@ def check_rows(
     check_tolerance(tolerance)
     if reference.empty:
         raise StoreError(f"the reference {name} holds no finished evaluation; give another with --against.")
-    z = two_sided_z(level)
+    two_sided_z(level)  # refuses an impossible level
     ours: dict[tuple[Any, ...], list[Evaluation]] = {}
     for evaluation in evaluations(measured):
-        ours.setdefault(_identity(evaluation.line), []).append(evaluation)
+        ours.setdefault(evaluation.where.key(BELONG), []).append(evaluation)
     numbers: list[Number] = []
     used: set[int] = set()
     for theirs in evaluations(reference):
-        candidates = ours.get(_identity(theirs.line), [])
-        chosen, verdict_, reason = _choose(theirs, candidates)
+        chosen, verdict, reason = _choose(theirs, ours.get(theirs.where.key(BELONG), []))
         if chosen is None:
-            numbers.append(Number(_where(theirs.line), "all", None, None, None, verdict_, reason))
+            numbers.append(Number(_told(theirs.where), "all", None, None, None, verdict, reason))
             continue
         used.add(id(chosen))
-        numbers += _exactly(theirs, chosen) if exact else _closely(theirs, chosen, tolerance, z)
+        numbers += _exactly(theirs, chosen) if exact else _closely(theirs, chosen, tolerance, level)
     extra = sum(id(evaluation) not in used for group in ours.values() for evaluation in group)
     return Outcome(name, tolerance, numbers, extra, allow_missing)
 
@@ -145,81 +140,59 @@ def check_tolerance(tolerance: float) -> None:
 
 
 def evaluations(rows: pd.DataFrame) -> Iterator[Evaluation]:
-    """Every evaluation of the rows with its counts."""
-    for block in blocks(rows):
-        for i, line in enumerate(block.lines.to_dict("records")):
-            known = {str(k): None if pd.isna(v) else v for k, v in line.items()}
-            yield Evaluation(known, block.n[i], block.correct[i], list(map(str, block.names[i])))
+    """Every evaluation of the rows with its counts. Raises StoreError as `counts.of_rows`."""
+    for first, counts in of_rows(rows):
+        row = rows.iloc[first]
+        yield Evaluation(str(row["cell"]), Where.of_row(row), counts)
 
 
-def _identity(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(rounded(line[column]) for column in IDENTITY)
-
-
-def rounded(value: Any) -> Any:
-    """Numbers to two decimals, as ratios are printed (58.66 for 58.6625)."""
-    return round(value, 2) if isinstance(value, float) else value
-
-
-def _where(line: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("method", "variant", "dataset", "ir", "model", "seed", "test_split", "attack")
-    return {name: line[name] for name in names if line.get(name) not in (None, "")} | unusual(line)
-
-
-def unusual(line: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `USUAL` is otherwise in this line."""
-    return {name: line[name] for name, usual in USUAL.items() if line[name] != usual}
-
-
-def differing(wanted: Mapping[str, Any], line: Mapping[str, Any]) -> list[str]:
-    """Names of the conditions that differ."""
-    return [k for k, v in wanted.items() if (not math.isclose(v, line[k], rel_tol=1e-6)
-            if isinstance(v, float) and isinstance(line[k], float) else v != line[k])]  # fmt: skip
+def _told(where: Where) -> dict[str, Any]:
+    """What names a number: its axes, its test split, and what is unusual about it."""
+    names = (*IDENTITIES, "dataset", "ir", "model", "seed", "test_split", "attack")
+    return {n: v for n in names if (v := getattr(where, n)) not in (None, "")} | where.said()
 
 
 def _choose(theirs: Evaluation, candidates: Iterable[Evaluation]) -> tuple[Evaluation | None, str, str]:
     """The measured evaluation that is the same thing, or (None, verdict, reason)."""
-    wanted = {column: theirs.line[column] for column in CONDITIONS}
-    ranked = [(differing(wanted, c.line), c.line["cell"] != theirs.line["cell"], c) for c in candidates]
+    ranked = [(theirs.where.differing(c.where), c.cell != theirs.cell, c) for c in candidates]
     if not ranked:
         return None, "missing", "not in the results"
     fields, other_cell, best = min(ranked, key=lambda entry: (len(entry[0]), entry[1]))
     if fields:
-        return None, "refused", explain(fields, wanted, best.line)
-    fitting = [str(c.line["cell"]) for f, other, c in ranked if not f and other == other_cell]
+        return None, REFUSED, explain(fields, theirs.where, best.where)
+    fitting = [c.cell for f, other, c in ranked if not f and other == other_cell]
     if len(fitting) > 1:
-        return None, "refused", f"{len(fitting)} cells fit: {', '.join(fitting[:3])}"
-    if sorted(best.names) != sorted(theirs.names):
-        return None, "refused", f"classes differ: reference {len(theirs.names)}, measured {len(best.names)}"
+        return None, REFUSED, f"{len(fitting)} cells fit: {', '.join(fitting[:3])}"
+    mine, its = ({i: name for i, (name, _, _) in e.counts.by_class().items()} for e in (theirs, best))
+    if mine != its:
+        return None, REFUSED, f"classes differ: {_classes(mine, its)}"
     return best, "", ""
 
 
-def explain(fields: Iterable[str], wanted: Mapping[str, Any], line: Mapping[str, Any]) -> str:
-    """`source differs: reference cifar10, measured cifar10-jpeg75`, one clause a field."""
-    return "; ".join(f"{f} differs: reference {_shown(wanted[f])}, measured {_shown(line[f])}" for f in fields)
+def _classes(mine: Mapping[int, str], its: Mapping[int, str]) -> str:
+    if len(mine) != len(its):
+        return f"reference {len(mine)}, measured {len(its)}"
+    index = min(i for i in {*mine, *its} if mine.get(i) != its.get(i))
+    return f"class {index} is {mine.get(index)} in the reference, {its.get(index)} in the results"
 
 
-def _shown(value: Any) -> str:
-    return "none" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _closely(theirs: Evaluation, ours: Evaluation, tolerance: float, z: float) -> Iterator[Number]:
+def _closely(theirs: Evaluation, ours: Evaluation, tolerance: float, level: float) -> Iterator[Number]:
     measured = {name: (value, error) for name, value, error in ours.numbers()}
     for name, value, error in theirs.numbers():
         if name not in measured:
-            yield Number(_where(theirs.line), name, value, None, None, "missing", "the class has no test images")
+            yield Number(_told(theirs.where), name, value, None, None, "missing", "the class has no test images")
             continue
         own, own_error = measured[name]
-        margin = z * math.hypot(error, own_error)
-        result = "same" if own == value else verdict(own - value, tolerance, margin)
-        yield Number(_where(theirs.line), name, value, own, margin, result)
+        noise = margin((error, own_error), level)
+        result = "same" if own == value else judge(own - value, tolerance, noise)
+        yield Number(_told(theirs.where), name, value, own, noise, result)
 
 
 def _exactly(theirs: Evaluation, ours: Evaluation) -> Iterator[Number]:
-    counted = {name: (k, n) for name, k, n in zip(ours.names, ours.correct, ours.n, strict=True)}
-    for name, k, n in zip(theirs.names, theirs.correct, theirs.n, strict=True):
-        own_k, own_n = counted[name]
+    counted = ours.counts.by_class()
+    for name, (index, (_, n, k)) in zip(class_names(theirs.counts), theirs.counts.by_class().items(), strict=True):
+        _, own_n, own_k = counted[index]
         equal = (k, n) == (own_k, own_n)
-        reason = "" if equal else f"reference {k:.0f} of {n:.0f}, measured {own_k:.0f} of {own_n:.0f}"
-        yield Number(_where(theirs.line), f"class {name}", float(recalls(n, k)), float(recalls(own_n, own_k)), 0.0,
-                     "same" if equal else "off", reason)  # fmt: skip
+        reason = "" if equal else f"reference {k} of {n}, measured {own_k} of {own_n}"
+        yield Number(_told(theirs.where), name, float(recalls(n, k)), float(recalls(own_n, own_k)), 0.0,
+                     "same" if equal else OFF, reason)  # fmt: skip

@@ -19,7 +19,8 @@ from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store import query
-from bench.store.rows import WORST, arithmetic, bounded, worst_case
+from bench.store.rows import WORST, bounded, worst_case
+from bench.store.where import arithmetic
 
 #: What two cells must share to be compared, by name as it is printed
 SHARED: dict[str, Callable[[CellSpec], Any]] = {

@@ -21,17 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.errors import StoreError
-from bench.store.schema import PER_CLASS
+from bench.store.counts import of_rows
+from bench.store.schema import LATER, PER_CLASS
 
 Floats = npt.NDArray[np.float64]
 
-#: What makes one line: an evaluation of a cell
-EVALUATION = ("cell", "test_split", "attack")
 #: Columns of `per_class.csv` that differ between the classes of one evaluation
 OF_A_CLASS = ("class_index", "class_name", "train_count", "n", "correct")
 #: Columns that `summarise` keeps as they are
-KEYS = tuple(name for name in PER_CLASS if name not in OF_A_CLASS)
+KEYS = tuple(name for name in (*PER_CLASS, *LATER) if name not in OF_A_CLASS)
 
 
 def _in_tail(n: Any) -> npt.NDArray[np.bool_]:
@@ -99,35 +97,15 @@ def blocks(rows: pd.DataFrame) -> Iterator[Block]:
 
     Raises StoreError when a class appears twice in an evaluation or has more correct images than images.
     """
-    if rows.empty:
-        return
-    index = rows["class_index"].to_numpy(np.int64)
-    trained = rows["train_count"].fillna(0).to_numpy(float)
-    n, correct = rows["n"].to_numpy(float), rows["correct"].to_numpy(float)
-    line = rows.groupby(list(EVALUATION), sort=False, dropna=False).ngroup().to_numpy()
-    wrong = np.flatnonzero(~((correct >= 0) & (correct <= n)))
-    if wrong.size:
-        row = rows.iloc[wrong[0]]
-        raise StoreError(f"{_where(row)}: class {row.class_index} has {row.correct} of {row.n} images correct; "
-                         "run `bench verify` to find what was changed.")  # fmt: skip
-    order = np.lexsort((index, line))
-    twice = np.flatnonzero((np.diff(line[order]) == 0) & (np.diff(index[order]) == 0))
-    if twice.size:
-        row = rows.iloc[order[twice[0]]]
-        raise StoreError(f"{_where(row)}: class {row.class_index} is there twice; keep one of the two evaluations.")
-    order = np.lexsort((index, -trained, line))
-    sizes = np.bincount(line)
-    ends = np.cumsum(sizes)
-    names = rows["class_name"].to_numpy(object)
-    for classes in np.unique(sizes):
-        position = np.flatnonzero(sizes == classes)
-        at = order[(ends[position] - classes)[:, None] + np.arange(classes)]
-        lines = rows.iloc[at[:, 0]][list(KEYS)].reset_index(drop=True)
-        yield Block(lines, position, n[at], correct[at], names[at], index[at])
-
-
-def _where(row: Any) -> str:
-    return f"cell {row.cell}, {row.test_split} test split, attack {row.attack}"
+    found = list(enumerate(of_rows(rows)))
+    for classes in sorted({len(counts.n) for _, (_, counts) in found}):
+        some = [(position, first, counts) for position, (first, counts) in found if len(counts.n) == classes]
+        lines = rows.iloc[[first for _, first, _ in some]][[k for k in KEYS if k in rows]].reset_index(drop=True)
+        yield Block(
+            lines, np.array([position for position, _, _ in some]),
+            np.array([c.n for _, _, c in some], float), np.array([c.correct for _, _, c in some], float),
+            np.array([c.names for _, _, c in some], object), np.array([c.index for _, _, c in some]),
+        )  # fmt: skip
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -152,8 +130,3 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=[*KEYS, "classes", "n", "correct", *METRICS, "worst_class"])
     joined = pd.concat(parts, ignore_index=True)
     return joined.iloc[np.argsort(np.concatenate(positions))].reset_index(drop=True)
-
-
-def per_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a column `recall` in [0, 1] (NaN without test images)."""
-    return rows.assign(recall=recalls(rows["n"].to_numpy(float), rows["correct"].to_numpy(float)))

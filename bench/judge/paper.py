@@ -7,30 +7,20 @@ nothing of its own spread over seeds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.judge.check import (
-    Evaluation,
-    Number,
-    Outcome,
-    check_tolerance,
-    differing,
-    evaluations,
-    explain,
-    rounded,
-    verdict,
-)
-from bench.judge.metrics import metric, weights
-from bench.judge.stats import LEVEL, over_seeds, standard_error, two_sided_z, variance
-from bench.store.rows import DETERMINISTIC
+from bench.judge.check import Evaluation, Number, Outcome, check_tolerance, evaluations
+from bench.judge.stats import LEVEL, two_sided_z
+from bench.judge.verdict import REFUSED, against_print
+from bench.store.where import PAPER, explain, off_protocol
 
-#: What the paper's protocol says of the fields that must be equal; its pixels stand with each number
-PROTOCOL = {"recipe": "paper", "test_split": "long-tailed", "reduced": "", "precision": "fp32", "eps": 8 / 255}
+#: what a printed number and a measured one share that belong together
+PLACE = ("method", "variant", "dataset", "ir", "model", "attack")
 
 
 def check_paper(
@@ -42,67 +32,51 @@ def check_paper(
     A measured number is the mean over its seeds. Raises UsageError for a bad tolerance.
     """
     check_tolerance(tolerance)
-    # deterministic kernels add in another order; that is no other protocol
-    measured = measured.assign(precision=measured["precision"].str.removesuffix(f", {DETERMINISTIC}"))
-    z = two_sided_z(level)
+    two_sided_z(level)  # refuses an impossible level
     ours: dict[tuple[Any, ...], list[Evaluation]] = {}
     for evaluation in evaluations(measured):
-        line = evaluation.line
-        if line["class_order"] == "natural":
-            ours.setdefault(_paper_key(line, line["attack"], line["variant"]), []).append(evaluation)
+        ours.setdefault(evaluation.where.key(PLACE), []).append(evaluation)
     numbers = []
     for record in tables[tables["standing"] == "target"].to_dict("records"):
         printed = {str(column): value for column, value in record.items()}
-        key = _paper_key(printed, printed["measured_attack"], printed["measured_variant"])
-        numbers.append(_against_print(printed, ours.get(key, []), tolerance, level, z))
+        at = printed | {"attack": printed["measured_attack"], "variant": printed["measured_variant"]}
+        key = tuple(round(at[n], 2) if n == "ir" else at[n] for n in PLACE)
+        numbers.append(_against_print(printed, ours.get(key, []), tolerance, level))
     return Outcome("paper", tolerance, numbers, 0, allow_missing)
 
 
-def _paper_key(line: Mapping[str, Any], attack: str, variant: str) -> tuple[Any, ...]:
-    return line["method"], line["dataset"], rounded(line["ir"]), line["model"], attack, variant
-
-
 def _against_print(
-    printed: Mapping[str, Any], candidates: Sequence[Evaluation], tolerance: float, level: float, z: float
-) -> Number:
+    printed: Mapping[str, Any], candidates: Sequence[Evaluation], tolerance: float, level: float
+) -> Number:  # fmt: skip
     """One printed number against the mean over the seeds of what was measured."""
     shown = ("table", "method", "variable", "dataset", "ir", "model", "attack")
     where = {key: printed[key] for key in shown if printed[key] != ""}
     name = printed["metric_kind"] if not printed["class_name"] else f"class {printed['class_name']}"
     value = float(printed["number"])
-    wanted = PROTOCOL | {"source": printed["measured_source"]}
-    fields = {id(c): differing(wanted, c.line) for c in candidates}
+    fields = {id(c): off_protocol(c.where, printed["measured_source"]) for c in candidates}
     fitting = [c for c in candidates if not fields[id(c)]]
     if not candidates:
         return Number(where, name, value, None, None, "missing", "not in the results")
     if not fitting:
         nearest = min(candidates, key=lambda c: len(fields[id(c)]))
-        return Number(where, name, value, None, None, "refused", explain(fields[id(nearest)], wanted, nearest.line))
-    read = [_one_class(c, printed["class_name"]) if printed["class_name"] else _mean(c, name) for c in fitting]
-    if any(r is None for r in read):
-        return Number(where, name, value, None, None, "refused",
+        reason = explain(fields[id(nearest)], replace(PAPER, source=printed["measured_source"]), nearest.where)
+        return Number(where, name, value, None, None, REFUSED, reason)
+    taken = [_taken(c, printed["class_name"]) for c in fitting]
+    if not all(len(n) for n, _ in taken):
+        return Number(where, name, value, None, None, REFUSED,
                       f"no class '{printed['class_name']}' with test images")  # fmt: skip
-    values, errors, scales = zip(*(r for r in read if r), strict=True)
-    measured = float(np.mean(values))
-    # Seeds see the same test images, so their mean is no better known than one of them.
-    margin = z * math.hypot(math.sqrt(value * (1 - value)) * max(scales), max(errors))
-    seeds = over_seeds(values, level)
-    margin = max(margin, seeds.margin if seeds else 0.0)
-    reason = "; ".join(filter(None, (f"{len(values)} seed{'s' * (len(values) > 1)}", printed["reason"])))
-    return Number(where, name, value, measured, margin, verdict(measured - value, tolerance, margin), reason)
+    kind = "balanced" if printed["class_name"] else name
+    measured, noise, verdict = against_print(
+        value, kind, *(np.array(some) for some in zip(*taken, strict=True)), tolerance=tolerance, level=level
+    )
+    reason = "; ".join(filter(None, (f"{len(taken)} seed{'s' * (len(taken) > 1)}", printed["reason"])))
+    return Number(where, name, value, measured, noise, verdict, reason)
 
 
-def _mean(evaluation: Evaluation, name: str) -> tuple[float, float, float]:
-    """(value, standard error, error of a rate of unit variance) of a mean over classes."""
-    w = weights(name, evaluation.n)
-    scale = math.sqrt(float(np.sum(w**2 / np.where(evaluation.n > 0, evaluation.n, np.inf))))
-    value = float(metric(name, evaluation.n, evaluation.correct))
-    return value, float(standard_error(name, evaluation.n, evaluation.correct)), scale
-
-
-def _one_class(evaluation: Evaluation, class_name: str) -> tuple[float, float, float] | None:
-    at = [i for i, name in enumerate(evaluation.names) if name == class_name and evaluation.n[i] > 0]
-    if not at:
-        return None
-    n, k = evaluation.n[at[0]], evaluation.correct[at[0]]
-    return float(k / n), math.sqrt(float(variance(n, k))), 1 / math.sqrt(float(n))
+def _taken(evaluation: Evaluation, class_name: str) -> tuple[Any, Any]:
+    """(n, correct) of the classes that the number is about: all, or the one of this name that has test images."""
+    counts = evaluation.counts
+    if not class_name:
+        return counts.n, counts.correct
+    at = [i for i, name in enumerate(counts.names) if name == class_name and counts.n[i] > 0][:1]
+    return counts.n[at], counts.correct[at]

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from bench.errors import UsageError
-from bench.judge.metrics import METRICS, Floats, blocks, metric, recalls, weights
+from bench.judge.metrics import Floats, metric, recalls, weights
 from bench.seeding import numpy_stream
 
 LEVEL = 0.95
@@ -190,25 +189,3 @@ def estimate(name: str, n: Sequence[Any], correct: Sequence[Any], level: float =
     moved = Interval(value, min(max(inner.low + shift, 0.0), value), max(min(inner.high + shift, 1.0), value),
                      "sampling", level, inner.method)  # fmt: skip
     return Estimate(value, moved, over_seeds(values, level), len(values))
-
-
-def with_intervals(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
-    """One line an evaluation: `cell`, `test_split`, `attack`, and `<metric>`, `<metric>_low`, `<metric>_high` each.
-
-    The sampling intervals of `summarise`'s lines, in the same order, computed for all at once.
-    """
-    keys = ["cell", "test_split", "attack"]
-    columns = [name + end for name in METRICS for end in ("", "_low", "_high")]
-    parts, positions = [], []
-    for block in blocks(rows):
-        values: dict[str, Floats] = {}
-        for name in METRICS:
-            triple = (worst_class(block.n, block.correct, level) if name == "worst"
-                      else weighted(name, block.n, block.correct, level))  # fmt: skip
-            values |= dict(zip((name, name + "_low", name + "_high"), triple, strict=True))
-        parts.append(block.lines[keys].assign(**values))
-        positions.append(block.position)
-    if not parts:
-        return pd.DataFrame(columns=[*keys, *columns])
-    joined = pd.concat(parts, ignore_index=True)
-    return joined.iloc[np.argsort(np.concatenate(positions))].reset_index(drop=True)

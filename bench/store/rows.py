@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.config import TEST_SPLITS, CellSpec, cell_from_plain
-from bench.store.schema import PER_CLASS
+from bench.config import TEST_SPLITS, cell_from_plain
+from bench.store.schema import LATER, PER_CLASS
+from bench.store.where import USUAL, Where
 
 #: label of the image-wise worst case over clean and every l_inf attack of the threat model's radius
 WORST = "worst"
-#: what stands behind the precision where it was on
-COMPILED, DETERMINISTIC = "compiled", "deterministic"
 
 
 def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -25,13 +24,9 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
     """
     spec, data = cell_from_plain(cell["spec"]), cell["data"]
     counts = data["train_counts"]
-    ratio = spec.ir if spec.ir is not None else round(max(counts) / min(counts), 2)
-    same = {
-        "benchmark": cell["benchmark"], "cell": cell["id"], "method": spec.trained, "variant": spec.variant,
-        "recipe": spec.recipe.name, "reduced": spec.reduced, "dataset": spec.dataset, "source": data["source"],
-        "data_hash": data["data_hash"], "ir": ratio, "selection": spec.selection, "class_order": spec.class_order,
-        "model": spec.model, "seed": spec.seed, "precision": arithmetic(spec),
-    }  # fmt: skip
+    where = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=counts,
+                     benchmark=cell["benchmark"])  # fmt: skip
+    same = where.row() | {"cell": cell["id"]}
     rows = []
     for split in TEST_SPLITS:
         facts = {key.partition("/")[2]: f for key, f in cell["evaluations"].items() if key.startswith(f"{split}/")}
@@ -46,17 +41,12 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
             for index, name in enumerate(data["class_names"]):
                 member = labels == index
                 rows.append(same | {
-                    "test_split": split, "attack": label, "engine": facts[label]["engine"], "eps": spec.threat.eps,
+                    "test_split": split, "attack": label, "engine": facts[label]["engine"],
                     "flags": " ".join(sorted(facts[label]["flags"])), "class_index": index, "class_name": name,
                     "train_count": counts[index], "n": int(member.sum()), "correct": int(correct[label][member].sum()),
                 })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(PER_CLASS)).astype(PER_CLASS)
-
-
-def arithmetic(spec: CellSpec) -> str:
-    """The precision of training with what else decides its last bits: `bf16`, `fp32, compiled`, ..."""
-    more = {COMPILED: spec.compile, DETERMINISTIC: spec.deterministic}
-    return ", ".join([spec.precision, *(word for word, on in more.items() if on)])
+    columns = PER_CLASS | {k: v for k, v in LATER.items() if getattr(where, k) != USUAL[k]}
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
 
 
 def bounded(facts: Mapping[str, Any], eps: float) -> bool:

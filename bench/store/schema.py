@@ -35,8 +35,9 @@ PER_CLASS: dict[str, str] = {
     "correct": "Int64",  # of those, classified correctly (under attack: still correctly)
 }
 
-#: Columns that say whether two numbers may be compared at all
-COMPARABLE = ("benchmark", "source", "recipe", "test_split", "reduced", "precision", "eps")
+#: Columns that came later, name -> pandas dtype: behind the others, and only in the files of cells where they do not
+#: hold their usual value (`bench.store.where.USUAL`), which is what a file without them means
+LATER: dict[str, str] = {}
 
 #: First columns of `epochs.csv`, one row an epoch; the scalars a method logs follow as `log:<name>`, then per-class
 #: correct counts on the long-tailed test split of tracked attacks as `<attack>:<class index>`

@@ -13,8 +13,9 @@ from bench.cli import group
 from bench.config import Recipe
 from bench.errors import StoreError, UsageError
 from bench.judge import reference
-from bench.judge.check import check_rows, verdict
+from bench.judge.check import check_rows
 from bench.judge.paper import check_paper
+from bench.judge.verdict import judge
 from bench.store import query
 from bench.store.schema import CELL, PER_CLASS, ROWS
 
@@ -79,7 +80,7 @@ def test_both_tolerances_must_be_exceeded(two, another):
      (-0.04, 0.01, 0.03, "off"), (0.04, 0.05, 0.03, "match")],
 )  # fmt: skip
 def test_verdict(difference, tolerance, margin, expected):
-    assert verdict(difference, tolerance, margin) == expected
+    assert judge(difference, tolerance, margin) == expected
 
 
 def test_exact_asks_for_equal_counts(two, another):
@@ -122,7 +123,7 @@ def test_cells_that_differ_in_what_is_usually_equal_are_told_apart(two, another)
     _, output = run("--results", another.root, "--against", two.root)
     lines = [line for line in output.splitlines() if line.startswith("MISSING")]
     assert len(lines) == len(set(lines)) == 20
-    other = "recipe official class order reversed precision bf16"
+    other = "recipe official bf16 class order reversed"
     assert sum(f"seed 0 {other}, balanced, aa" in line for line in lines) == 1
     assert sum("seed 0, balanced, aa" in line for line in lines) == 1
 

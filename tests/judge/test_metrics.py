@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
 from bench.errors import StoreError
-from bench.judge.metrics import KEYS, METRICS, metric, per_class, recalls, summarise, weights
+from bench.judge.metrics import KEYS, METRICS, metric, recalls, summarise, weights
 from bench.store.schema import PER_CLASS
 
 counts = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 1)), min_size=2, max_size=12)
@@ -130,12 +130,6 @@ def test_impossible_counts_are_refused_by_name():
     rows = frame([("a", "aa", [(9, 4, 4), (3, 4, 2)])])
     with pytest.raises(StoreError, match=r"class 0 is there twice"):
         summarise(pd.concat([rows, rows.iloc[[0]]]))
-
-
-def test_per_class_recall():
-    table = per_class(frame([("a", "aa", [(9, 4, 3), (3, 0, 0)])]))
-    assert table["recall"].iloc[0] == 0.75
-    assert np.isnan(table["recall"].iloc[1])
 
 
 def test_work_does_not_loop_over_cells(monkeypatch):

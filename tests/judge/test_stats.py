@@ -176,20 +176,6 @@ def test_bootstrap_of_the_balanced_accuracy_agrees_with_the_closed_form():
     assert (drawn.low, drawn.high) == pytest.approx((closed.low, closed.high), abs=0.01)
 
 
-def test_with_intervals_has_the_lines_of_summarise(maker):
-    maker.cell("taet")
-    maker.cell("at-bsl", 1)
-    from bench.store import query
-
-    rows = query.rows(maker.root)
-    lines, intervals = metrics.summarise(rows), stats.with_intervals(rows)
-    assert (lines[["cell", "test_split", "attack"]] == intervals[["cell", "test_split", "attack"]]).all(axis=None)
-    for name in metrics.METRICS:
-        assert intervals[name].tolist() == pytest.approx(lines[name].tolist())
-        assert (intervals[f"{name}_low"] <= intervals[name]).all()
-        assert (intervals[name] <= intervals[f"{name}_high"]).all()
-
-
 # --------------------------------------------------------------------------------------------------- coverage
 
 SETS = {"IR 10": law(1000, 10, 10), "IR 100": law(1000, 100, 10), "100 classes, IR 100": law(100, 100, 100),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench.config import CellSpec
 from bench.errors import StoreError, UsageError
+from bench.judge.paper import check_paper
+from bench.judge.reference import paper_tables
 from bench.registry import registry
 from bench.reports import paper, text
 from bench.reports.model import PaperNumber, Table, Verdict
 from bench.reports.pages import DAMAGED
 from bench.reports.report import make
 from bench.reports.source import Source
+from bench.store import query
 
 
 def cell_of(table: Table, row: tuple[str, ...], column: str, group: str = "") -> Any:
@@ -171,15 +176,39 @@ def test_images_are_told_by_ratio_and_titles_tell_settings_apart(tmp_path: Path,
         (35.2, "35.15", "target", Verdict.MATCH),
         (33.5, "35.15", "target", Verdict.NOISE),
         (60.0, "35.15", "target", Verdict.OFF),
-        (60.0, "35.15", "report", Verdict.OFF),
+        (60.0, "35.15", "report", Verdict.REPORT),
         (35.2, "35.15", "never", Verdict.IMPOSSIBLE),
     ],
 )
 def test_verdicts(value: float, paper_value: str, standing: str, expected: Verdict) -> None:
     n = np.array([1000, 774, 599, 464, 359, 278, 215, 166, 129, 100])
-    gap, got = paper.verdict(value, PaperNumber(paper_value, standing), None, "balanced", n, n * value / 100)
+    gap, got = paper.verdict(PaperNumber(paper_value, standing), None, "balanced", n, n * value / 100)
     assert got is expected
     assert gap == pytest.approx(value - 35.15)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "tf32"])
+def test_report_and_check_judge_a_run_alike(tmp_path: Path, make_cell: Any, precision: str) -> None:
+    for method, seed in itertools.product(("at-bsl", "taet"), (0, 1)):
+        spec = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, precision=precision)
+        make_cell(tmp_path, method, seed=seed, spec=spec)
+    outcome = check_paper(query.rows(tmp_path), paper_tables())
+    checked = {n.where["attack"]: n for n in outcome.numbers
+               if n.verdict != "missing" and n.where["table"] == 1 and n.where["method"] == "taet"}  # fmt: skip
+    rows = [r for t in only(tmp_path, "table01") for r in t.rows if r.labels == ("TAET",)]
+    shown = {c.selector[1]: c for r in rows for c in r.cells if c.value is not None}
+    assert checked
+    assert shown
+    for attack, number in checked.items():
+        if precision == "fp32":
+            assert shown[attack].verdict == number.verdict
+            assert shown[attack].difference == pytest.approx(100 * number.difference)
+        else:
+            assert number.verdict == "refused"
+            assert "precision differs" in number.reason
+            assert shown[attack].verdict is Verdict.OTHER_SETTINGS
+    # CW (l2) is reported, not judged
+    assert shown["cw-l2"].verdict in (Verdict.REPORT, Verdict.OTHER_SETTINGS)
 
 
 def test_no_verdict_on_other_data(tmp_path: Path, make_digits: Any) -> None:
