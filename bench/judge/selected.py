@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from bench.config import CellSpec, format_value, parse_method, parse_value, parse_variant, variant_label
+from bench.config import CellSpec, format_value, parse_value, parse_variant
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.registry import registry
 from bench.store.rows import WORST
+from bench.store.where import canonical as canonical
 
 
 class Specified(Protocol):
@@ -76,12 +77,6 @@ def of_method(cells: Iterable[C], text: str, everywhere: Iterable[C]) -> list[C]
 def label(spec: CellSpec) -> str:
     """The method of a cell with its settings, as the command line takes it."""
     return canonical(f"{spec.method}[{spec.variant}]{spec.enhanced}")
-
-
-def canonical(text: str) -> str:
-    """`trades[step=0.1, beta=3.0]` as labels are written: `trades[beta=3,step=0.1]`. Raises UsageError."""
-    method, *enhancers = parse_method(text)
-    return "+".join(variant_label(*part) for part in (method, *sorted(enhancers, key=lambda part: part[0])))
 
 
 def check_attacks(wanted: Iterable[str], evaluated: Collection[str]) -> None:

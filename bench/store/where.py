@@ -27,6 +27,7 @@ from typing import Any
 import pandas as pd
 
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, CellSpec, parse_variant, variant_label
+from bench.variants import parse_method
 
 IDENTITY, AXIS, CONDITION = "identity", "axis", "condition"
 #: words behind a precision: what else decides the last bits of a training
@@ -165,12 +166,13 @@ class Where:
     @property
     def label(self) -> str:
         """`taet` or `taet[beta=0.05]`, as `--methods` reads it."""
-        return canonical(f"{self.method}[{self.variant}]")
+        method, plus, enhancers = self.method.partition("+")
+        return canonical(f"{method}[{self.variant}]{plus}{enhancers}")
 
     @property
     def params(self) -> tuple[tuple[str, Any], ...]:
         """The settings of the method that are not the usual ones, sorted by name."""
-        return tuple(sorted(parse_variant(self.label)[1].items()))
+        return tuple(sorted(parse_variant(f"x[{self.variant}]")[1].items()))
 
     @property
     def ratio(self) -> str:
@@ -239,7 +241,8 @@ def explain(names: Iterable[str], wanted: Where, got: Where, sides: tuple[str, s
 
 def canonical(text: str) -> str:
     """`trades[step=0.1, beta=3.0]` as labels are written: `trades[beta=3,step=0.1]`. Raises UsageError."""
-    return variant_label(*parse_variant(text))
+    method, *enhancers = parse_method(text)
+    return "+".join(variant_label(*part) for part in (method, *sorted(enhancers, key=lambda part: part[0])))
 
 
 def command(wheres: Sequence[Where], *more: str) -> str:
