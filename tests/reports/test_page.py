@@ -11,6 +11,8 @@ import pytest
 from bench.reports import render
 from bench.reports.report import make
 
+from .conftest import write_cell
+
 HERE = Path(__file__).parent
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -117,6 +119,23 @@ def test_no_sideways_scrolling_of_the_page(page: Any, width: int, scheme: str) -
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_no_number_is_cut_on_paper(browser: Any, tmp_path: Path) -> None:
+    """Nine attacks with both intervals on the width of A4 without its margins."""
+    attacks = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa", "aa-10")
+    for method in ("at", "taet"):
+        for seed in (0, 1):
+            write_cell(tmp_path / "store", method, seed=seed, attacks=attacks, dataset="archive:a-rather-long-name")
+    report = make(tmp_path / "store", tables=["overview"], figures=[], suffixes=("svg",))
+    (path,) = render.html(report, tmp_path)
+    opened = browser.new_page(viewport={"width": 718, "height": 1000})  # 190 mm
+    opened.emulate_media(media="print")
+    opened.goto(path.as_uri())
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 718
+    right = "[...document.querySelectorAll('table.main')].map(t => t.getBoundingClientRect().right)"
+    assert max(opened.evaluate(right)) <= 718
+    opened.close()
 
 
 def test_a_phone_shows_a_number_beside_the_method_and_every_link(page: Any) -> None:
