@@ -143,7 +143,7 @@ def evaluations(rows: pd.DataFrame) -> Iterator[Evaluation]:
     """Every evaluation of the rows with its counts. Raises StoreError as `counts.of_rows`."""
     for first, counts in of_rows(rows):
         row = rows.iloc[first]
-        yield Evaluation(str(row["cell"]), Where.of_row(row), counts)
+        yield Evaluation(str(row["cell"]), Where.of_row(row.to_dict()), counts)
 
 
 def _told(where: Where) -> dict[str, Any]:

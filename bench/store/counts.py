@@ -88,7 +88,7 @@ def of_rows(rows: pd.DataFrame) -> Iterator[tuple[int, Counts]]:
 
 def evaluation_of(rows: pd.DataFrame) -> Ints:
     """The number of each row's evaluation, counted in the order of first appearance."""
-    return rows.groupby(list(EVALUATION), sort=False, dropna=False).ngroup().to_numpy(np.int64)
+    return rows.groupby(list(EVALUATION), sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
 def complaint(rows: pd.DataFrame) -> str:

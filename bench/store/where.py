@@ -139,7 +139,9 @@ class Where:
         taken to have one if it is no whole number.
         """
         values = {f.name: row.get(f.name, f.default) for f in FIELDS.values() if f.metadata["stored"]}
-        known = {name: FIELDS[name].default if pd.isna(value) else value for name, value in values.items()}
+        known: dict[str, Any] = {
+            name: FIELDS[name].default if pd.isna(value) else value for name, value in values.items()
+        }
         ir = float(known["ir"])
         own = math.isnan(ir) or ir % 1 != 0 if natural is None else natural
         seed = known["seed"]
