@@ -9,9 +9,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 
 def cifar_stem(
-    block: type[BasicBlock | Bottleneck], layers: list[int], channels: int, width: int = 64
+    block: type[BasicBlock | Bottleneck], layers: list[int], channels: int, width: int = 64, stride: int = 1
 ) -> tuple[nn.Module, int]:
-    """(backbone, feature length) with a 3x3 stride-1 first convolution and no max-pool.
+    """(backbone, feature length) with a 3x3 first convolution (of stride 1, or 2 for speed) and no max-pool.
 
     The stem has `width` channels, the stages width, 2 width, 4 width and 8 width.
     """
@@ -26,7 +26,7 @@ def cifar_stem(
             return stage
 
     net = Net(block, layers)
-    net.conv1 = nn.Conv2d(channels, width, 3, stride=1, padding=1, bias=False)
+    net.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
     net.bn1 = nn.BatchNorm2d(width)
     net.maxpool = nn.Identity()
