@@ -184,7 +184,7 @@ def _shared(spec: CellSpec) -> tuple[Any, ...]:
 
 
 def _full(spec: CellSpec) -> tuple[Any, ...]:
-    return (spec.method, spec.hparams, spec.recipe, spec.seed, *_shared(spec))
+    return (spec.method, spec.enhancers, spec.hparams, spec.recipe, spec.seed, *_shared(spec))
 
 
 def _lines(

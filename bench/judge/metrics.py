@@ -32,7 +32,8 @@ OF_A_CLASS = ("class_index", "class_name", "train_count", "n", "correct")
 KEYS = tuple(name for name in (*PER_CLASS, *LATER) if name not in OF_A_CLASS)
 
 
-def _in_tail(n: Any) -> npt.NDArray[np.bool_]:
+def in_tail(n: Any) -> npt.NDArray[np.bool_]:
+    """Bool ... x C: the floor(C/2) rarest classes of counts in the order of frequency."""
     classes = np.shape(n)[-1]
     return np.asarray(np.arange(classes) >= classes - classes // 2)
 
@@ -41,8 +42,8 @@ def _in_tail(n: Any) -> npt.NDArray[np.bool_]:
 AMOUNTS: dict[str, Callable[[Any], Floats]] = {
     "balanced": lambda n: np.asarray(np.asarray(n) > 0, dtype=float),
     "standard": lambda n: np.asarray(n, dtype=float),
-    "head": lambda n: np.asarray((np.asarray(n) > 0) & ~_in_tail(n), dtype=float),
-    "tail": lambda n: np.asarray((np.asarray(n) > 0) & _in_tail(n), dtype=float),
+    "head": lambda n: np.asarray((np.asarray(n) > 0) & ~in_tail(n), dtype=float),
+    "tail": lambda n: np.asarray((np.asarray(n) > 0) & in_tail(n), dtype=float),
 }
 #: All metrics in the order in which they are reported
 METRICS = (*AMOUNTS, "worst")

@@ -1,0 +1,158 @@
+"""What a trick is worth beside a method: gains of enhancers at an equal method, of methods at equal enhancers.
+
+Every gain is a paired difference on the same images and seeds (`bench.judge.paired`): of the mean recall of all classes
+(`balanced`), of the frequent and of the rare half (`head`, `tail`), or of the lowest recall of a class (`worst`: no
+mean over images, so its interval is Student t over the seeds' own differences and needs two). Verdicts are corrected
+(Holm) over all gains of a setting and test split.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats as distributions
+
+from bench.config import CellSpec, format_value, variant_label
+from bench.judge.compare import SHARED, Cell, finished
+from bench.judge.metrics import in_tail, metric
+from bench.judge.paired import VERDICTS, Bits, compare, holm
+from bench.judge.stats import LEVEL, Interval, over_seeds
+
+SCOPES = ("balanced", "head", "tail", "worst")
+#: how a base without enhancers is called
+ALONE = "alone"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """`what` (`+ema`, or `taet − at-bsl`) `at` what was equal (`at-bsl`, or `+ema`), as a fraction.
+
+    `where`: the values of `SHARED`. `p`, `verdict`: corrected over the `family` of its setting and test split;
+    `p` is None for a worst class under one seed.
+    """
+
+    what: str
+    at: str
+    of_enhancer: bool
+    where: dict[str, Any]
+    test_split: str
+    attack: str
+    scope: str
+    value: float
+    images: Interval | None
+    seeds: Interval | None
+    p: float | None
+    cells: tuple[str, ...]
+    verdict: str = VERDICTS[1]
+    family: int = 1
+
+
+#: bits and class counts of one evaluation
+Seen = tuple[Cell, Bits]
+
+
+def attribution(root: Path, level: float = LEVEL) -> list[Gain]:
+    """All gains that the cells of a store allow: enhancers first, then methods. Empty where no cell has an enhancer."""
+    gains = []
+    for where, split, attack, cells in _evaluations(finished(root)):
+        bases = sorted({base for base, _ in cells})
+        sets = sorted({trained for _, trained in cells}, key=lambda text: (text.count("+"), text))
+        pairs = [((base, tricks), (base, ""), True) for base in bases for tricks in sets if tricks]
+        pairs += [((a, tricks), (b, tricks), False) for tricks in sets for b, a in combinations(bases, 2)]
+        for first, second, of_enhancer in pairs:
+            common = sorted(cells.get(first, {}).keys() & cells.get(second, {}).keys())
+            if common:
+                seen = [(cells[first][seed], cells[second][seed]) for seed in common]
+                what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
+                blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, None,
+                             tuple(cell.spec.id for pair in seen for cell, _ in pair))  # fmt: skip
+                gains += [_gain(blank, scope, seen, level) for scope in SCOPES]
+    return _judged(sorted(gains, key=lambda gain: not gain.of_enhancer), level)
+
+
+def _evaluations(
+    cells: Sequence[Cell],
+) -> Iterator[tuple[dict[str, Any], str, str, dict[tuple[str, str], dict[int, Seen]]]]:
+    """(where, test split, attack, (base, enhancers) -> seed -> evaluation) of settings that have an enhanced cell."""
+    groups: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[tuple(read(cell.spec) for read in SHARED.values()), cell.info["data"]["data_hash"]].append(cell)
+    for (key, _), members in groups.items():
+        enhanced = {base_of(cell.spec) for cell in members if cell.spec.enhancers}
+        found: dict[tuple[str, str], dict[tuple[str, str], dict[int, Seen]]] = defaultdict(lambda: defaultdict(dict))
+        for cell in members:
+            if base_of(cell.spec) not in enhanced:
+                continue
+            samples = cell.samples()
+            for evaluation in sorted(samples):
+                split, _, attack = evaluation.partition("/")
+                if attack not in ("index", "label"):
+                    bits = cell.bits(split, attack, samples)
+                    found[split, attack][base_of(cell.spec), cell.spec.enhanced][cell.spec.seed] = cell, bits
+        for (split, attack), by_method in found.items():
+            yield dict(zip(SHARED, key, strict=True)), split, attack, by_method
+
+
+def base_of(spec: CellSpec) -> str:
+    """The method with its own settings, without enhancers."""
+    return variant_label(spec.method, {}) + (f"[{spec.variant}]" if spec.variant else "")
+
+
+def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: float) -> Gain:
+    """One scope of a gain."""
+    counts = seen[0][0][0].info["data"]["train_counts"]
+    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
+    if scope == "worst":
+        per_seed = [_lowest(a, order) - _lowest(b, order) for (_, a), (_, b) in seen]
+        p = None
+        if len(per_seed) > 1:
+            spread = np.std(per_seed, ddof=1)
+            p = 1.0 if spread == 0 else float(distributions.ttest_1samp(per_seed, 0.0).pvalue)
+        return replace(blank, scope=scope, value=float(np.mean(per_seed)), seeds=over_seeds(per_seed, level), p=p)
+    rare = in_tail(np.ones(len(counts)))
+    chosen = {"balanced": order, "head": [c for c, t in zip(order, rare, strict=True) if not t],
+              "tail": [c for c, t in zip(order, rare, strict=True) if t]}[scope]  # fmt: skip
+    result = compare([(_of(a, chosen), _of(b, chosen)) for (_, a), (_, b) in seen], level)
+    return replace(blank, scope=scope, value=result.difference, images=result.images, seeds=result.seeds, p=result.p)
+
+
+def _of(bits: Bits, classes: Sequence[int]) -> Bits:
+    """The evaluation of images of some classes."""
+    keep = np.isin(bits.label, classes)
+    return Bits(bits.index[keep], bits.label[keep], bits.correct[keep], bits.name)
+
+
+def _lowest(bits: Bits, order: Sequence[int]) -> float:
+    """The lowest recall of a class with test images."""
+    n = np.array([np.sum(bits.label == c) for c in order], dtype=float)
+    correct = np.array([np.sum(bits.correct[bits.label == c]) for c in order], dtype=float)
+    return float(metric("worst", n, correct))
+
+
+def _judged(gains: Sequence[Gain], level: float) -> list[Gain]:
+    """The gains with verdicts, corrected within each setting and test split."""
+    families: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for i, gain in enumerate(gains):
+        if gain.p is not None:
+            families[*map(str, gain.where.values()), gain.test_split].append(i)
+    made = list(gains)
+    for members in families.values():
+        for i, p in zip(members, holm([gains[i].p or 0.0 for i in members]), strict=True):
+            certain = p < 1 - level and gains[i].value != 0
+            verdict = VERDICTS[1] if not certain else VERDICTS[0 if gains[i].value > 0 else 2]
+            made[i] = replace(gains[i], p=p, verdict=verdict, family=len(members))
+    return made
+
+
+def setting_of(gain: Gain) -> str:
+    """`digitslt, IR 10, small-cnn, paper recipe, epochs=20 of 100`: where a gain was measured."""
+    w = gain.where
+    ratio = "natural imbalance" if w["ir"] is None else f"IR {format_value(w['ir'])}"
+    parts = (w["dataset"], ratio, w["model"], f"{w['recipe']} recipe", w["reduced"], f"{gain.test_split} test split")
+    return ", ".join(part for part in parts if part)

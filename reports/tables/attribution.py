@@ -1,0 +1,85 @@
+"""Attribution: what each enhancer gains at an equal method, and each method at equal enhancers, paired."""
+
+from __future__ import annotations
+
+from bench.api import register
+from bench.errors import StoreError
+from bench.judge.attribution import SCOPES, Gain, attribution, setting_of
+from bench.judge.stats import Interval
+from bench.reports import paper
+from bench.reports.model import Cell, Column, Footnote, Row, Table
+from bench.reports.source import Source
+from bench.reports.text import slug
+
+SIGN = {"better": "▲", "worse": "▼"}
+NOTES = (
+    "Gains are in percentage points, paired on the same images and seeds. The first interval is over test images, the "
+    "second Student t over seeds; a worst class has the second alone.",
+    "▲ gain, ▼ loss, both after Holm's correction over this table; no sign: not distinguishable.",
+    "head: mean recall of the frequent half of the classes, tail: of the rare half, worst: lowest recall of a class.",
+)
+#: attacks in the order of the columns; others are left to the overview
+ATTACKS = ("clean", "aa", "pgd-20")
+
+
+@register("tables")
+class Attribution:
+    """One table a setting, test split and attack; there only where some cell has an enhancer."""
+
+    name = "attribution"
+    number = 90
+
+    def tables(self, source: Source, dataset: str | None = None, test_split: str | None = None) -> list[Table]:
+        """Gains of enhancers first, then of methods."""
+        made = []
+        for number, gains in enumerate(grouped(source, dataset, test_split).values(), 1):
+            made.append(_table(gains, number))
+        return made
+
+
+def grouped(source: Source, dataset: str | None, test_split: str | None) -> dict[str, list[Gain]]:
+    """Gains by setting and test split; none for a store that is rows alone, or whose bits are damaged."""
+    found: dict[str, list[Gain]] = {}
+    try:
+        gains = attribution(source.root) if source.is_folder else []
+    except StoreError:  # damage is told by the report itself; tables of counts stand without bits
+        gains = []
+    for gain in gains:
+        if dataset in (None, gain.where["dataset"]) and test_split in (None, gain.test_split):
+            found.setdefault(setting_of(gain), []).append(gain)
+    return found
+
+
+def _table(gains: list[Gain], number: int) -> Table:
+    """Rows: what is gained, at what; columns: attacks x scopes."""
+    attacks = [attack for attack in ATTACKS if any(gain.attack == attack for gain in gains)]
+    by_row: dict[tuple[str, str], dict[tuple[str, str], Gain]] = {}
+    for gain in gains:
+        by_row.setdefault((gain.what, gain.at), {})[gain.attack, gain.scope] = gain
+    rows = tuple(
+        Row(labels, tuple(_cell(found.get((attack, scope))) for attack in attacks for scope in SCOPES))
+        for labels, found in by_row.items()
+    )
+    where = setting_of(gains[0])
+    return Table(
+        key=slug(f"attribution-{where}"), title=f"Attribution {number}",
+        caption="What tricks are worth beside methods: paired gains", heads=("Gain of", "At"),
+        columns=tuple(Column(scope, paper.attack_label(attack), attack) for attack in attacks for scope in SCOPES),
+        rows=rows, words=(str(gains[0].where["dataset"]), f"{gains[0].test_split} test split"), data=where,
+        footnotes=tuple(Footnote("", note) for note in NOTES),
+    )  # fmt: skip
+
+
+def _cell(gain: Gain | None) -> Cell:
+    if gain is None:
+        return Cell()
+    mark = SIGN.get(gain.verdict)
+    return Cell(
+        value=100 * gain.value, sampling=_span(gain.images), seeds=_span(gain.seeds), marks=(mark,) if mark else (),
+        provenance=gain.cells, selector=(gain.test_split, gain.attack),
+    )  # fmt: skip
+
+
+def _span(interval: Interval | None) -> tuple[float, float] | None:
+    """The ends in per cent."""
+    return None if interval is None else (100 * interval.low, 100 * interval.high)

@@ -1,0 +1,69 @@
+"""Gains of enhancers at an equal method and of methods at equal enhancers, from a small store made by the program."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.engine.cell import run_cell
+from bench.engine.grid import Axes, expand
+from bench.engine.life.settings import Settings
+from bench.judge.attribution import SCOPES, attribution, setting_of
+from bench.judge.compare import compare_methods
+from bench.reports.source import Source
+from bench.reports.tables.attribution import Attribution
+
+METHODS = ("at[steps=1]", "at[steps=1]+ema[warmup=0]", "ce", "ce+ema[warmup=0]", "harl[steps=0]")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("store")
+    axes = Axes(
+        methods=METHODS, datasets=("digitslt",), irs=("10",), attacks=("clean",), epochs=1, limit=5, seeds=(0, 1)
+    )
+    for task in expand(axes):
+        run_cell(task, Settings(results=root, device="cpu"), lambda _: None)
+    return root
+
+
+def test_gains_pair_what_differs_in_one_thing(store):
+    gains = attribution(store)
+    pairs = {(g.what, g.at, g.of_enhancer) for g in gains}
+    assert pairs == {
+        ("+ema[warmup=0]", "at[steps=1]", True), ("+ema[warmup=0]", "ce", True),
+        ("ce − at[steps=1]", "alone", False), ("ce − at[steps=1]", "+ema[warmup=0]", False),
+    }  # fmt: skip
+    assert {g.scope for g in gains} == set(SCOPES)
+    assert {len(g.cells) for g in gains} == {4}
+    assert {g.family for g in gains} == {len(gains)}
+    assert setting_of(gains[0]) == (
+        "digitslt, IR 10, small-cnn, paper recipe, epochs=1 of 100, limit=5, long-tailed test split"
+    )
+
+
+def test_the_balanced_gain_is_that_of_compare(store):
+    (gain,) = [g for g in attribution(store) if (g.at, g.scope) == ("ce", "balanced")]
+    line = next(x for x in compare_methods(store, "ce+ema[warmup=0]", "ce") if x.seed is None)
+    assert gain.value == pytest.approx(line.comparison.difference)
+    assert gain.images == line.comparison.images
+
+
+def test_head_and_tail_average_to_balanced_and_the_corrected_p_is_no_smaller(store):
+    gains = {(g.what, g.at, g.scope): g for g in attribution(store)}
+    for (what, at, scope), gain in gains.items():
+        if scope == "balanced":
+            halves = gains[what, at, "head"].value, gains[what, at, "tail"].value
+            assert gain.value == pytest.approx(sum(halves) / 2)
+        assert gain.p is None or 0 <= gain.p <= 1
+        assert gain.scope != "worst" or gain.images is None
+
+
+def test_a_table_a_setting_and_none_without_enhancers(store, tmp_path):
+    (table,) = Attribution().tables(Source(store))
+    assert [row.labels[0] for row in table.rows] == ["+ema[warmup=0]"] * 2 + ["ce − at[steps=1]"] * 2
+    assert [column.label for column in table.columns] == list(SCOPES)
+    assert table.measured == 16
+    assert Attribution().tables(Source(store), test_split="balanced") == []
+    axes = Axes(methods=("ce",), datasets=("digitslt",), attacks=("clean",), epochs=1, limit=4)
+    run_cell(expand(axes)[0], Settings(results=tmp_path, device="cpu"), lambda _: None)
+    assert Attribution().tables(Source(tmp_path)) == []
