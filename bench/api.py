@@ -7,7 +7,7 @@ device, or the classifier's optimiser. The contract tests pick a new file up by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
@@ -126,6 +126,10 @@ class Dataset:
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming the file, what is wrong with it and what to do."""
         raise NotImplementedError("abstract")
+
+    def files(self) -> Iterable[Path]:
+        """The files that `load` reads and anybody may change, so that a change is noticed; none for pinned data."""
+        return ()
 
     def fetch(self, progress: Callable[[int, int], None] | None = None) -> Path:
         """Download and check what `load` needs; returns where it is. Raises DataError when that is impossible."""

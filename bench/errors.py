@@ -7,6 +7,7 @@ BenchError           exit 1   something failed that the message says how to mend
 |  +- NewerSchemaError        it was written by a newer version; never taken for damaged
 |  +- HeldError               another process is working in a cell's folder
 |     +- LostError            it took over from this one, whose lease had run out
+|  +- StaleError              a cell was made from other code or data than there is now
 |  +- UnreadableError         a file is there but may not be read; never taken for damaged
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
@@ -57,6 +58,10 @@ class UnreadableError(StoreError):
 
 class HeldError(StoreError):
     """A cell's folder is held by another process; it is its work now, and no failure."""
+
+
+class StaleError(StoreError):
+    """A cell was made from other code or data than there is now; it is neither continued nor marked as failed."""
 
 
 class LostError(HeldError):

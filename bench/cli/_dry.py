@@ -8,14 +8,16 @@ import click
 
 from bench.cli._format import count, duration, size
 from bench.config import Task
+from bench.engine.plan import Work
 from bench.engine.price.cost import Cost
 
 
-def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:
+def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost) -> None:
     """Print every cell with its state, then the totals."""
-    open_ids = {task.spec.id for task in todo}
+    states = {work.task.spec.id: "stale" if work.stale else "to do" for work in works}
+    todo = [work.task for work in works]
     for task in tasks:
-        state = "to do" if task.spec.id in open_ids else "done"
+        state = states.get(task.spec.id, "done")
         spec = task.spec
         variant = f" [{spec.variant}]" if spec.variant else ""
         variant += f" {spec.enhanced}" if spec.enhanced else ""
@@ -27,6 +29,9 @@ def show(tasks: Sequence[Task], todo: Sequence[Task], cost: Cost) -> None:
         f"time on one process {duration(cost.seconds)}, memory a process {size(cost.memory_mib)}, "
         f"disk {size(cost.disk_mib)}."
     )
+    for work in works:
+        if work.stale:
+            click.echo(work.stale, err=True)
     if cost.seconds is None:
         models = ",".join(sorted({task.spec.model for task in todo}))
         click.echo(f"The time is unknown until it is measured here: run `bench doctor --calibrate --models {models}`.")

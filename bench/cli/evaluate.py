@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the attacks.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images attacked together. Default: by device.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @data_root_option
 @results_option
 @device_option
 def command(source: str, datasets: str, attacks: str, irs: str, splits: str, model: str | None, name: str | None,
             weights: Path | None, normalize: str | None, ranked: bool, seed: int, batch_size: int | None, threads: int,
-            data_root: Path | None, results: Path, device: str) -> None:  # fmt: skip
+            retrain: bool, data_root: Path | None, results: Path, device: str) -> None:  # fmt: skip
     """Attack a network trained elsewhere; the results stand beside those of `bench run`.
 
     CHECKPOINT is a safetensors file or a state dict for an architecture of `bench ls models`; a pickled network is
@@ -56,8 +57,9 @@ def command(source: str, datasets: str, attacks: str, irs: str, splits: str, mod
         if task.skip:
             raise UsageError(f"{task.spec.dataset} cannot be used: {task.skip}.")
     settings = Settings(
-        results=results, data_root=data_root, device=resolve_device(device), threads=threads, batch_size=batch_size
-    )
+        results=results, data_root=data_root, device=resolve_device(device), threads=threads, batch_size=batch_size,
+        retrain=retrain,
+    )  # fmt: skip
     open_root(results, write=True)
     for task in tasks:
         _evaluate(task, settings, source, name or _label(source), weights, normalize, ranked)

@@ -16,6 +16,8 @@ from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import Task
+    from bench.engine.life.settings import Settings
+    from bench.engine.plan import Work
     from bench.engine.price.cost import Cost
 
 #: passes of one image that are taken for more than an hour where no rate is known
@@ -59,40 +61,51 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @axes_options
 @placement_options
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
+@click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
 def command(
-    preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, yes: bool, place: str,
-    jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str, detach: bool,
-    **axes: Any,
+    preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, retrain: bool, yes: bool,
+    place: str, jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str,
+    detach: bool, **axes: Any,
 ) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
-    others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed.
+    others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed or is stale.
     """
+    from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
     placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
-    tasks, todo, cost = price(preset, data_root, results, device, axes)
+    tasks, works, cost = price(preset, data_root, results, device, axes, retrain)
     if dry_run:
         from bench.cli._dry import show
 
-        show(tasks, todo, cost)
+        show(tasks, works, cost)
         return 0
-    done = len(tasks) - len(todo)
+    todo = [work.task for work in works if retrain or not work.stale]
+    done, stale = len(tasks) - len(works), [work.stale for work in works if work.stale and not retrain]
+    for why in stale:
+        click.echo(why, err=True)
     if not todo:
-        click.echo(f"all {done} cells are done; results are in {results}.")
-        return 0
+        if not stale:
+            click.echo(f"all {done} cells are done; results are in {results}.")
+        return 1 if stale else 0
     open_root(results, write=True)
     if not yes:
         _confirm(cost)
-    return _run(tasks, todo, results, data_root, placement, placement.device(device), cost.memory_mib)
+    settings = Settings(results=results, data_root=data_root, device=placement.device(device), threads=threads,
+                        retrain=retrain)  # fmt: skip
+    left_out = {work.task.spec.id for work in works if work.stale and not retrain}
+    return _run([task for task in tasks if task.spec.id not in left_out], todo, settings, placement,
+                cost.memory_mib) or (1 if stale else 0)  # fmt: skip
 
 
 def price(
-    preset: str | None, data_root: Path | None, results: Path, device: str, axes: dict[str, Any]
-) -> tuple[list[Task], list[Task], Cost]:
-    """(cells of the grid that exist, those with work left, what that work costs). Raises UsageError."""
+    preset: str | None, data_root: Path | None, results: Path, device: str, axes: dict[str, Any],
+    retrain: bool = False,
+) -> tuple[list[Task], list[Work], Cost]:  # fmt: skip
+    """(cells of the grid that exist, the work left, what that work costs but for stale cells). Raises UsageError."""
     from bench.engine.plan import plan
     from bench.engine.price.cost import estimate
 
@@ -103,8 +116,9 @@ def price(
     tasks = [t for t in tasks if not t.skip]
     if not tasks:
         raise UsageError("every cell of the grid is skipped; see the reasons above.")
-    todo = plan(tasks, results)
-    return tasks, [work.task for work in todo], estimate(todo, results, data_root, device)
+    works = plan(tasks, results, data_root, retrain)
+    wanted = [work for work in works if retrain or not work.stale]
+    return tasks, works, estimate(wanted, results, data_root, device)
 
 
 def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None) -> list[Task]:
@@ -147,16 +161,14 @@ def _confirm(cost: Cost) -> None:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], results: Path, data_root: Path | None, placement: Placement, device: str,
-    memory_mib: float | None,
-) -> int:  # fmt: skip
+    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, memory_mib: float | None
+) -> int:
     from bench.cli._progress import Progress
     from bench.engine.executors import share
     from bench.engine.host import stop
-    from bench.engine.life.settings import Settings
 
-    settings = Settings(results=results, data_root=data_root, device=device, threads=placement.threads)
-    executor = placement.executor(device, memory_mib)
+    results = settings.results
+    executor = placement.executor(settings.device, memory_mib)
     stop.listen()
     share.write(tasks, settings)
     with Progress(todo, len(tasks) - len(todo)) as progress:

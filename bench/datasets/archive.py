@@ -51,6 +51,10 @@ class Archive(Dataset):
             default_model="small-cnn" if max(height, width) < 16 else "resnet18",
         )
 
+    def files(self) -> tuple[Path, ...]:
+        """The archive."""
+        return (self.path,)
+
     def load(self) -> Arrays:
         """Both splits of the file. Raises DataError naming what is wrong with it."""
         return read_arrays(self.path, f"archive {self.path.name}", None, _MEND)

@@ -34,6 +34,10 @@ class DermaMNIST(Dataset):
             7, (3, 28, 28), max(COUNTS), max(TEST_COUNTS), native_ir=ratio, own_train=COUNTS, own_test=TEST_COUNTS
         )
 
+    def files(self) -> tuple[Path, ...]:
+        """MedMNIST's file."""
+        return (self.published.path,)
+
     def load(self) -> Arrays:
         """Training and test split; DataError when the counts are not DermaMNIST's."""
         arrays = self.published.load(self.name)

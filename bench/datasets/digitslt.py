@@ -28,6 +28,10 @@ class DigitsLT(Dataset):
         """110 training and 64 test images a class."""
         return DatasetFacts(10, (1, 8, 8), TRAIN, TEST, eps=0.2, default_model="small-cnn", augment="none")
 
+    def files(self) -> tuple[Path, ...]:
+        """scikit-learn's file."""
+        return (self.fetch(),)
+
     def load(self) -> Arrays:
         """Both splits, a fixed choice. The file is read without importing scikit-learn, which takes seconds."""
         table = np.loadtxt(self.fetch(), delimiter=",", dtype=np.int64)

@@ -64,6 +64,10 @@ class Folder(Dataset):
             own_test=own["test"],
         )  # fmt: skip
 
+    def files(self) -> list[Path]:
+        """Every image of both splits."""
+        return [file for parts in self.listing()[1].values() for part in parts for file in part]
+
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming an image that cannot be read or has another size."""
         path, side = self.place

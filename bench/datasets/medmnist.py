@@ -29,6 +29,10 @@ class MedMNIST(Dataset):
         """From the package's table, and from the labels where the file is there."""
         return self.published.facts()
 
+    def files(self) -> tuple[Path, ...]:
+        """MedMNIST's file."""
+        return (self.published.path,)
+
     def load(self) -> Arrays:
         """Training and test split of the file."""
         return self.published.load(f"medmnist:{self.argument}")

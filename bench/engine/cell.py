@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench import identity
 from bench.config import AttackSpec, Task
 from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory, reset_peak
 from bench.engine.images.augment import enlarge, to_float
 from bench.engine.images.subset import CellData, load_data
 from bench.engine.life.failure import mark_failed
+from bench.engine.life.inputs import Inputs
 from bench.engine.life.record import attack_facts, data_facts, device_facts, same_data
 from bench.engine.life.settings import Settings
 from bench.engine.life.trained import Trained, Weights
@@ -31,7 +33,7 @@ from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
-from bench.errors import BenchError, HeldError, StoppedError, StoreError, UnreadableError
+from bench.errors import BenchError, HeldError, StaleError, StoppedError, StoreError, UnreadableError
 from bench.seeding import stream_seed
 from bench.store import lease, query
 from bench.store.flags import flag_cell
@@ -60,6 +62,8 @@ def run_cell(task: Task, settings: Settings, emit: Emit, weights: Weights | None
                 run.go()
             except (HeldError, StoppedError):  # the cell is another process's now, or goes on in the next run
                 raise
+            except StaleError as error:  # what the cell holds stands, under its own inputs
+                end = {"event": "failed", "stage": "inputs", "message": str(error)}
             except Exception as error:
                 end = {"event": "failed", "stage": run.stage, "message": _said(error)}
                 mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())
@@ -85,10 +89,11 @@ class CellRun:
         self.folder, self.stage = CellFolder(settings.results, task.spec.id), "start"
         self.device = torch.device(settings.device)
         self.cell: dict[str, Any] = {}
+        self.inputs = Inputs(settings.data_root)
 
     def go(self) -> None:
         """Do every stage that the folder lacks."""
-        state = self._repaired()
+        state = self._fresh(self._repaired())
         self.cell = state.cell or new_cell(self.spec)
         lacks = self.weights.wanted(missing(self.task, state))
         if not lacks:
@@ -103,10 +108,12 @@ class CellRun:
     def _work(self, lacks: Sequence[str]) -> None:
         """Everything that needs the data: weights, attacks, curves, features."""
         self.stage = "data"
+        known = "inputs" in self.cell or "data" not in self.cell  # else it was begun when nobody wrote them down
+        inputs = {"inputs": self.inputs.now(self.spec)} if known else {}
         data = load_data(self.spec, self.settings.data_root)
         facts = data_facts(data)
         same_data(self.cell.get("data"), facts)
-        self.keep(self.cell | {
+        self.keep(self.cell | inputs | {
             "data": facts, "versions": versions(), "device": device_facts(self.device, self.settings),
             "seeds": {name: stream_seed(self.spec.seed, name) for name in STREAMS},
         })  # fmt: skip
@@ -128,6 +135,20 @@ class CellRun:
         for file in damaged:
             self._aside(file)
         return look(path) if damaged else state
+
+    def _fresh(self, state: State) -> State:
+        """The state, unless it comes from other code or data than there is now: then that of a cell not begun.
+
+        What was there is kept under `stale/`. Raises StaleError when it is not to be begun anew.
+        """
+        why = self.inputs.stale(self.spec, state.cell)
+        if why and not self.settings.retrain:
+            raise StaleError(why)
+        if not why:
+            return state
+        kept = self.folder.retire()
+        self.emit({"cell": self.spec.id, "event": "aside", "message": f"what the stale cell held is kept as {kept}."})
+        return State()
 
     def _aside(self, file: Path) -> None:
         kept = set_aside(file)
@@ -184,7 +205,8 @@ class CellRun:
                 split, attack = wanted.test_split, wanted.attack
                 self.say(wanted.key, 0, 1)
                 reset_peak(self.device)
-                chunks = ChunkFolder(partial / split)
+                # verdicts of an attack whose code changed meanwhile are not gone on with
+                chunks = ChunkFolder(partial / f"{split}-{identity.code('attacks', attack.name)}")
                 result = self.suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
                 self._store(data, split, attack.label, result)
         ChunkFolder(partial).clear()

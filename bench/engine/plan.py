@@ -7,20 +7,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.config import Task
+from bench.engine.life.inputs import Inputs
 from bench.store.state import State, look
 
 
 class Work(NamedTuple):
-    """A task that is not finished, and what it `lacks` (see `missing`)."""
+    """A task that is not finished, and what it `lacks` (see `missing`); or why what is there is `stale`."""
 
     task: Task
     lacks: list[str]
+    stale: str = ""
 
 
-def plan(tasks: Sequence[Task], results: Path) -> list[Work]:
-    """What is to be done, in the order of the tasks. Raises NewerSchemaError for a store of a newer schema."""
-    planned = (Work(task, missing(task, look(results / task.spec.id))) for task in tasks)
-    return [work for work in planned if work.lacks]
+def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, retrain: bool = False) -> list[Work]:
+    """What is to be done, in the order of the tasks. Raises NewerSchemaError for a store of a newer schema.
+
+    A cell that was made from other code or data than there is now is in it whether it was finished or not; it lacks
+    everything when it may be begun anew (`retrain`).
+    """
+    inputs = Inputs(data_root)
+    planned = []
+    for task in tasks:
+        state = look(results / task.spec.id)
+        stale = inputs.stale(task.spec, state.cell)
+        planned.append(Work(task, missing(task, State() if stale and retrain else state), stale))
+    return [work for work in planned if work.lacks or work.stale]
 
 
 def missing(task: Task, state: State) -> list[str]:

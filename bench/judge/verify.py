@@ -8,6 +8,7 @@
     rows           every other column of per_class.csv from cell.json; the worst case from the bits
     order          no l_inf attack leaves more images correct than no attack does, unless it is flagged
     store          cells that used the same data carry the same data hash
+    code           plug-ins are what they were when the cell was made, and the same in all cells (`bench.store.inputs`)
 
 With `data`, the images are read again too, and their hashes and the choice of test images are compared.
 """
@@ -28,6 +29,7 @@ from bench.judge.intact import hurt
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.folders import read_cell
+from bench.store.inputs import MEND, changed_code, fresh
 from bench.store.lease import held
 from bench.store.rows import WORST, build_rows
 from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES, STATUSES
@@ -61,7 +63,7 @@ def verify(root: Path, data: Reader | None = None) -> Report:
     """Look at every folder of a store. Raises StoreError when `root` does not exist or holds no cell."""
     problems: list[Problem] = []
     hashes: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    numbers = 0
+    numbers, whole = 0, list[dict[str, Any]]()
     folders = query.folders(root)
     if not folders:
         raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
@@ -76,6 +78,9 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             if cell.get("data"):
                 hashes.setdefault(_data_key(spec, cell), []).append((folder.name, cell["data"]["data_hash"]))
             found += list(_identity(folder, cell, spec))
+            whole.append(cell)
+            if why := changed_code(cell):
+                found.append(f"{why}; {MEND}")
             damage = hurt(folder)
             if not damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
                 more, rows = _evaluations(folder, cell)
@@ -90,6 +95,7 @@ def verify(root: Path, data: Reader | None = None) -> Report:
         numbers += rows
         problems += [Problem(folder.name, message, name) for name, message in damage.items()]
         problems += [Problem(folder.name, message) for message in found]
+    problems += [Problem(why.partition(" ")[0], why) for why in fresh(whole)[1]]
     for group in hashes.values():
         for name, value in group[1:]:
             if value != group[0][1]:

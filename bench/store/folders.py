@@ -120,6 +120,21 @@ class CellFolder:
             return None
         return read_cell(self.path)
 
+    def retire(self) -> Path:
+        """Move all that it holds to `stale/` beside it, under the first free name there, which is returned.
+
+        cell.json goes last: a retirement that is broken off leaves a cell that still says what it was made from.
+        """
+        place, count = self.path.parent / "stale" / self.id, 1
+        while place.exists():
+            count += 1
+            place = place.with_name(f"{self.id}.{count}")
+        place.mkdir(parents=True)
+        own = [part for part in self.path.iterdir() if not part.name.startswith(".")]
+        for part in sorted(own, key=lambda part: part.name == CELL):
+            part.rename(place / part.name)
+        return place
+
     def write(self, cell: Mapping[str, Any]) -> None:
         """Replace cell.json."""
         atomic_write(self.path / CELL, json.dumps(cell, indent=1, sort_keys=True, allow_nan=False) + "\n")

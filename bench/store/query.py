@@ -21,6 +21,8 @@ import pandas as pd
 
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.folders import open_root, read_cell
+from bench.store.inputs import fresh
+from bench.store.rows import WORST
 from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
 
 
@@ -32,8 +34,11 @@ def folders(root: Path) -> list[Path]:
 
 
 def cells(root: Path) -> list[dict[str, Any]]:
-    """Every readable cell.json, by cell id. A newer schema raises StoreError; damaged ones are left to `damaged`."""
-    return [cell for _, cell, problem in _read(root) if cell is not None and not problem]
+    """Every readable cell.json, by cell id, without what is stale beside newer ones (see `bench.store.inputs`).
+
+    A newer schema raises StoreError; damaged ones are left to `damaged`.
+    """
+    return fresh([cell for _, cell, problem in _read(root) if cell is not None and not problem])[0]
 
 
 def damaged(root: Path) -> list[str]:
@@ -67,7 +72,18 @@ def load(root: Path) -> Loaded:
     unreadable = [problem for _, _, problem in found if problem]
     readable = [(f, c) for f, c, problem in found if c is not None and not problem]
     frame, short = _without_short(frame, [(f, c) for f, c in readable if f / ROWS not in problems])
-    return Loaded(frame, [c for _, c in readable], [*unreadable, *problems.values(), *short])
+    current, stale = fresh([c for _, c in readable])
+    frame = _of(current, frame, readable) if stale else frame
+    return Loaded(frame, current, [*unreadable, *problems.values(), *short, *stale])
+
+
+def _of(cells: list[dict[str, Any]], frame: pd.DataFrame, all_: list[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
+    """The rows of what these cells were evaluated with. The worst case over more than that is none of theirs."""
+    before = {cell["id"]: len(cell.get("evaluations", {})) for _, cell in all_}
+    whole = {cell["id"] for cell in cells if len(cell.get("evaluations", {})) == before[cell["id"]]}
+    known = {(cell["id"], *key.split("/", 1)) for cell in cells for key in cell.get("evaluations", {})}
+    rows = zip(frame["cell"], frame["test_split"], frame["attack"], strict=True)
+    return frame[[row in known or (row[2] == WORST and row[0] in whole) for row in rows]].reset_index(drop=True)
 
 
 def _without_short(frame: pd.DataFrame, found: list[tuple[Path, dict[str, Any]]]) -> tuple[pd.DataFrame, list[str]]:

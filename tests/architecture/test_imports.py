@@ -19,6 +19,7 @@ BASE = {
     "bench.fields",
     "bench.variants",
     "bench.registry",
+    "bench.identity",
     "bench.seeding",
     "bench.longtail",
     "bench.versions",
@@ -50,7 +51,8 @@ ROOMS = (
     {"gradients", "verdicts", "resume"},
     {"step"},
     {"train", "suite"},
-    {"plan", "grid", "life"},
+    {"grid", "life"},
+    {"plan"},
     {"cell"},
     {"executors", "price"},
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from bench import identity
 from bench.engine.images.subset import CellData
 from bench.engine.life.settings import Settings
 from bench.engine.nets.weights import tensor_hash
@@ -60,8 +61,9 @@ def same_weights(cell: Mapping[str, Any], network: torch.nn.Module) -> None:
 
 
 def attack_facts(attack: AttackResult) -> dict[str, Any]:
-    """What is kept of an attack besides its bits."""
-    return {
+    """What is kept of an attack besides its bits, with the mark of its code where that is known."""
+    mark = identity.code("attacks", attack.name)
+    return ({"code": mark} if mark else {}) | {
         "engine": attack.engine, "name": attack.name, "norm": attack.norm, "white_box": attack.white_box,
         "strength": attack.strength, "eps": attack.eps, "params": attack.params, "notes": list(attack.notes),
         "refused": int(attack.total("refused")), "flags": [],

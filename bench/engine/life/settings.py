@@ -14,7 +14,7 @@ from pathlib import Path
 class Settings:
     """`threads`: CPU threads a process; a fixed number and never the machine's, so that equal commands give equal bits.
 
-    `batch_size`: images attacked together (None: by device).
+    `batch_size`: images attacked together (None: by device). `retrain`: begin stale cells anew.
     """
 
     results: Path = Path("results/runs")
@@ -23,6 +23,7 @@ class Settings:
     threads: int = 1
     checkpoint_seconds: float = 60.0
     batch_size: int | None = None
+    retrain: bool = False
 
     def to_plain(self) -> dict[str, object]:
         """JSON form, for a worker's first line."""

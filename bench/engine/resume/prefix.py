@@ -1,8 +1,8 @@
 """Shared first epochs: cells that begin with the same plain training start from one stored checkpoint.
 
 TAET's cross-entropy stage does not depend on its later settings. Its state after the last shared epoch is stored
-under a hash of everything that decides it (versions, kind of device and threads too), and any cell with the same hash
-goes on from there, on a CPU with the same bytes as without sharing.
+under a hash of everything that decides it (versions, code, kind of device and threads too), and any cell with the same
+hash goes on from there, on a CPU with the same bytes as without sharing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from bench import identity
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
 from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
@@ -29,7 +30,8 @@ class Prefix:
         recipe = dataclasses.replace(spec.recipe, name="", eps=0.0, step=0.0, steps=0)
         plain = dataclasses.replace(spec, method="ce", hparams=(), variant="", recipe=recipe)
         where = [BENCHMARK_VERSION, torch.__version__, device.type, torch.get_num_threads()]
-        digest = hashlib.sha256(canonical_json([plain, epochs, data_hash, where]).encode()).hexdigest()
+        code = [identity.code("methods", spec.method), identity.code("models", spec.model)]
+        digest = hashlib.sha256(canonical_json([plain, epochs, data_hash, where, code]).encode()).hexdigest()
         self.epochs, self.path = epochs, folder / f"{digest[:16]}.pt"
 
     def load(self, device: torch.device) -> dict[str, Any] | None:

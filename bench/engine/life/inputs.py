@@ -1,0 +1,60 @@
+"""What a cell is made from, now: marks of its code and data files, and whether an older cell was made from the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import identity
+from bench.config import CellSpec
+from bench.engine.images.subset import load_data
+from bench.errors import BenchError, DataError
+from bench.plugins import make_dataset
+from bench.store.inputs import CODE, MEND, changed_code
+
+
+class Inputs:
+    """Marks of code and data in one process. Data of one choice of images are read once at most."""
+
+    def __init__(self, data_root: Path | None) -> None:
+        self.data_root = data_root
+        self._read: dict[tuple[Any, ...], tuple[str, str] | BenchError] = {}
+
+    def now(self, spec: CellSpec) -> dict[str, str]:
+        """The field `inputs` of a cell that is made now; what cannot be known is left out."""
+        code = {field: identity.code(kind, getattr(spec, field)) for field, (kind, _) in CODE.items()}
+        return {name: mark for name, mark in {**code, "data": self._files(spec)}.items() if mark}
+
+    def stale(self, spec: CellSpec, cell: Mapping[str, Any] | None) -> str:
+        """Why a cell that was begun cannot go on or stand as it is, in one sentence; nothing when it can."""
+        if not cell or not (cell.get("stages") or cell.get("evaluations") or cell.get("data")):
+            return ""
+        before, why = cell.get("inputs", {}).get("data"), changed_code(cell)
+        if not why and before and before != (self._files(spec) or before):
+            why = self._other_data(spec, cell["data"])
+        return f"cell {spec.id} is stale: {why}; {MEND}." if why else ""
+
+    def _files(self, spec: CellSpec) -> str:
+        try:
+            paths = [*make_dataset(spec.dataset, self.data_root).files()]
+        except (DataError, OSError):  # whoever needs them says so
+            return ""
+        name, _, argument = spec.selection.partition(":")
+        return identity.files([*paths, *([Path(argument)] if name == "file" else [])])
+
+    def _other_data(self, spec: CellSpec, known: Mapping[str, Any]) -> str:
+        """What the files hold now, compared by its real hashes."""
+        key = (spec.dataset, spec.ir, spec.selection, spec.class_order, spec.limit)
+        if key not in self._read:
+            try:
+                data = load_data(spec, self.data_root)
+                self._read[key] = data.data_hash, data.subset_hash
+            except BenchError as error:
+                self._read[key] = error
+        found = self._read[key]
+        if isinstance(found, BenchError):
+            return f"its data cannot be read any more ({str(found).rstrip('.')})"
+        if found == (known["data_hash"], known["subset_hash"]):
+            return ""
+        return f"its images are others now (hash {known['data_hash']} then, {found[0]} now)"

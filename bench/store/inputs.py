@@ -1,0 +1,95 @@
+"""Which cells of a store were made from other code or data than the rest of it: stale, named, and never mixed with it.
+
+A cell keeps what it was made from in `inputs` of cell.json: a mark of its data's files (`data`) and of the code of its
+`method`, `model` and `dataset` (see `bench.identity`), and with every evaluation that of its attack (`code`). Marks
+that are not there, as in stores of older versions, are not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.identity import code
+
+Cell = dict[str, Any]
+#: field of `inputs`, and of the specification -> kind of plug-in, and its name in words
+CODE = {"method": ("methods", "method"), "model": ("models", "network"), "dataset": ("datasets", "data set")}
+#: how a stale cell is brought up to date
+MEND = "begin it anew with --retrain (what it holds is kept under stale/), or give another --results folder"
+
+
+def changed_code(cell: Mapping[str, Any]) -> str:
+    """What of a cell's code is another here and now, in words, or nothing. Plug-ins that are not here say nothing."""
+    known = cell.get("inputs", {})
+    for name, (kind, words) in CODE.items():
+        if name in known and _differ(known[name], code(kind, _name(cell, name))):
+            return f"the code of its {words} '{_name(cell, name)}' has changed since it was made"
+    for key, facts in cell.get("evaluations", {}).items():
+        if "code" in facts and _differ(facts["code"], code("attacks", facts["name"])):
+            return f"the code of its attack '{key.partition('/')[2]}' has changed since it was made"
+    return ""
+
+
+def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
+    """(cells without those, or without those of their evaluations, that are stale beside newer ones; a sentence each).
+
+    Cells of one method were made by one code of it, whatever their data and seed; the same for networks, data sets and
+    attacks; and cells of one data set, ratio and choice of images saw the same images. Where they differ, the newest
+    cell is right.
+    """
+    stale: dict[str, str] = {}
+    struck: dict[str, dict[str, str]] = {}
+    for group in _groups(cells):
+        newest = max(group, key=lambda entry: _time(entry[0]))
+        for cell, key, mark, words in group:
+            if mark != newest[2]:
+                why = f"{cell['id']} is stale: {words} than in the newer {newest[0]['id']}; it is left out; {MEND}."
+                if key:
+                    struck.setdefault(cell["id"], {})[key] = why
+                else:
+                    stale.setdefault(cell["id"], why)
+    kept = [_without(cell, struck.get(cell["id"], {})) for cell in cells if cell["id"] not in stale]
+    also = [why for cell, whys in struck.items() if cell not in stale for why in whys.values()]
+    return kept, [*stale.values(), *also]
+
+
+_Entry = tuple[Cell, str, str, str]
+
+
+def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
+    """Entries (cell, evaluation or nothing, mark, words) that must agree in their mark."""
+    groups: dict[tuple[Any, ...], list[_Entry]] = {}
+    for cell in cells:
+        for name, (_, words) in CODE.items():
+            if mark := cell.get("inputs", {}).get(name):
+                entry = (cell, "", mark, f"its {words} '{_name(cell, name)}' had other code")
+                groups.setdefault((name, _name(cell, name)), []).append(entry)
+        if (data := cell.get("data")) and "data_hash" in data and "inputs" in cell:
+            spec = cell["spec"]
+            chosen = (spec.get("ir"), spec.get("selection"), spec.get("class_order"), spec.get("limit"))
+            entry = (cell, "", data["data_hash"], "it saw other images")
+            groups.setdefault(("data", spec["dataset"], *chosen), []).append(entry)
+        for key, facts in cell.get("evaluations", {}).items():
+            if mark := facts.get("code"):
+                words = f"attack '{key.partition('/')[2]}' had other code"
+                groups.setdefault(("attack", facts.get("name")), []).append((cell, key, mark, words))
+    yield from groups.values()
+
+
+def _without(cell: Cell, struck: Mapping[str, str]) -> Cell:
+    if not struck:
+        return cell
+    return cell | {"evaluations": {k: v for k, v in cell["evaluations"].items() if k not in struck}}
+
+
+def _name(cell: Mapping[str, Any], field: str) -> str:
+    return str(cell["spec"][field]).partition(":")[0]
+
+
+def _time(cell: Mapping[str, Any]) -> str:
+    return max((entry["at"] for entry in cell.get("history", ())), default="")
+
+
+def _differ(before: str, now: str) -> bool:
+    return bool(before and now and before != now)

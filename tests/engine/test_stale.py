@@ -1,0 +1,277 @@
+"""A cell made from other data or code than there is now is named, and neither continued nor mixed nor lost."""
+
+import dataclasses
+import importlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import identity
+from bench.cli import group
+from bench.engine.cell import run_cell
+from bench.engine.grid import Axes, expand
+from bench.engine.life.settings import Settings
+from bench.engine.plan import plan
+from bench.registry import registry
+from bench.store import query
+from bench.store.folders import read_cell
+from bench.store.inputs import changed_code, fresh
+
+AXES = Axes(methods=("ce",), datasets=("archive:set.npz",), irs=("natural",), epochs=1, attacks=("clean",),
+            models=("small-cnn",))  # fmt: skip
+
+
+def archive(path, turned=False):
+    """Nine images a class of two classes; `turned` exchanges the test labels."""
+    labels = np.repeat(np.arange(2), 9)
+    images = np.random.default_rng(0).integers(0, 255, (18, 8, 8, 1)).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, train_images=images, train_labels=labels, test_images=images,
+             test_labels=1 - labels if turned else labels)  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    archive(tmp_path / "set.npz")
+    return tmp_path
+
+
+def task(**changes):
+    return expand(dataclasses.replace(AXES, **changes), changes.pop("data_root", None))[0]
+
+
+def run(cell, root="out", **settings):
+    events = []
+    run_cell(cell, Settings(results=root, **settings), events.append)
+    return events[-1]
+
+
+def done(cell, root, **settings):
+    assert (event := run(cell, root, **settings))["event"] == "done", event
+
+
+def stale(cell, root, data_root=None):
+    """Why the cell is stale; asserts that whoever runs it leaves it as it is."""
+    works = plan([cell], root, data_root)
+    why = works[0].stale if works else ""
+    before = (root / cell.spec.id / "cell.json").read_bytes()
+    if why:
+        event = run(cell, root, data_root=data_root)
+        assert (event["event"], event["message"]) == ("failed", why)
+    assert (root / cell.spec.id / "cell.json").read_bytes() == before
+    return why
+
+
+# ------------------------------------------------------------------------------------------------------------ data
+
+
+def test_a_rewritten_archive_makes_its_cell_stale_and_retraining_keeps_what_was_there(here):
+    root, cell = here / "out", task()
+    done(cell, root)
+    old = (root / cell.spec.id / "per_class.csv").read_bytes()
+    assert plan([cell], root) == []
+    archive(here / "set.npz")  # the same content in a new file
+    assert stale(cell, root) == ""
+    archive(here / "set.npz", turned=True)
+    assert "its images are others now" in stale(cell, root)
+    done(cell, root, retrain=True)
+    assert plan([cell], root) == []
+    assert (root / "stale" / cell.spec.id / "per_class.csv").read_bytes() == old
+    assert (root / cell.spec.id / "per_class.csv").read_bytes() != old
+    assert [folder.name for folder in query.folders(root)] == [cell.spec.id]
+
+
+def test_a_relative_path_from_another_folder_and_another_data_root_are_other_data(here, monkeypatch):
+    root, cell = here / "out", task()
+    done(cell, root)
+    archive(here / "b" / "set.npz", turned=True)
+    with monkeypatch.context() as patch:
+        patch.chdir(here / "b")
+        assert "its images are others now" in stale(cell, root)
+    (here / "set.npz").unlink()
+    assert "its images are others now" in stale(cell, root, here / "b")
+    archive(here / "c" / "set.npz")
+    assert stale(cell, root, here / "c") == ""
+
+
+def test_a_rewritten_selection_file_makes_its_cell_stale(here):
+    root, cell = here / "out", task(selection="file:chosen.txt")
+    (here / "chosen.txt").write_text("0 1 2 3 9 10 11 12\n")
+    done(cell, root)
+    (here / "chosen.txt").write_text("0 1 2 4 9 10 11 12\n")
+    assert "its images are others now" in stale(cell, root)
+
+
+def test_images_gone_from_a_folder_make_its_cell_stale(here):
+    for c in "ab":
+        (here / "set" / c).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(np.full((8, 8), 20 * i + ord(c) % 2, np.uint8)).save(here / "set" / c / f"{i}.png")
+    root, cell = here / "out", task(datasets=("folder:set",))
+    done(cell, root)
+    (here / "set" / "b" / "3.png").unlink()
+    assert "its images are others now" in stale(cell, root)
+    shutil.rmtree(here / "set" / "b")
+    assert "its images are others now" in stale(cell, root) or "cannot be read any more" in stale(cell, root)
+
+
+def test_an_interrupted_cell_does_not_go_on_with_other_data(here):
+    root, cell = here / "out", task(methods=("ce[lr=1e30]",), epochs=3)
+    assert run(cell, root)["event"] == "failed"  # in its training
+    archive(here / "set.npz", turned=True)
+    assert "its images are others now" in stale(cell, root)
+
+
+def test_a_cell_of_a_version_that_kept_no_marks_is_not_called_stale(here):
+    root, cell = here / "out", task()
+    done(cell, root)
+    path = root / cell.spec.id / "cell.json"
+    plain = json.loads(path.read_text())
+    del plain["inputs"]
+    for facts in plain["evaluations"].values():
+        del facts["code"]
+    path.write_text(json.dumps(plain))
+    archive(here / "set.npz", turned=True)
+    assert stale(cell, root) == ""
+    assert changed_code(plain) == ""
+    assert fresh([plain]) == ([plain], [])
+
+
+def test_an_evaluated_network_is_stale_on_other_data(here, capsys):
+    (here / "mynet.py").write_text(
+        "import torch\n\n\ndef net(num_classes):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, num_classes))\n"
+    )
+    words = ["evaluate", "mynet:net", "--datasets", "archive:set.npz", "--irs", "natural", "--attacks", "clean",
+             "--results", "out"]  # fmt: skip
+    group.main(args=words, standalone_mode=False)
+    archive(here / "set.npz", turned=True)
+    with pytest.raises(Exception, match="is stale: its images are others now"):
+        group.main(args=words, standalone_mode=False)
+    group.main(args=[*words, "--retrain"], standalone_mode=False)
+    assert len(list((here / "out" / "stale").iterdir())) == 1
+    sys.modules.pop("mynet")
+
+
+# ------------------------------------------------------------------------------------------------------------ code
+
+PLUGIN = '''"""A method."""
+from bench.api import Method, register
+from torch.nn import functional as F
+
+import myhelper
+
+
+@register("methods")
+class Mine(Method):
+    """Weighted cross-entropy."""
+
+    name = "mine"
+    paper = licence = formula = cost = "none"
+
+    def phase(self, context):
+        return "natural"
+
+    def perturb(self, model, x, y, context):
+        return x
+
+    def passes(self, recipe):
+        return 1.0, 1.0
+
+    def loss(self, model, x, x_adv, y, context):
+        return myhelper.WEIGHT * F.cross_entropy(model(x), y), {}
+'''
+
+
+@pytest.fixture
+def plugin(here, monkeypatch):
+    """Writes the plug-in and what it imports, and makes this process see it as a new one would."""
+    monkeypatch.syspath_prepend(here)
+    methods = registry("methods")
+
+    def write(text, helper):
+        methods.discard("mine")
+        for name, content in (("myplugin", text), ("myhelper", helper)):
+            (here / f"{name}.py").write_text(content)
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        identity.code.cache_clear()
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        methods.add("mine", importlib.import_module("myplugin").Mine)
+
+    yield write
+    methods.discard("mine")
+    identity.code.cache_clear()
+    for name in ("myplugin", "myhelper"):
+        sys.modules.pop(name, None)
+
+
+def test_other_code_makes_cells_stale_and_comments_do_not(here, plugin):
+    root = here / "out"
+    plugin(PLUGIN, "WEIGHT = 1.0\n")
+    first = task(methods=("mine",))
+    done(first, root)
+    plugin(PLUGIN.replace('"""A method."""', '"""Another\n\ndocstring."""  # and a comment'), "WEIGHT = 1.0  # one\n")
+    assert stale(first, root) == ""
+    plugin(PLUGIN, "WEIGHT = 2.0\n")  # what it imports of its own
+    assert "the code of its method 'mine' has changed" in stale(first, root)
+    assert "the code of its method 'mine' has changed" in changed_code(read_cell(root / first.spec.id))
+
+
+def test_seeds_of_two_codes_are_never_averaged(here, plugin):
+    root = here / "out"
+    plugin(PLUGIN, "WEIGHT = 1.0\n")
+    old, new = task(methods=("mine",)), task(methods=("mine",), seeds=(1,))
+    other = task()
+    done(old, root)
+    done(other, root)
+    plugin(PLUGIN, "WEIGHT = 2.0\n")
+    path = root / old.spec.id / "cell.json"
+    path.write_text(path.read_text().replace('"at": "20', '"at": "19'))  # a minute ago, for one
+    done(new, root)
+    loaded = query.load(root)
+    assert set(loaded.rows["cell"]) == {new.spec.id, other.spec.id}
+    assert [cell["id"] for cell in query.cells(root)] == sorted([new.spec.id, other.spec.id])
+    (sentence,) = loaded.problems
+    assert sentence.startswith(
+        f"{old.spec.id} is stale: its method 'mine' had other code than in the newer {new.spec.id}"
+    )
+
+
+def cell(name, at, **marks):
+    return {"id": name, "spec": {"method": "m", "model": "n", "dataset": "d"}, "history": [{"at": at}], **marks}
+
+
+def test_only_the_evaluations_of_an_attack_that_changed_are_left_out():
+    facts = {"name": "fgsm", "code": "1"}
+    old = cell("a", "1", evaluations={"x/clean": {"name": "clean", "code": "9"}, "x/fgsm": facts})
+    new = cell("b", "2", evaluations={"x/fgsm": facts | {"code": "2"}})
+    kept, (sentence,) = fresh([old, new])
+    assert [list(c["evaluations"]) for c in kept] == [["x/clean"], ["x/fgsm"]]
+    assert "attack 'fgsm' had other code than in the newer b" in sentence
+
+
+def test_cells_that_saw_other_images_are_left_out_whatever_their_method():
+    old = cell("a", "1", inputs={"data": "1"}, data={"data_hash": "1"})
+    new = cell("b", "2", inputs={"data": "2"}, data={"data_hash": "2"})
+    assert fresh([old, new])[0] == [new]
+    assert fresh([new, cell("c", "3", inputs={"data": "7"}, data={"data_hash": "2"})])[1] == []
+
+
+def test_every_shipped_plug_in_has_a_mark_of_its_own_code_and_of_what_it_shares():
+    for kind in ("methods", "attacks", "models", "datasets"):
+        assert all(identity.code(kind, name) for name in registry(kind).names())
+    names = set(own("attacks", "fgsm")) | set(own("datasets", "archive"))
+    assert {"fgsm.py", "archive.py", "_npz.py", "_files.py"} <= names
+    assert not {"api.py", "config.py"} & names
+
+
+def own(kind, name):
+    origin = registry(kind).origin(name)
+    return [path.name for path in identity._closure(origin.module, Path(origin.file)).values()]
