@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import identity
 from bench.config import AttackSpec, Task
 from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory, reset_peak
@@ -35,7 +34,7 @@ from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
 from bench.errors import BenchError, HeldError, StaleError, StoppedError, StoreError, UnreadableError
 from bench.seeding import stream_seed
-from bench.store import lease, query
+from bench.store import identity, lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows

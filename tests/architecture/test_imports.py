@@ -19,7 +19,6 @@ BASE = {
     "bench.fields",
     "bench.variants",
     "bench.registry",
-    "bench.identity",
     "bench.seeding",
     "bench.longtail",
     "bench.versions",

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import identity
 from bench.cli import group
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.engine.plan import plan
 from bench.registry import registry
-from bench.store import query
+from bench.store import identity, query
 from bench.store.folders import read_cell
 from bench.store.inputs import changed_code, fresh
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import identity
 from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
 from bench.plugins import make_dataset
+from bench.store import identity
 from bench.store.inputs import CODE, MEND, changed_code
 
 

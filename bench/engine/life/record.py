@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from bench import identity
 from bench.engine.images.subset import CellData
 from bench.engine.life.settings import Settings
 from bench.engine.nets.weights import tensor_hash
 from bench.engine.suite import AttackResult
 from bench.errors import BenchError
+from bench.store import identity
 
 
 def device_facts(device: torch.device, settings: Settings) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from bench import identity
 from bench.api import Method
 from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
 from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
 from bench.errors import StoreError, UnreadableError
+from bench.store import identity
 from bench.store.folders import set_aside
 
 
