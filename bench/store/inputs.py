@@ -1,8 +1,8 @@
 """Which cells of a store were made from other code or data than the rest of it: stale, named, and never mixed with it.
 
 A cell keeps what it was made from in `inputs` of cell.json: a mark of its data's files (`data`) and of the code of its
-`method`, `model` and `dataset` (see `bench.store.identity`), and with every evaluation that of its attack (`code`). Marks
-that are not there, as in stores of older versions, are not compared.
+`method`, `model` and `dataset` (see `bench.store.identity`), and with every evaluation that of its attack (`code`).
+Marks that are not there, as in stores of older versions, are not compared.
 """
 
 from __future__ import annotations
