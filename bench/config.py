@@ -1,6 +1,6 @@
 """What a cell is: frozen, validated descriptions with one canonical JSON form; a cell's id is a hash of it.
 
-    Recipe      how everything is trained: optimiser, schedule, batch, augmentation, the training attack
+    Recipe      how everything is trained (`bench.recipe.settings`)
     ThreatModel what the adversary may do at test time: norm and radius
     AttackSpec  one evaluation attack with its parameters
     CellSpec    one training run, fully resolved: every number that decides the weights is in it
@@ -14,20 +14,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
-from bench.errors import UsageError
 from bench.fields import check_closed
 from bench.fields import check_setting as check_setting
 from bench.fields import is_silent as is_silent
 from bench.fields import make as make
 from bench.fields import one_of as one_of
 from bench.fields import setting as setting
+from bench.recipe.settings import Recipe as Recipe
 from bench.variants import format_value as format_value
 from bench.variants import parse_method as parse_method
 from bench.variants import parse_value as parse_value
@@ -43,65 +41,10 @@ SCHEMA_VERSION = 1
 REFERENCE_EPS = 8 / 255
 #: closed sets: anything else is refused where an object is made
 RecipeName = Literal["paper", "official"]
-Augment = Literal["none", "crop", "crop-flip", "randaugment", "autoaugment"]
 Split = Literal["long-tailed", "balanced"]
 Precision = Literal["fp32", "tf32", "bf16", "fp64"]
 TEST_SPLITS: tuple[Split, ...] = get_args(Split)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training settings. Defaults are the paper's (TAET, A.1) for every method; `recipe=official` changes them.
-
-    `eps`, `step` are the training attack's radius and step on the [0,1] scale at the reference radius 8/255.
-    Milestones count 0-based epochs of a run of `full_epochs`; a shorter run (`epochs`) meets them in proportion. Each
-    has its factor of the learning rate. Raises UsageError when the two do not fit together.
-    """
-
-    name: str = "paper"
-    epochs: int = setting(100, low=1, help="epochs of this run")
-    full_epochs: int = setting(100, low=1, help="epochs of the recipe as published")
-    batch_size: int = setting(128, low=1)
-    lr: float = setting(0.1, above=0.0)
-    momentum: float = setting(0.9, low=0.0, high=1.0)
-    nesterov: bool = False
-    weight_decay: float = setting(5e-4, low=0.0)
-    milestones: tuple[int, ...] = setting((75, 90), low=0)
-    factors: tuple[float, ...] = setting((0.1, 0.01), low=0.0)
-    compounding: bool = setting(False, help="multiply by the factor again in every epoch after a milestone")
-    drop_last: bool = False
-    augment: Augment = setting("crop-flip")
-    resize: int | None = setting(None, low=8, help="side to which images are enlarged before augmentation")
-    eps: float = setting(8 / 255, low=0.0, high=1.0)
-    step: float = setting(2 / 255, low=0.0, high=1.0)
-    steps: int = setting(10, low=0)
-
-    def __post_init__(self) -> None:
-        check_closed(self)
-        milestones, factors = format_value(self.milestones), format_value(self.factors)
-        if len(self.milestones) != len(self.factors):
-            raise UsageError(f"milestones={milestones} and factors={factors} differ in number; give one factor each.")
-        if any(later <= earlier for earlier, later in pairwise(self.milestones)):
-            raise UsageError(f"milestones={milestones} do not increase; give each epoch once, the earliest first.")
-
-    @property
-    def reduced(self) -> bool:
-        """Whether this run is shorter than the recipe as published."""
-        return self.epochs != self.full_epochs
-
-    def epoch_at(self, published: float) -> int:
-        """The 0-based epoch of this run that corresponds to epoch `published` of the full-length recipe."""
-        return math.ceil(published * self.epochs / self.full_epochs - 1e-9)
-
-    def lr_at(self, epoch: int) -> float:
-        """Learning rate of the 0-based epoch."""
-        lr = self.lr
-        for milestone, factor in zip(self.milestones, self.factors, strict=True):
-            since = epoch - self.epoch_at(milestone)
-            if since >= 0:
-                lr = (lr if self.compounding else self.lr) * (factor ** (since + 1) if self.compounding else factor)
-        return lr
 
 
 @dataclass(frozen=True)
@@ -151,7 +94,7 @@ class CellSpec:
     ir: float | None
     model: str
     seed: int
-    recipe: Recipe = Recipe()
+    recipe: Recipe = Recipe()  # noqa: RUF009 - frozen
     hparams: tuple[tuple[str, Any], ...] = ()
     variant: str = ""
     threat: ThreatModel = ThreatModel()

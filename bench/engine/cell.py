@@ -181,9 +181,9 @@ class CellRun:
         self, data: CellData, network: torch.nn.Module, split: str, attacks: Sequence[AttackSpec],
         chunks: ChunkFolder | None, progress: Callable[[str, int, int], None] | None = None,
     ) -> SuiteResult:  # fmt: skip
-        """Attack the network on a test split, in the form and the precision in which it is judged."""
-        index = data.splits[split]
-        images = data.test_images[index]
+        """Attack the network on a test split or the validation images, in the form and precision of a judgement."""
+        shown, labels, index = data.shown(split)
+        images = shown[index]
         if self.spec.recipe.resize:
             # as bytes: the enlarged floats of a whole test set would take gigabytes
             images = enlarge(images.permute(0, 3, 1, 2), self.spec.recipe.resize).permute(0, 2, 3, 1)
@@ -191,7 +191,7 @@ class CellRun:
         plain = self.spec if self.spec.precision == "fp64" else dataclasses.replace(self.spec, precision="fp32")
         with precision(plain, self.device), self.weights.deployed(network):
             return evaluate(
-                network, images, data.test_labels[index], index, attacks, threat=self.spec.threat,
+                network, images, labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
                 batch_size=self.settings.batch_size, store=chunks, progress=progress,
             )  # fmt: skip

@@ -142,6 +142,8 @@ def resolve(
     full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
+    if full_recipe.judge is not None:
+        _check_attack(AttackSpec.parse(full_recipe.judge))
     settled, enhanced = settle_enhancers(enhancers, recipe)
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
@@ -221,11 +223,15 @@ def _made(
     return make(Recipe, common | {"name": recipe}, cls.name), {name: getattr(hparams, name) for name in own}
 
 
+def _check_attack(attack: AttackSpec) -> None:
+    """Refuse an attack that there is not, or settings that it does not take."""
+    make(registry("attacks").get(attack.name).Params, dict(attack.params), attack.name)
+
+
 def _request(axes: Axes) -> Request:
     attacks = tuple(AttackSpec.parse(text) for text in axes.attacks)
     for attack in (*attacks, *(AttackSpec.parse(text) for text in axes.track)):
-        cls = registry("attacks").get(attack.name)
-        make(cls.Params, dict(attack.params), attack.name)
+        _check_attack(attack)
     wanted = [one_of(split, Split, "test split") for split in axes.test_splits]
     product = Request.product(attacks, (s for s in TEST_SPLITS if s in wanted))
     return dataclasses.replace(product, track=axes.track, features=axes.features)

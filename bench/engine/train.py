@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from bench.api import Context, Enhancer, Method
 from bench.config import CellSpec
+from bench.engine.best import Best
 from bench.engine.gradients.fast import make_inner
 from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
+from bench.engine.optimizer import clip, make_optimizer, set_rate
 from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
 from bench.engine.step import become, evaluated, finish, gradient, own_values
@@ -65,14 +67,15 @@ def train(
     checkpoint: Path | None = None,
     prefix: Prefix | None = None,
     track: Track | None = None,
+    best: Best | None = None,
     on_epoch: OnEpoch | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Progress:
     """Train `network` in place from `start`, a checkpoint's state (or from the beginning), to the recipe's last epoch.
 
-    `data`: uint8 images (N x H x W x channels) and labels of the cell. `checkpoint`: where states are kept. Returns
-    what happened. Raises TrainingError when a loss is NaN or infinite, with epoch, step, method and the last good loss;
-    the last checkpoint stays.
+    `data`: uint8 images (N x H x W x channels) and labels of the cell. `checkpoint`: where states are kept. `best`: the
+    judge of `select=best`, whose epoch's weights the network ends with. Returns what happened. Raises TrainingError
+    when a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
     """
     recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
     network.to(device=device, dtype=dtype).to(memory_format=layout(device))
@@ -83,10 +86,7 @@ def train(
         class_counts=counts, recipe=recipe, threat=spec.threat, ascend=inner.ascend, gradient=inner.gradient,
         noise=StreamNoise(torch_stream(0, device=device), dtype),
     )  # fmt: skip
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov, fused=device.type == "cuda",
-    )  # fmt: skip
+    optimizer = make_optimizer(network, recipe, device)
     network.train()
     method.setup(network, context)
     for enhancer in enhancers:
@@ -94,9 +94,9 @@ def train(
     context.changes = tuple(enhancer.inner for enhancer in enhancers)
     at = Progress()
     if start is not None:
-        at = _restore(start, network, optimizer, method, enhancers)
+        at = _restore(start, network, optimizer, method, enhancers, best)
     elif prefix is not None and (stored := prefix.load(device)) is not None:
-        at = _restore(stored, network, optimizer, method, enhancers)
+        at = _restore(stored, network, optimizer, method, enhancers, best)
 
     def clean() -> Iterator[Tensor]:
         shake = numpy_stream(spec.seed, "augment", "statistics", at.epoch)
@@ -107,16 +107,17 @@ def train(
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
         for epoch in range(at.epoch, recipe.epochs):
             row = _epoch(spec, epoch, at, network, method, enhancers, optimizer, context, (images, labels), autocast)
-            if track is not None:
+            if track is not None or best is not None:
                 with evaluated(network, enhancers, clean):
-                    row |= track(network)
+                    row |= track(network) if track is not None else {}
+                    row |= best.look(network, epoch) if best is not None else {}
                 network.train()
             at.curves.append(row)
             if at.epoch == recipe.epochs:
-                become(network, own_values(network, enhancers, clean))
+                become(network, best.values if best is not None else own_values(network, enhancers, clean))
             if prefix is not None and at.epoch == prefix.epochs:
-                prefix.save(_state(at, network, optimizer, method, enhancers))
-            keeper.offer(partial(_state, at, network, optimizer, method, enhancers), at.epoch == recipe.epochs)
+                prefix.save(_state(at, network, optimizer, method, enhancers, best))
+            keeper.offer(partial(_state, at, network, optimizer, method, enhancers, best), at.epoch == recipe.epochs)
             if on_epoch is not None:
                 on_epoch(row)
     return at
@@ -131,8 +132,6 @@ def _epoch(
     images, labels = data
     dtype = next(network.parameters()).dtype
     context.epoch, context.lr = epoch, recipe.lr_at(epoch)
-    for group in optimizer.param_groups:
-        group["lr"] = context.lr
     phase = phase_of(method, context)
     order, draws = epoch_order(spec.seed, epoch, labels, enhancers, context)
     shake = numpy_stream(spec.seed, "augment", epoch)
@@ -150,7 +149,10 @@ def _epoch(
         x = x.contiguous(memory_format=layout(device))
         y = labels[chosen]
         context.step, context.batch = at.step, step
+        context.lr, momentum = recipe.rate(epoch, step, steps)
+        set_rate(optimizer, context.lr, momentum)
         taken = gradient(network, method, enhancers, optimizer, x, y, context, phase, autocast)
+        clip(network, recipe.clip)
         finish(network, enhancers, optimizer, context)
         losses[step] = taken.loss.detach()
         for name, value in taken.logs.items():
@@ -198,19 +200,20 @@ def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
 
 
 def _state(
-    at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method, enhancers: Sequence[Enhancer]
-) -> dict[str, Any]:
+    at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method, enhancers: Sequence[Enhancer],
+    best: Best | None,
+) -> dict[str, Any]:  # fmt: skip
     own = {enhancer.name: enhancer.state() for enhancer in enhancers}
     return {
         "epoch": at.epoch, "step": at.step, "seconds": at.seconds, "images": at.images, "curves": at.curves,
         "network": network.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state(),
-        **({"enhancers": own} if own else {}),
+        **({"enhancers": own} if own else {}), **({} if best is None else {"best": best.state()}),
     }  # fmt: skip
 
 
 def _restore(
     state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, method: Method,
-    enhancers: Sequence[Enhancer],
+    enhancers: Sequence[Enhancer], best: Best | None,
 ) -> Progress:  # fmt: skip
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
@@ -219,6 +222,8 @@ def _restore(
     for enhancer in enhancers:
         if own := state.get("enhancers", {}).get(enhancer.name):
             enhancer.load_state(own)
+    if best is not None:
+        best.load_state(state["best"])
     return Progress(state["epoch"], state["step"], state["seconds"], state["images"], list(state["curves"]))
 
 

@@ -25,12 +25,13 @@ BASE = {
     "bench.imageset",
     "bench.method",
     "bench.enhancer",
-    "bench.schedules",
+    "bench.recipe",
     "bench.api",
     "bench.plugins",
     "bench.visible",
 }
 MAY_IMPORT = {
+    "bench.recipe": {"bench.errors", "bench.fields", "bench.variants"},
     "bench.store": BASE,
     "bench.judge": BASE | {"bench.store"},
     "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
@@ -48,7 +49,7 @@ ROOMS = (
     {"host"},
     {"images", "nets"},
     {"gradients", "verdicts", "resume"},
-    {"step"},
+    {"step", "optimizer", "best"},
     {"train", "suite"},
     {"grid", "life"},
     {"plan"},

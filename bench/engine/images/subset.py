@@ -6,7 +6,10 @@ with its own imbalance (`ir=None`) is ranked by its training counts. Names and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +20,24 @@ from bench.api import Arrays
 from bench.config import CellSpec
 from bench.errors import DataError, UsageError
 from bench.plugins import make_dataset
+from bench.seeding import numpy_stream
 
 if TYPE_CHECKING:
     import torch
+
+
+#: the name of what is held out of training where a test split may stand
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Training images that no training sees: uint8 N x H x W x channels, int64 labels, source indices, counts."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    index: torch.Tensor
+    counts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,8 @@ class CellData:
     `train_images` uint8 N x H x W x channels, `train_labels` int64 N, `train_index` int64 N: indices into the source's
     training split. `test_images`, `test_labels`: the source's whole test split; `splits`: "long-tailed" and "balanced",
     int64 indices into it. `native_labels`: the source's label of each class index. `data_hash`: of the training images
-    used, the test split and the labels of both. `subset_hash`: of the chosen indices.
+    used, the test split and the labels of both. `subset_hash`: of the chosen indices. `validation`: held out of
+    training by the recipe; the training images and counts are what remains.
     """
 
     train_images: torch.Tensor
@@ -45,6 +64,17 @@ class CellData:
     source: str
     data_hash: str
     subset_hash: str
+    validation: Held | None = None
+
+    def shown(self, split: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(images, labels, indices into both) of a test split, or of `validation`. Raises UsageError without one."""
+        if split != VALIDATION:
+            return self.test_images, self.test_labels, self.splits[split]
+        if self.validation is None:
+            raise UsageError("nothing was held out of training; set validation, for instance validation=0.1.")
+        import torch
+
+        return self.validation.images, self.validation.labels, torch.arange(len(self.validation.labels))
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -65,11 +95,12 @@ class Subset:
     native_labels: tuple[int, ...]
     train: list[longtail.Indices]
     splits: dict[str, list[longtail.Indices]]
+    validation: list[longtail.Indices] = field(default_factory=list)
 
     @property
     def hash(self) -> str:
         """16 hex digits; equal for equal choices whatever their order inside a class."""
-        parts = [self.train, *(self.splits[name] for name in sorted(self.splits))]
+        parts = [self.train, *(self.splits[name] for name in sorted(self.splits)), self.validation]
         return longtail.digest(*(np.sort(chosen) for part in parts for chosen in part))
 
 
@@ -80,6 +111,7 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
     arrays = make_dataset(spec.dataset, data_root).load()
     check(arrays, spec.dataset)
     subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
+    subset = held_out(spec, subset, [arrays.class_names[label] for label in subset.native_labels])
     train_index = np.concatenate(subset.train)
     train_labels = np.repeat(np.arange(len(subset.train)), [len(part) for part in subset.train])
     rank = np.argsort(subset.native_labels)  # source label -> class index
@@ -101,7 +133,46 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
         source=arrays.source,
         data_hash=longtail.digest(train_images, train_labels, test_images, test_labels),
         subset_hash=subset.hash,
+        validation=_held(subset, arrays.train_images),
     )
+
+
+def held_out(spec: CellSpec, subset: Subset, names: Sequence[str]) -> Subset:
+    """The subset without the recipe's `validation` share of each class, which goes into `validation` instead.
+
+    Of n images round(share n), at least one, are held out, by a stream of the root seed and the class. Raises
+    UsageError that names a class which would have none left, and how many images it needs.
+    """
+    share = spec.recipe.validation
+    if not share:
+        return subset
+    train, validation = list[longtail.Indices](), list[longtail.Indices]()
+    for rank, members in enumerate(subset.train):
+        count = max(1, math.floor(share * len(members) + 0.5))
+        if count >= len(members):
+            raise UsageError(
+                f"validation={share:g} leaves class {rank} ('{names[rank]}') no training image: it has {len(members)} "
+                f"and {count} would be held out; it needs at least {count + 1}, so take a lower imbalance ratio or "
+                "share."
+            )
+        shuffled = numpy_stream(spec.seed, VALIDATION, rank).permutation(len(members))
+        held = np.zeros(len(members), dtype=bool)
+        held[shuffled[:count]] = True
+        train.append(members[~held])
+        validation.append(members[held])
+    return dataclasses.replace(subset, train=train, validation=validation)
+
+
+def _held(subset: Subset, images: np.ndarray) -> Held | None:
+    """The validation images, by ascending class."""
+    import torch
+
+    if not subset.validation:
+        return None
+    counts = [len(part) for part in subset.validation]
+    index = np.concatenate(subset.validation)
+    labels = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+    return Held(torch.from_numpy(images[index]), torch.from_numpy(labels), torch.from_numpy(index), tuple(counts))
 
 
 def choose(spec: CellSpec, train_labels: np.ndarray, test_labels: np.ndarray, classes: int) -> Subset:

@@ -29,6 +29,7 @@ def data_facts(data: CellData) -> dict[str, Any]:
         "source": data.source, "data_hash": data.data_hash, "subset_hash": data.subset_hash,
         "class_names": list(data.class_names), "train_counts": list(data.train_counts),
         "test_counts": {k: list(v) for k, v in data.test_counts.items()},
+        **({} if data.validation is None else {"validation_counts": list(data.validation.counts)}),
     }  # fmt: skip
 
 

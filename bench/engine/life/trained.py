@@ -5,6 +5,7 @@ What a strategy needs of the cell under way is its `Desk`: what is known and wan
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,9 +16,10 @@ import torch
 from torch import nn
 
 from bench.api import Method
-from bench.config import AttackSpec, CellSpec, Task
+from bench.config import AttackSpec, CellSpec, Recipe, Task
+from bench.engine.best import Best
 from bench.engine.host.memory import peak_memory, reset_peak
-from bench.engine.images.subset import CellData
+from bench.engine.images.subset import VALIDATION, CellData
 from bench.engine.life.record import same_weights, weights_hash
 from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
@@ -120,7 +122,7 @@ class Trained:
         track, prefixes = sorted(desk.task.want.track), desk.settings.results / "prefixes"
         prefix = (
             None
-            if track or self.spec.enhancers
+            if track or self.spec.enhancers or self.spec.recipe.judge
             else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
         )
         known = self._run(desk, data, network, method, "train", CHECKPOINT, track, start, prefix)
@@ -146,6 +148,7 @@ class Trained:
         """The loop with its curves; what is known of the cell after it."""
         desk.say(stage, 0, self.spec.recipe.epochs)
         reset_peak(desk.device)
+        best = _judge(desk, data, self.spec.recipe)
         done = train(
             self.spec, data, network, method, desk.device,
             enhancers=make_enhancers(self.spec),
@@ -153,6 +156,7 @@ class Trained:
             checkpoint=desk.folder.path / checkpoint,
             prefix=prefix,
             track=_tracker(desk, data, track) if track else None,
+            best=best,
             on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )  # fmt: skip
@@ -161,7 +165,7 @@ class Trained:
         facts = {
             "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
             "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
-            "weights_mib": weights_mib(network),
+            "weights_mib": weights_mib(network), **({} if best is None else {"kept_epoch": best.epoch}),
         }  # fmt: skip
         stages = desk.cell["stages"] | {stage: facts}
         return desk.cell | {"tracked": _tracked(done.curves, track), "stages": stages}
@@ -171,6 +175,20 @@ def _check_needs(method: Method, data: CellData) -> None:
     if "class_counts" in method.needs and 0 in data.train_counts:
         empty = data.class_names[data.train_counts.index(0)]
         raise BenchError(f"{method.name} needs at least one training image of every class; '{empty}' has none.")
+
+
+def _judge(desk: Desk, data: CellData, recipe: Recipe) -> Best | None:
+    """The judge of `select=best[ATTACK]`: mean over classes of the validation images that stand; None for `last`."""
+    if recipe.judge is None:
+        return None
+    attack = AttackSpec.parse(recipe.judge)
+
+    def balanced(network: nn.Module) -> float:
+        result = desk.suite(data, network, VALIDATION, [attack], None)
+        labels, correct = data.shown(VALIDATION)[1].numpy(), result.attacks[attack.label].correct
+        return statistics.fmean(float(correct[labels == c].mean()) for c in range(data.num_classes))
+
+    return Best(balanced)
 
 
 def _tracker(desk: Desk, data: CellData, track: Sequence[str]) -> Callable[[nn.Module], dict[str, Any]]:

@@ -7,6 +7,7 @@ in the results folder. Without a measurement the seconds are unknown, never gues
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ class Cost:
     seconds: float | None = 0.0
     memory_mib: float | None = None
     disk_mib: float = 0.0
+
+    def times(self, count: int) -> Cost:
+        """The same again and again."""
+        seconds = None if self.seconds is None else count * self.seconds
+        return dataclasses.replace(self, forward=count * self.forward, backward=count * self.backward, seconds=seconds)
 
     def __add__(self, other: Cost) -> Cost:
         known = [m for m in (self.memory_mib, other.memory_mib) if m is not None]
@@ -85,6 +91,10 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
     total = Cost()
     if "train" in lacks or "curves" in lacks:
         total += training(spec, facts, trained)
+        if spec.recipe.judge is not None:
+            share = round(spec.recipe.validation * _trained_images(spec, facts))
+            judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), share, tested, known)
+            total += judged.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
             ir, own = (spec.ir, facts.own_test) if wanted.test_split == "long-tailed" else (None, ())
@@ -101,7 +111,8 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
 def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     """All epochs of a cell. A step is one outer pass; backward passes beyond it are attack steps."""
     recipe, method = spec.recipe, make_method(spec)
-    images = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
+    images = _trained_images(spec, facts)
+    images -= round(recipe.validation * images)
     forward, backward = passes(spec, method)
     total = recipe.epochs * images
     if rate is None:
@@ -109,6 +120,11 @@ def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     step, attack, more = (line.seconds(images, recipe.batch_size) for line in (rate.step, rate.attack, rate.forward))
     seconds = step + max(backward - 1, 0.0) * attack + max(forward - backward, 0.0) * more
     return Cost(total * forward, total * backward, recipe.epochs * seconds)
+
+
+def _trained_images(spec: CellSpec, facts: DatasetFacts) -> int:
+    """Images of the long-tailed training set, before any are held out."""
+    return sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
 
 
 def evaluation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench import schedules
+from bench.recipe import schedules
 from bench.testing.words import UnsupportedError
 
 #: ours of a time or epoch and the largest rate; the settings that it takes are popped from the dictionary given

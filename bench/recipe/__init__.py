@@ -1,0 +1,1 @@
+"""How a network is trained: the settings of a recipe and the learning rates they mean."""
