@@ -35,6 +35,7 @@ class AdversarialTraining(Method["AdversarialTraining.Hparams"]):
     official = {
         "epochs": 205, "milestones": (102, 153), "factors": (0.1, 0.01), "weight_decay": 2e-4, "attack_mode": "train",
     }  # fmt: skip
+    small = ({}, {"attack_mode": "train"})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -30,6 +30,7 @@ class ClassBalanced(OneSided["ClassBalanced.Hparams"]):
     name = "cb"
     formula = "L = (1/N) sum_{i,k} -e_y (1-t)^gamma log t,  e_c ~ (1-beta)/(1-beta^n_c),  x' from x + eps U(0,1)"
     differences = (*FRAME, "The sigmoid and softmax forms are in RoBal's code and in none of its configurations.")
+    small = ({"form": "focal"}, {"form": "sigmoid"}, {"form": "softmax"})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -46,6 +46,7 @@ class Cfa(Method["Cfa.Hparams"]):
     )
     cost = "13F+12B (trades), 11F+11B (at)"
     official = {"epochs": 200, "milestones": (100, 150), "factors": (0.1, 0.01)}
+    small = ({"begin": 1}, {"base": "at", "begin": 1})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -47,6 +47,7 @@ class Dafa(Method["Dafa.Hparams"]):
     official = {
         "epochs": 110, "milestones": (99, 104), "factors": (0.1, 0.01), "nesterov": True, "eps": 0.031, "step": 0.007,
     }  # fmt: skip
+    small = ({"warm_up": 30},)
 
     @dataclass(frozen=True)
     class Hparams:

@@ -33,6 +33,7 @@ class Focal(OneSided["Focal.Hparams"]):
         "The released warm-up of 5 epochs compounds too: rates 0.04, 0.024, then 0.0192 up to epoch 59; left out.",
         "The softmax form is in RoBal's code and in none of its configurations.",
     )
+    small = ({}, {"form": "softmax"})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -40,6 +40,7 @@ class Gairat(Method["Gairat.Hparams"]):
         "epochs": 120, "milestones": (59, 89, 109), "factors": (0.1, 0.01, 0.005), "weight_decay": 2e-4,
         "eps": 0.031, "step": 0.007,
     }  # fmt: skip
+    small = ({"begin": 1}, {"func": "discrete", "begin": 1})
 
     @dataclass(frozen=True)
     class Hparams:

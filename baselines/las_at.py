@@ -59,6 +59,8 @@ class LearnableStrategy(Method["LearnableStrategy.Hparams"]):
     )
     cost = "about 17F+17B and the strategy network"
     official = {"epochs": 110, "milestones": (99, 104), "factors": (0.1, 0.01)}
+    small = ({"strategy_width": 2, "every": 1},)
+    waits = "the reward's attack stops when no image is classified correctly, as published: every 20th step"
 
     @dataclass(frozen=True)
     class Hparams:

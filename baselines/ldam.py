@@ -36,6 +36,7 @@ class DistributionAwareMargin(OneSided["DistributionAwareMargin.Hparams"]):
         "LDAM's own scale is 30 on a normalised head; RoBal's configuration has scale 1 on a plain linear one.",
         "Deferred re-weighting is in RoBal's code and in none of its configurations.",
     )
+    small = ({}, {"drw_epochs": (0, 50), "drw_betas": (0.0, 0.999)})
 
     @dataclass(frozen=True)
     class Hparams:

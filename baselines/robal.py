@@ -77,6 +77,7 @@ class RoBal(OneSided["RoBal.Hparams"]):
         "The running mean of features that the authors' head records is never used and left out.",
     )
     cost = "14F+13B (9F+8B at the authors' 5 steps); one backward more with beta_nat > 0"
+    small = ({}, {"variant": "R"})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -64,6 +64,7 @@ class Tde(Adjusted["Tde.Hparams"]):
     )
     official = {**OFFICIAL, "record": "always"}
     needs = frozenset()
+    small = ({}, {"record": "always"})
 
     @dataclass(frozen=True)
     class Hparams:

@@ -7,7 +7,7 @@ device, or the classifier's optimiser. The contract tests pick a new file up by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
@@ -76,6 +76,8 @@ class Attack:
     strength: ClassVar[int | None] = None
     only_correct: ClassVar[bool] = False
     engine: str = "bench"
+    #: parameters that make the attack short; the contract runs it with them
+    small: ClassVar[Mapping[str, Any]] = {}
 
     @dataclass(frozen=True)
     class Params:
@@ -115,6 +117,8 @@ class Dataset:
     name: ClassVar[str]
     #: what the argument says, as one word (`PATH`); empty where there is none to give
     argument_name: ClassVar[str] = ""
+    #: an argument with which the contract looks at it
+    small: ClassVar[str] = ""
 
     def __init__(self, argument: str = "", root: Path | None = None) -> None:
         self.argument, self.root = argument, root
@@ -142,6 +146,8 @@ class Model:
     name: ClassVar[str]
     #: what the argument says, as one word (`NAME`); empty where there is none to give
     argument_name: ClassVar[str] = ""
+    #: an argument with which the contract looks at it
+    small: ClassVar[str] = ""
     #: constants of the normalisation inside the network, a channel each, or None
     mean: ClassVar[tuple[float, ...] | None] = None
     std: ClassVar[tuple[float, ...] | None] = None

@@ -191,6 +191,12 @@ class Method(Generic[H]):
     #: what the method cannot do without: "class_counts" (every class has an image), "features" (see Context.classify)
     needs: ClassVar[frozenset[Need]] = frozenset()
 
+    #: settings under which the contract trains the method, once each: small, and with every part switched on that a
+    #: few steps would not reach
+    small: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    #: why a step may wait for the device; empty: it never does
+    waits: ClassVar[str] = ""
+
     @dataclass(frozen=True)
     class Hparams:
         """The method's own settings; fields made with `setting` carry their range."""

@@ -209,6 +209,7 @@ class Chain(Attack):
 
     only_correct = True
     rescaled: ClassVar[bool] = False
+    small = {"queries": 20, "steps": 3}
 
     @dataclass(frozen=True)
     class Params:

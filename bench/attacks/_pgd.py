@@ -45,6 +45,7 @@ class SignAscent(Attack):
     """
 
     momentum: ClassVar[float] = 0.0
+    small = {"steps": 3}
 
     @dataclass(frozen=True)
     class Params:

@@ -29,6 +29,7 @@ class CWL2(Attack):
 
     name = "cw-l2"
     norm = "l2"
+    small = {"steps": 3}
 
     @dataclass(frozen=True)
     class Params:

@@ -15,6 +15,7 @@ class FGSM(SignAscent):
 
     name = "fgsm"
     strength = 1
+    small = {}
 
     @dataclass(frozen=True)
     class Params:

@@ -19,6 +19,7 @@ class MedMNIST(Dataset):
 
     name = "medmnist"
     argument_name = "NAME"
+    small = "bloodmnist"
 
     @property
     def published(self) -> Published:

@@ -20,6 +20,7 @@ class Timm(Model):
 
     name = "timm"
     argument_name = "NAME or timm:NAME@SIDE"
+    small = "test_vit@32"
 
     def _parts(self) -> tuple[str, int | None]:
         name, _, side = self.argument.partition("@")

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
     "bench.presets": BASE | {"bench.engine"},
     "bench.engine": BASE | {"bench.store"},
-    "bench.testing": BASE | {"bench.engine"},
+    "bench.testing": BASE | {"bench.engine", "bench.store", "bench.reports"},
     "bench.cli": BASE
     | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"},
     "bench.results": set(),

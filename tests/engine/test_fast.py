@@ -17,11 +17,13 @@ from bench.engine.gradients import graphs
 from bench.engine.gradients.fast import FastInner, NetworkGradient, twin
 from bench.engine.gradients.graphs import Eager, Replayed
 from bench.engine.gradients.inner import ascend, plain_gradient
+from bench.engine.grid import settle
 from bench.engine.images.subset import CellData
 from bench.engine.nets.fold import fold
 from bench.engine.nets.network import Network, build_network
 from bench.errors import ModelError
 from bench.plugins import make_method
+from bench.registry import registry
 from bench.seeding import StreamNoise, isolated, torch_stream
 
 CPU = torch.device("cpu")
@@ -113,21 +115,21 @@ def run(
     return [row["loss"] for row in done.curves], seen, network
 
 
-#: settings that make a short run do everything the method does
-SHORT = {
-    "taet": (("ce_epochs", 1),),
-    "las-at": (("every", 4), ("strategy_width", 4)),
-    "adt": (("inner_steps", 2), ("samples", 2)),
-}
+def short(method: str) -> CellSpec:
+    """A cell under the first of the method's own small settings."""
+    cls = registry("methods").get(method)
+    recipe, hparams, _ = settle(cls, {"batch_size": 8, "steps": 3, "augment": "none", **cls.small[0]}, "paper", 2)
+    return dataclasses.replace(cell(method), recipe=recipe, hparams=hparams)
 
 
-@pytest.mark.parametrize("method", ["at", "trades", "gairat", "he", "robal", "taet", "reat", "las-at", "adt"])
+@pytest.mark.parametrize("method", registry("methods").names())
 def test_training_in_float64_is_the_plain_one_step_by_step(method, monkeypatch):
-    spec = dataclasses.replace(cell(method), hparams=SHORT.get(method, ()))
+    spec = short(method)
     used = []
     monkeypatch.setattr(NetworkGradient, "__call__", counted(NetworkGradient.__call__, used))
     losses, batches, network = run(spec, monkeypatch, plain=False)
-    assert used  # the method's attack does take the fast gradient
+    _, backward = make_method(spec).passes(spec.recipe)
+    assert bool(used) == (backward > 1)  # the method's attack does take the fast gradient
     wanted, plain_batches, plain_network = run(spec, monkeypatch, plain=True)
     assert len(batches) == len(plain_batches) == 10
     assert losses == pytest.approx(wanted, abs=1e-12, rel=0)
@@ -293,7 +295,7 @@ def test_a_recorded_training_is_the_eager_one(method, monkeypatch):
 
 @pytest.mark.parametrize("method", ["las-at", "adt"])
 def test_gradients_of_a_methods_own_loop_are_recorded_too(method, monkeypatch):
-    spec = dataclasses.replace(cell(method), hparams=SHORT[method])
+    spec = short(method)
     assert recorded_like_eager(spec, monkeypatch).replayed > 0
 
 
