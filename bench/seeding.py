@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -152,3 +153,14 @@ def _mix(x: torch.Tensor) -> torch.Tensor:
     x = (x ^ ((x >> 30) & (2**34 - 1))) * _signed(0xBF58476D1CE4E5B9)
     x = (x ^ ((x >> 27) & (2**37 - 1))) * _signed(0x94D049BB133111EB)
     return x ^ ((x >> 31) & (2**33 - 1))
+
+
+def global_states() -> dict[str, Any]:
+    """The state of each global random generator that exists by now, in a form that compares."""
+    states: dict[str, Any] = {"random": random.getstate()}
+    if numpy := sys.modules.get("numpy"):
+        _, keys, *rest = numpy.random.get_state()
+        states["numpy"] = (keys.tobytes(), *rest)
+    if torch := sys.modules.get("torch"):
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
+    return states

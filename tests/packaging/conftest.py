@@ -61,10 +61,10 @@ def bench(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
     """Runs the installed `bench` far from the checkout and returns what it printed."""
     away = tmp_path_factory.mktemp("away")
 
-    def run(*arguments: str, status: int = 0) -> str:
+    def run(*arguments: str, status: int = 0, module: str = "bench") -> str:
         environment = os.environ | {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "bench", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.returncode == status, f"{done.stdout}\n{done.stderr}"

@@ -40,6 +40,15 @@ def test_it_trains_and_its_settings_are_stored(results):
     assert ["smoothing", 0.2] in cell["spec"]["hparams"]
 
 
+def test_it_keeps_the_contract_by_name_and_by_class(bench):
+    by_name, by_class = (
+        bench("contract", text, module="bench.testing") for text in (METHOD, "thirdparty.smooth:LabelSmoothing")
+    )
+    assert by_name == by_class
+    assert "BROKEN" not in by_name
+    assert f"holds   {METHOD} resumes after any epoch" in by_name
+
+
 def test_its_numbers_reach_the_report(bench, results, tmp_path):
     bench("report", "--results", str(results), "--format", "csv,html", "--output", str(tmp_path), "--figures", "none")
     pages = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file())

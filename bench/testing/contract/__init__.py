@@ -8,7 +8,6 @@ is a new module of the kind's name. A check that does not hold raises `BrokenErr
 from __future__ import annotations
 
 import importlib
-import random
 import sys
 import traceback
 import warnings
@@ -21,6 +20,7 @@ from typing import Any
 
 from bench.errors import BenchError, UsageError, did_you_mean
 from bench.registry import FOLDERS, registry
+from bench.seeding import global_states
 
 HERE = Path(__file__).parent
 
@@ -54,7 +54,7 @@ class Check:
 
     def __call__(self) -> None:
         """Run it. A global random generator that moved, a warning and any other error break the contract too."""
-        before = _generators()
+        before = global_states()
         try:
             with warnings.catch_warnings(), registered(self.target):
                 warnings.simplefilter("error")
@@ -64,7 +64,7 @@ class Check:
         except Exception as error:  # a plug-in is anybody's code
             raise BrokenError(_where(error)) from error
         finally:
-            moved = [name for name, state in _generators().items() if before.get(name, state) != state]
+            moved = [name for name, state in global_states().items() if before.get(name, state) != state]
         require(not moved, f"the global random generator of {', '.join(moved)} moved; draw from the given noise.")
 
     def __str__(self) -> str:
@@ -155,14 +155,3 @@ def _where(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     last = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
     return f"{type(error).__name__}: {text.rstrip('.')} ({Path(last.filename).name}, line {last.lineno})."
-
-
-def _generators() -> dict[str, Any]:
-    """The state of each global random generator that exists by now, in a form that compares."""
-    states: dict[str, Any] = {"random": random.getstate()}
-    if numpy := sys.modules.get("numpy"):
-        _, keys, *rest = numpy.random.get_state()
-        states["numpy"] = (keys.tobytes(), *rest)
-    if torch := sys.modules.get("torch"):
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return states

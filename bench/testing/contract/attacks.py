@@ -13,7 +13,7 @@ from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.suite import build, evaluate, within
 from bench.engine.verdicts.oracle import NetworkOracle
-from bench.seeding import CounterNoise, isolated
+from bench.seeding import CounterNoise, isolated, torch_stream
 from bench.testing.contract import Target, require
 from bench.testing.contract.shared import describes_itself, keeps_the_rules, refuses
 
@@ -43,7 +43,7 @@ def network(classes: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
     """(network in train mode, ten images, labels of which the first alone is wrong)."""
     with isolated(0, "net"):
         net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(24, classes))
-        x = torch.rand(10, 3, 4, 4)
+    x = torch.rand(10, 3, 4, 4, generator=torch_stream(0, "x"))
     with torch.no_grad():
         y = net.eval()(x).argmax(1)
     y[0] = (y[0] + 1) % classes

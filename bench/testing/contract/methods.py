@@ -150,7 +150,8 @@ def trains(cls: type[Method], settings: Mapping[str, Any]) -> None:
     method.deploy(network, False)
     require(deployed.shape == (8, CLASSES), f"the deployed network gives {tuple(deployed.shape)}, not 8 x {CLASSES}.")
     require(torch.isfinite(deployed).all(), "the deployed network gives logits that are not finite.")
-    require(torch.equal(network(x), trained), "deploy(False) does not bring back what deploy(True) changed.")
+    same = torch.allclose(network(x), trained, rtol=1e-4, atol=1e-5)
+    require(same, "deploy(False) does not bring back what deploy(True) changed.")
 
 
 def resumes(cls: type[Method], settings: Mapping[str, Any]) -> None:
