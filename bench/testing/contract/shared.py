@@ -62,7 +62,7 @@ def refuses(cls: type[Any], what: str, settle: Callable[[Mapping[str, Any]], Any
     require("has no setting 'no_such_setting'" in said, "a setting that does not exist is taken.")
 
 
-def wrong_values(cls: type[Any], field: dataclasses.Field[Any]) -> list[Any]:
+def wrong_values(cls: Any, field: dataclasses.Field[Any]) -> list[Any]:
     """Values that do not fit a field: beyond each limit, no such choice, another type."""
     kind, limits = kinds(cls)[field.name], field.metadata
     wrong: list[Any] = [limits[bound] + by for bound, by in (("low", -1), ("high", 1), ("above", 0))

@@ -26,11 +26,11 @@ WAITS = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "uniqu
          "multinomial"}  # fmt: skip
 
 
-class Counter(TorchDispatchMode):  # type: ignore[misc]
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts operations at which the host of a GPU would wait."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(
