@@ -148,14 +148,13 @@ def evaluate(
     """
     built = [(spec.label, build(spec, threat, num_classes)) for spec in attacks]
     inputs.check_set(images, labels, indices, num_classes)
-    device, dtype = torch.device(device), inputs.dtype_of(network)
+    device, dtype = torch.device(device), inputs.working_dtype(network)
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
     run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress)
-    oracle = NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold)
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
-        inputs.check_network(network, run.take(some[:2])[0])
-        with oracle:
+        asked = inputs.check_network(network, run.take(some[:2])[0])
+        with NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold, dtype=asked) as oracle:
             run.start(oracle, canonical_json([threat, num_classes, root_seed, fold]))
             facts = probes.examine(oracle, *run.take(some)) | inputs.facts_of_set(images, labels, num_classes)
             clean = run.attack("clean", build(AttackSpec("clean"), threat, num_classes), None)
@@ -232,13 +231,14 @@ class _Run:
             state["counts"] = state["counts"] + counts
             if clean is None:
                 state["predicted"][chunk] = predicted
-            if self.store:
+            if self.store and not state["counts"][2]:  # verdicts that only stand in are not kept for a later run
                 self.store.save(key, state)
             if self.progress:
                 self.progress(label, len(standing) - len(todo), len(standing))
         if clean is None:
             self.predicted = torch.from_numpy(state["predicted"].copy())
         forwards, backwards, refused, seconds = state["counts"].tolist()
+        _not_refused(label, stage.name, int(refused), len(standing))
         broken = int((~state["correct"][standing]).sum())
         facts = StageResult(stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards),
                             int(backwards), seconds)  # fmt: skip
@@ -261,6 +261,16 @@ class _Run:
         counts = (self.oracle.forwards - forwards, self.oracle.backwards - backwards,
                   int((~inside).sum()), time.perf_counter() - began)  # fmt: skip
         return (predicted == y).cpu().numpy(), predicted.cpu().numpy(), np.array(counts, dtype=np.float64)
+
+
+def _not_refused(label: str, stage: str, refused: int, attacked: int) -> None:
+    """Raise ModelError when most answers were refused: the clean verdicts that stand in measure no attack."""
+    if 2 * refused > attacked:
+        raise ModelError(
+            f"attack '{label}' failed: {refused} of {attacked} answers of its stage '{stage}' lie outside the radius "
+            "or [0,1] or are not finite, so it measured nothing; mend the attack, or give images in [0,1] "
+            "(bench evaluate --normalize)."
+        )
 
 
 def within(answer: Tensor, x: Tensor, attack: Attack) -> Tensor:

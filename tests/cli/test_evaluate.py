@@ -47,6 +47,32 @@ class Scaled(nn.Module):
         self.inner, self.scale, self.noise = bare(), scale, noise
     def forward(self, x):
         return self.scale * self.inner(x + self.noise * torch.randn_like(x))
+def by_epoch(epoch=100, num_classes=3):
+    CLASSES.append((epoch, num_classes))
+    return bare()
+def no_classes(depth=34):
+    CLASSES.append(depth)
+    return bare()
+def wants(classes, *, folder):
+    return bare()
+def refuses(classes):
+    raise TypeError("weights_dir must be a str, not None")
+def out_of_type(f):
+    class Other(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = bare()
+        def forward(self, x):
+            return f(self.inner, x)
+    return Other()
+def pair():
+    return out_of_type(lambda net, x: (net(x), x))
+def sized():
+    return out_of_type(lambda net, x: net.nothing(x))
+def inplace():
+    return out_of_type(lambda net, x: net(x.sub_(0.0)))
+def half():
+    return bare().half()
 SCALE = 1.0
 def scaled():
     return Scaled(SCALE)
@@ -157,6 +183,48 @@ def test_a_factory_with_weights_normalisation_and_balanced_split(here: Path) -> 
     assert one["id"] != two["id"]
     assert {k.partition("/")[0] for k in two["evaluations"]} == {"balanced"}
     assert "pixels" not in two["flags"]
+
+
+@pytest.mark.parametrize(
+    ("factory", "told"), [("make", 10), ("by_epoch", (100, 10)), ("no_classes", 34)], ids=["required", "named", "none"]
+)
+def test_a_factory_is_told_the_classes_only_where_it_asks(here: Path, factory: str, told: object) -> None:
+    assert run(f"mine:{factory}", *words(here / "out", "--attacks", "clean")) == 0
+    import mine
+
+    assert [told] == mine.CLASSES
+
+
+@pytest.mark.parametrize(
+    ("factory", "text"),
+    [
+        ("wants", "'mine:wants' requires folder"),
+        ("refuses", "'mine:refuses' failed: TypeError: weights_dir must be a str, not None"),
+        ("pair", "the network gave a tuple"),
+        ("sized", "AttributeError: 'Sequential' object has no attribute 'nothing'"),
+    ],
+)
+def test_code_of_the_user_that_fails_speaks_for_itself(
+    here: Path, capsys: pytest.CaptureFixture[str], factory: str, text: str
+) -> None:
+    assert run(f"mine:{factory}", *words(here / "out")) == 1
+    said = capsys.readouterr().err
+    assert text in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("factory", ["inplace", "half"])
+def test_sound_networks_of_unusual_make_are_attacked(here: Path, factory: str) -> None:
+    for name in ("bare", factory):
+        assert run(f"mine:{name}", *words(here / name)) == 0
+    one, two = (pd.read_csv(folder(here / name) / "per_class.csv").groupby("attack")["correct"].sum()
+                for name in ("bare", factory))  # fmt: skip
+    assert (one - two).abs().max() <= 1
+
+
+@pytest.mark.parametrize("text", ["125/64", "nan/0.5", "0.5/nan", "0.5/inf", "-1/0.5"])
+def test_a_normalisation_off_the_scale_is_refused(here: Path, text: str) -> None:
+    assert run("mine:bare", *words(here / "out", "--normalize", text)) == 2
 
 
 def set_scale(here: Path, scale: float) -> None:

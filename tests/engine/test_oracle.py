@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils import prune
 
 from bench.engine.nets.fold import agrees, fold
 from bench.engine.nets.network import build_network
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import ModelError
-from bench.seeding import isolated
+from bench.seeding import isolated, torch_stream
 
 
 class PreAct(nn.Module):
@@ -182,3 +185,57 @@ def test_outputs_must_be_finite_logits() -> None:
         net[4].bias[0] = torch.nan
     with NetworkOracle(net, 5) as oracle, pytest.raises(ModelError, match="NaN"):
         oracle.plain(x)
+
+
+def twice(conv: nn.Module, *norms: nn.Module) -> nn.Module:
+    with isolated(0, "odd"):
+        net = nn.Sequential(conv, *norms, nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
+    for norm in norms:
+        norm.running_mean += 0.3
+        norm.running_var *= 2.5
+    return net.double().eval()
+
+
+class NamedInput(nn.Module):
+    """Calls its batch norm by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Linear(288, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(input=self.conv(x)).flatten(1))
+
+
+def hooked() -> nn.Module:
+    net = twice(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8))
+    net[0].register_forward_hook(lambda module, given, out: out * 2)
+    return net
+
+
+def weight_normed() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older of the two forms, which published networks have
+        return twice(nn.utils.weight_norm(nn.Conv2d(1, 8, 3)), nn.BatchNorm2d(8))
+
+
+ODD = {
+    "two norms": (lambda: twice(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)), True),
+    "keyword": (lambda: NamedInput().double().eval(), True),
+    "hook": (hooked, False),
+    "weight norm": (weight_normed, False),
+    "spectral norm": (lambda: twice(nn.utils.spectral_norm(nn.Conv2d(1, 8, 3)), nn.BatchNorm2d(8)), False),
+    "pruned": (lambda: twice(prune.random_unstructured(nn.Conv2d(1, 8, 3), "weight", 0.3), nn.BatchNorm2d(8)), False),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_cannot_be_folded_is_left_and_what_is_folded_computes_the_same(name: str) -> None:
+    make, folds = ODD[name]
+    with isolated(0, "odd"):
+        net = make()
+    x = torch.rand(4, 1, 8, 8, generator=torch_stream(0, "odd"), dtype=torch.float64)
+    with NetworkOracle(net, 5, probe=x) as oracle:
+        assert oracle.folded is folds
+        assert torch.allclose(oracle.logits(x), net(x), atol=1e-9)
+    assert (fold(net, probe=x) is not None) is folds

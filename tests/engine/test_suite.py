@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import signal
@@ -22,7 +23,7 @@ from bench.engine.life.record import attack_facts
 from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
-from bench.seeding import isolated
+from bench.seeding import isolated, torch_stream
 from bench.store.rows import worst_case
 
 SPECS = ["clean", "fgsm", "pgd-20[steps=4]", "cw-l2[steps=10]", "aa[queries=40,steps=5]"]
@@ -176,6 +177,15 @@ class Wild(Cheat):
         return out
 
 
+class Few(Cheat):
+    """Leaves the ball with the first image of a batch."""
+
+    name = "few"
+
+    def run(self, oracle: object, x: Tensor, y: Tensor, noise: object) -> Tensor:
+        return torch.cat([1 - x[:1], x[1:]])
+
+
 class Crop(Cheat):
     """Answers with images of another size."""
 
@@ -188,21 +198,44 @@ class Crop(Cheat):
 @pytest.fixture
 def cheats():
     attacks = registry("attacks")
-    for cls in (Cheat, Wild, Crop):
+    for cls in (Cheat, Wild, Few, Crop):
         attacks.add(cls.name, cls)
     yield
-    for cls in (Cheat, Wild, Crop):
+    for cls in (Cheat, Wild, Few, Crop):
         attacks.discard(cls.name)
 
 
 @pytest.mark.usefixtures("cheats")
 @pytest.mark.parametrize("name", ["cheat", "wild"])
-def test_a_success_outside_the_budget_is_refused(name: str) -> None:
-    result = run(["clean", name])
-    attack = result.attacks[name]
+def test_an_attack_that_leaves_the_budget_failed(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"'{name}' failed: 20 of 20 answers"):
+        run(["clean", name])
+
+
+@pytest.mark.usefixtures("cheats")
+def test_a_success_outside_the_budget_is_refused(tmp_path: Path) -> None:
+    result = run(["clean", "few"], store=ChunkFolder(tmp_path))
+    attack = result.attacks["few"]
     np.testing.assert_array_equal(attack.correct, result.clean)
-    assert attack.total("refused") == 20
-    assert attack.eps == (0.03 if name == "cheat" else None)
+    assert attack.total("refused") == 4
+    assert attack.eps == 0.03
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith("few")]  # no later run takes what only stood in
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_network_in_another_precision_is_attacked_as_in_single(dtype: torch.dtype) -> None:
+    with isolated(0, "half"):
+        net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 4))
+    x = torch.rand(24, 1, 8, 8, generator=torch_stream(0, "half"))
+    labels = net(x).argmax(1)
+    left = {}
+    for one in (net, copy.deepcopy(net).to(dtype)):
+        result = evaluate(one, x, labels, torch.arange(24), [AttackSpec(a) for a in ("fgsm", "pgd-20", "cw-l2")],
+                          threat=ThreatModel(8 / 255), num_classes=4, root_seed=0)  # fmt: skip
+        assert all(a.total("refused") == 0 for a in result.attacks.values())
+        left[one is net] = {label: int(a.correct.sum()) for label, a in result.attacks.items()}
+    assert left[True]["pgd-20"] < 20
+    assert all(abs(left[True][k] - left[False][k]) <= 2 for k in left[True]), left
 
 
 @pytest.mark.usefixtures("cheats")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,13 +23,15 @@ from bench.engine.images.subset import CellData
 from bench.engine.life.trained import Desk
 from bench.engine.nets.network import assemble
 from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
-from bench.engine.verdicts.inputs import check_network, dtype_of
+from bench.engine.verdicts.inputs import check_network, working_dtype
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import ModelError, StoreError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated
 from bench.store.folders import CellFolder
 
+#: what a factory may call the number of classes
+CLASSES_NAMES = ("num_classes", "n_classes", "nb_classes", "num_class", "classes")
 #: test images whose logits tell networks apart that differ only in code or a plain attribute
 PROBED = 4
 RECIPE = Recipe(name="external", epochs=1, full_epochs=1, milestones=(), factors=(), augment="none")
@@ -49,6 +52,8 @@ class Wrapped(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.sorted = network, list(order) == list(range(len(order)))
+        #: the type of images that the network itself takes
+        self.asked: torch.dtype | None = None
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, None if values is None else torch.tensor(list(values)).view(1, -1, 1, 1))
         self.register_buffer("order", torch.tensor(list(order)))
@@ -57,7 +62,7 @@ class Wrapped(nn.Module):
         """Logits N x C of images N x channels x H x W in [0,1]."""
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
-        z: Tensor = self.network(x)
+        z: Tensor = self.network(x.to(self.asked or x.dtype, copy=True))  # it may change what it is given
         return z if self.sorted else z[:, self.order]
 
 
@@ -70,20 +75,21 @@ def parse_normalisation(text: str | None, channels: int) -> tuple[list[float] | 
     except ValueError:
         mean, std = [], []
     lengths = {len(mean), len(std)}
-    if not lengths <= {1, channels} or 0 in lengths or min(std, default=0.0) <= 0:
+    sound = all(0 <= m <= 1 for m in mean) and all(0 < s <= 1 for s in std)  # NaN is neither
+    if not lengths <= {1, channels} or 0 in lengths or not sound:
         numbers = "one of each" if channels == 1 else f"one or {channels} of each"
         example = f"{','.join(['0.5'] * channels)}/{','.join(['0.25'] * channels)}"
         raise UsageError(
-            f"--normalize '{text}' cannot be read; write means, a slash and positive standard deviations, {numbers}, "
-            f"such as {example}."
+            f"--normalize '{text}' cannot be read; write means in [0,1], a slash and standard deviations above 0 and "
+            f"up to 1, {numbers}, such as {example}."
         )
     return mean * (channels // len(mean)), std * (channels // len(std))
 
 
 def call_factory(text: str, num_classes: int) -> nn.Module:
-    """The network that `package.module:factory` returns, called with the number of classes or with nothing.
+    """The network that `package.module:factory` returns, called as `arguments` says.
 
-    Raises ModelError when it cannot be imported or returns no network. Draws of the factory stay its own.
+    Raises ModelError when it cannot be imported or called, or returns no network. Draws of the factory stay its own.
     """
     module_name, _, name = text.partition(":")
     try:
@@ -93,13 +99,41 @@ def call_factory(text: str, num_classes: int) -> nn.Module:
             f"'{text}' cannot be imported: {error}; start bench where `import {module_name}` works."
         ) from error
     with isolated(0, "init"):
+        given, named = arguments(factory, num_classes, text)
         try:
-            network = factory(num_classes)
-        except TypeError:
-            network = factory()
+            network = factory(*given, **named)
+        except (Exception, SystemExit) as error:  # code of the user: anything, and its own words say best what
+            raise ModelError(f"'{text}' failed: {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"'{text}' returned {type(network).__name__}, not a torch.nn.Module.")
     return network
+
+
+def arguments(factory: Callable[..., Any], num_classes: int, text: str) -> tuple[tuple[int, ...], dict[str, int]]:
+    """(positional, by keyword): how a factory is told the number of classes.
+
+    By keyword where its signature has one of `CLASSES_NAMES`; else as its one required parameter; else not at all: a
+    first parameter with a default may be a depth or an epoch. Raises ModelError when it requires anything else.
+    """
+    try:
+        known = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # written in C: it tells nothing
+        return (num_classes,), {}
+    name = next((n for n in CLASSES_NAMES if n in known), None)
+    if name is not None and known[name].kind is inspect.Parameter.POSITIONAL_ONLY:
+        name = None
+    named = {} if name is None else {name: num_classes}
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in known.values() if p.default is p.empty and p.kind not in variadic and p.name != name]
+    if not required:
+        return (), named
+    if named or len(required) > 1 or required[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        lacking = ", ".join(p.name for p in required)
+        raise ModelError(
+            f"'{text}' requires {lacking}, which bench cannot know; give a factory that requires at most the number of "
+            "classes."
+        )
+    return (num_classes,), {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,15 +165,16 @@ class GivenNetwork:
         order = range(data.num_classes) if self.ranked else data.native_labels
         wrapped = Wrapped(network, mean, std, list(order)).eval()
         some = _few(data, network)
-        with isolated(0, "probe"), NetworkOracle(network, data.num_classes, folded=False) as oracle:
-            check_network(network, some)
-            oracle.plain(some)
+        with isolated(0, "probe"):
+            wrapped.asked = check_network(network, some)
+            with NetworkOracle(network, data.num_classes, folded=False, dtype=wrapped.asked) as oracle:
+                oracle.plain(some)
         return wrapped
 
 
 def _few(data: CellData, network: nn.Module) -> Tensor:
-    """The first test images, N x channels x H x W in [0,1], in the type of the network's weights."""
-    return data.test_images[:PROBED].permute(0, 3, 1, 2).to(dtype_of(network)) / 255
+    """The first test images, N x channels x H x W in [0,1], in the type in which it is attacked."""
+    return data.test_images[:PROBED].permute(0, 3, 1, 2).to(working_dtype(network)) / 255
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """Batch norm folded into the convolution before it: the same function in eval mode, with less to compute.
 
-Only a pair is folded: a convolution whose one reader is a batch norm in eval mode. A net that has its batch norm
-before the convolution, or that `torch.fx` cannot trace, is left as it is. In float64 the folded net agrees with the
+Only a pair is folded: a plain convolution whose one reader is a plain batch norm in eval mode. Whatever else stands
+there (hooks, weights computed in the forward pass, subclasses) is left as it is, and so is a net that `torch.fx` cannot
+trace. In float64 the folded net agrees with the
 plain one to rounding; in float32 a rounding can turn a ReLU gate, so verdicts always come from the plain net.
 """
 
@@ -55,17 +56,30 @@ def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
     """A folded copy of `network`, or None when it cannot be traced or has no pair to fold.
 
     The copy shares every tensor that is not part of a pair with the source, so `refresh` is all that a training step
-    asks for. The source is not changed. `probe`: a few images on which the traced net, still unfolded, must compute
-    what the source does; both run the same operations, so this asks about the structure whatever the weights are.
+    asks for. The source is not changed. `probe`: a few images on which the net, folded in double precision, must
+    compute what the source does there: so this asks about the structure, whatever the weights are.
     """
     try:
         with evaluating(network):
-            traced = fx.symbolic_trace(network)
-            if probe is not None and not agrees(traced, network, probe):
+            if probe is not None and not _keeps_the_function(network, probe):
                 return None
-    except Exception:  # a net may do anything in its forward; one that cannot be traced is used unfolded
+            return _folded(network)
+    except Exception:  # a net may do anything in its forward; one that cannot be traced or folded is used as it is
         return None
+
+
+def _keeps_the_function(network: nn.Module, probe: Tensor) -> bool:
+    wide, images = copy.deepcopy(network).double(), probe.detach().double()
+    folded = _folded(wide)
+    return folded is not None and agrees(folded.net, wide, images)
+
+
+def _folded(network: nn.Module) -> Folded | None:
+    traced = fx.symbolic_trace(network)
     modules, result = dict(traced.named_modules()), Folded(traced)
+    prefix = "folded"
+    while any(name.startswith(prefix) for name in modules):
+        prefix += "_"
     for node in list(traced.graph.nodes):
         source = _conv_before(node, modules)
         if source is None:
@@ -73,8 +87,9 @@ def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
         conv = cast(nn.Conv2d, modules[str(source.target)])  # or its 1d or 3d sister: the same attributes
         norm = cast(nn.BatchNorm2d, modules[str(node.target)])
         target = _with_bias(conv)
-        traced.add_submodule(f"folded_{len(result.pairs)}", target)
-        source.target = f"folded_{len(result.pairs)}"
+        name = f"{prefix}{len(result.pairs)}"
+        traced.add_submodule(name, target)
+        source.target, modules[name] = name, target  # a second batch norm behind it is folded into the fold
         node.replace_all_uses_with(source)
         traced.graph.erase_node(node)
         result.pairs.append((conv, target, norm))
@@ -98,14 +113,23 @@ def suits_channels_last(x: Tensor) -> bool:
 def _conv_before(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
     """The convolution that only this batch norm reads and that only one call uses, or None."""
     norm = modules.get(str(node.target)) if node.op == "call_module" else None
-    if not isinstance(norm, _BATCH_NORMS) or norm.running_mean is None or norm.weight is None:
+    if not (type(norm) in _BATCH_NORMS and _is_bare(norm)) or norm.running_mean is None:
         return None
-    source = node.args[0]
+    source = node.args[0] if node.args else node.kwargs["input"]
     if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
         return None
     conv = modules[str(source.target)]
     calls = sum(1 for n in node.graph.nodes if n.op == "call_module" and modules.get(str(n.target)) is conv)
-    return source if type(conv) in _CONVS and calls == 1 else None
+    return source if type(conv) in _CONVS and _is_bare(conv) and calls == 1 else None
+
+
+def _is_bare(module: nn.Module) -> bool:
+    """Whether a call does nothing but what its class does: no hook, and a weight that is a parameter of its own.
+
+    Weight norm, spectral norm and pruning compute the weight before each call.
+    """
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return not any(hooks) and module._parameters.get("weight") is not None
 
 
 def _with_bias(conv: nn.Conv2d) -> nn.Conv2d:

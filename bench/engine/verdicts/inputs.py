@@ -9,9 +9,18 @@ from bench.engine.nets.modes import evaluating
 from bench.errors import DataError, ModelError
 
 
-def dtype_of(network: nn.Module) -> torch.dtype:
-    """Floating type of the network's weights."""
-    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+def working_dtype(network: nn.Module) -> torch.dtype:
+    """What images, noise and projection are computed in: double for a network in double, else single precision.
+
+    A narrower network (half, bfloat16) is only asked in its own type: a radius of 8/255 cannot be kept in it.
+    """
+    return torch.promote_types(_dtypes(network)[0], torch.float32)
+
+
+def _dtypes(network: nn.Module) -> list[torch.dtype]:
+    """Floating types of the network's weights, each once; single precision where it has none."""
+    found = dict.fromkeys(p.dtype for p in network.parameters() if p.is_floating_point())
+    return [*found] or [torch.float32]
 
 
 def check_set(images: Tensor, labels: Tensor, indices: Tensor, num_classes: int) -> None:
@@ -33,16 +42,26 @@ def check_set(images: Tensor, labels: Tensor, indices: Tensor, num_classes: int)
 
 
 @torch.no_grad()
-def check_network(network: nn.Module, x: Tensor) -> None:
-    """Raise ModelError when the network cannot take these images at all."""
-    try:
-        with evaluating(network):
-            network(x)
-    except (RuntimeError, ValueError, IndexError) as error:
-        shape = " x ".join(map(str, x.shape[1:]))
-        raise ModelError(
-            f"the network cannot take images of {shape} (channels x height x width): {str(error).splitlines()[0]}"
-        ) from error
+def check_network(network: nn.Module, x: Tensor) -> torch.dtype:
+    """The type of images that the network takes: that of x, else one of its weights'.
+
+    Raises ModelError when it cannot take these images at all.
+    """
+    first: Exception | None = None
+    for dtype in dict.fromkeys((x.dtype, *_dtypes(network))):
+        try:
+            with evaluating(network):
+                network(x.to(dtype, copy=True))
+        except Exception as error:  # code of the user: anything
+            first = error  # the last one tried is of its own type, so what it says is to the point
+        else:
+            return dtype
+    shape = " x ".join(map(str, x.shape[1:]))
+    said = next(iter(str(first).splitlines()), "") or type(first).__name__
+    kind = "" if isinstance(first, (RuntimeError, ValueError, AssertionError)) else f"{type(first).__name__}: "
+    raise ModelError(
+        f"the network cannot take images of {shape} (channels x height x width): {kind}{said.rstrip('.')}."
+    ) from first
 
 
 def facts_of_set(images: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:

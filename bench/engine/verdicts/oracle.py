@@ -21,7 +21,7 @@ class NetworkOracle:
     network: N x channels x H x W in [0,1] -> N x `num_classes` logits. `folded`: attack a copy with batch norm folded
     into the convolutions, if it agrees with the plain net on `probe` (a few images); `plain` always asks the net as it
     is. `forwards`, `backwards` count passes of one image each. Raises ModelError when outputs are not N x C or not
-    finite.
+    finite. `dtype`: what the network is asked in (None: what it is given); answers come in the type of the images.
     """
 
     def __init__(
@@ -31,8 +31,9 @@ class NetworkOracle:
         *,
         probe: Tensor | None = None,
         folded: bool = True,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self.network, self.num_classes = network, num_classes
+        self.network, self.num_classes, self.dtype = network, num_classes, dtype
         self.channels_last = probe is not None and suits_channels_last(probe)
         self.forwards = self.backwards = 0
         self.folded = False
@@ -51,7 +52,7 @@ class NetworkOracle:
             copy = fold(self.network)
             if copy is not None and self.channels_last:
                 copy.to_channels_last()
-            if copy is not None and agrees(copy.net, self.network, self._probe):
+            if copy is not None and agrees(copy.net, self.network, self._asked(self._probe)):
                 self._attacked, self.folded = copy.net, True
         return self
 
@@ -91,7 +92,10 @@ class NetworkOracle:
     def plain(self, x: Tensor) -> Tensor:
         """Logits (N x C) of the network as it is, in its own precision: the only source of verdicts."""
         self.forwards += len(x)
-        z: Tensor = self.network(x)
+        z: Tensor = self.network(self._asked(x))
+        if not isinstance(z, Tensor) or z.is_complex():
+            kind = f"{type(z).__name__} of {z.dtype}" if isinstance(z, Tensor) else type(z).__name__
+            raise ModelError(f"the network gave a {kind}; it must give a tensor of N x {self.num_classes} logits.")
         if z.ndim != 2 or z.shape != (len(x), self.num_classes):
             raise ModelError(
                 f"the network gave an output of shape {tuple(z.shape)} for {len(x)} images; "
@@ -99,13 +103,17 @@ class NetworkOracle:
             )
         if not torch.isfinite(z).all():
             raise ModelError("the network gave logits that are NaN or infinite; it cannot be evaluated.")
-        return z
+        return z.to(x.dtype)
+
+    def _asked(self, x: Tensor) -> Tensor:
+        """A copy of the images in the network's type: a network may change what it is given."""
+        return x.to(self.dtype or x.dtype, copy=True)
 
     def _ask(self, x: Tensor) -> Tensor:
         self.forwards += len(x)
         if self.folded and self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        z: Tensor = self._attacked(x)
+        z: Tensor = self._attacked(self._asked(x))
         return z.to(x.dtype)
 
     def _count_backward(self, gradient: Tensor) -> None:
