@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import numpy as np
 
 from bench.api import Arrays, Dataset
 
-from ._download import download
+from ._download import download, free_name
 from ._files import damaged, data_root, md5, missing
 
 
@@ -36,7 +35,7 @@ class Cifar(Dataset):
         return data_root(self.root) / str(self.torchvision.base_folder)
 
     def load(self) -> Arrays:
-        """Both splits, every file's MD5 verified. A damaged file is set aside."""
+        """Both splits, every file's MD5 verified."""
         known, folder = self.torchvision, self.folder
         for name, checksum in [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]:
             path = folder / name
@@ -49,18 +48,19 @@ class Cifar(Dataset):
         return Arrays(train.data, labels[0], test.data, labels[1], tuple(train.classes), self.source)
 
     def fetch(self, progress: Callable[[int, int], None] | None = None) -> Path:
-        """Download and unpack; a folder that is complete is left as it is."""
+        """Download and unpack; files that are right already, and those of others, are left as they are."""
         known, folder = self.torchvision, self.folder
-        if folder.is_dir() and all(
-            (folder / name).is_file() and md5(folder / name) == checksum
-            for name, checksum in [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
-        ):
+        files = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
+        lacking = [n for n, checksum in files if not (folder / n).is_file() or md5(folder / n) != checksum]
+        if not lacking:
             return folder
         packed = download(known.url, folder.parent / known.filename, known.tgz_md5, progress)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             with tarfile.open(packed) as tar:
                 tar.extractall(scratch, filter="data")
-            if folder.exists():
-                shutil.rmtree(folder)
-            (Path(scratch) / folder.name).rename(folder)
+            folder.mkdir(exist_ok=True)
+            for name in lacking:
+                if (folder / name).exists():
+                    (folder / name).rename(free_name(folder / name))
+                (Path(scratch) / folder.name / name).rename(folder / name)
         return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.api import DataError
 
-from ._files import damaged, md5, offline
+from ._files import md5, offline
 
 _CHUNK = 1 << 16
 _PATIENCE = 30.0
@@ -40,9 +40,20 @@ def download(url: str, target: Path, checksum: str, progress: Callable[[int, int
     except OSError as error:
         raise DataError(f"{target.parent} cannot be written ({error.strerror}); choose another --data-root.") from None
     if md5(part) != checksum:
-        raise damaged(part, f"its MD5 is not {checksum}", f"fetch it again, or {by_hand}")
+        part.unlink()  # this function's own file
+        raise DataError(f"what {url} sent is damaged (its MD5 is not {checksum}); fetch it again, or {by_hand}.")
+    if target.exists():  # another file of that name stays beside the right one
+        target.rename(free_name(target))
     part.replace(target)
     return target
+
+
+def free_name(target: Path) -> Path:
+    """The first of `NAME.old`, `NAME.old2`, ... that is not taken."""
+    number, name = 2, target.with_name(target.name + ".old")
+    while name.exists():
+        number, name = number + 1, target.with_name(f"{target.name}.old{number}")
+    return name
 
 
 def _continue(url: str, part: Path, progress: Callable[[int, int], None] | None) -> None:

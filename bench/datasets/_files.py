@@ -1,4 +1,4 @@
-"""Where data lie on disk, and what happens to files that are damaged."""
+"""Where data lie on disk, and how damaged or missing files are named."""
 
 from __future__ import annotations
 
@@ -31,22 +31,9 @@ def md5(path: Path) -> str:
     return total.hexdigest()
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file to `<name>.damaged` (`.damaged2`, ...) so that it is neither used nor lost."""
-    target, number = path.with_name(path.name + ".damaged"), 2
-    while target.exists():
-        target, number = path.with_name(f"{path.name}.damaged{number}"), number + 1
-    path.rename(target)
-    return target
-
-
 def damaged(path: Path, why: str, mend: str) -> DataError:
-    """Set `path` aside and return the error that says so."""
-    try:
-        where = f"it was set aside as {set_aside(path).name}"
-    except OSError:
-        where = "it could not be renamed"
-    return DataError(f"{path} is damaged ({why}); {where}; {mend}.")
+    """The error about a damaged file. It stays where it is: who reads a file that others made never renames it."""
+    return DataError(f"{path} is damaged ({why}); {mend}.")
 
 
 def missing(name: str, path: Path, fetchable: bool = True) -> DataError:

@@ -36,7 +36,7 @@ def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend
     """All arrays of an archive. `source` and `class_names` are used where the archive says nothing of its own.
 
     Images become uint8 N x H x W x channels; grey images may lack their channel axis, and floats in [0, 1] that are
-    multiples of 1/255 are taken as such. Raises DataError; a damaged file is set aside.
+    multiples of 1/255 are taken as such. Raises DataError.
     """
     with _open(path, mend) as archive:
         _check_keys(archive, path)

@@ -1,21 +1,26 @@
 """A folder of images, one sub-folder a class: `folder:PATH`, or `folder:PATH@32` to scale every image to 32x32.
 
 With `train` and `test` inside PATH those are the splits. Otherwise the classes lie in PATH itself, and of each class,
-in the order of the file names, every fifth image (the 5th, 10th, ...) is the test set. All images must have one size
-unless a size is given; then they are scaled by Pillow's box filter.
+in the order of the file names, every fifth image (the 5th, 10th, ...) is the test set. Images of a class may lie in
+folders below it. All images must have one size unless a size is given; then they are scaled by Pillow's box filter.
+Files that are no images are left out, counted and named in the source; hidden ones and those that systems leave behind
+(`._x`, `Thumbs.db`, `__MACOSX`) are no part of the data.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, register
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+from ._pixels import read_image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+#: what systems leave beside images
+LEFT = ("thumbs.db", "desktop.ini")
 EVERY = 5
 
 Listing = dict[str, list[list[Path]]]  # split -> files of each class
@@ -41,6 +46,12 @@ class Folder(Dataset):
         """Class names and the files of each split. Raises DataError when a split lacks a class."""
         path, _ = self.place
         split = {part: path / part for part in ("train", "test")}
+        kin = {name for name in _classes(path) if name.lower() in ("train", "test", "val", "valid", "validation")}
+        if kin and not all(part.is_dir() for part in split.values()):
+            raise DataError(
+                f"{path} holds {', '.join(sorted(kin))}, which are splits and no classes; name the folders of the two "
+                "splits `train` and `test`."
+            )
         if not all(part.is_dir() for part in split.values()):
             names = _classes(path)
             files = [_images(path / name) for name in names]
@@ -57,7 +68,7 @@ class Folder(Dataset):
         first = next((f for part in files["train"] for f in part), None)
         if first is None:
             raise DataError(f"{self.place[0]} has no image; {', '.join(SUFFIXES)} are read.")
-        height, width, channels = _read(first, self.place[1], grey=_is_grey(first)).shape
+        height, width, channels = read_image(first, self.place[1]).shape
         own = {split: tuple(len(part) for part in parts) for split, parts in files.items()}
         return DatasetFacts(
             len(names), (channels, height, width), min(own["train"]), min(own["test"]), own_train=own["train"],
@@ -75,8 +86,9 @@ class Folder(Dataset):
         every = [f for parts in files.values() for part in parts for f in part]
         if not every:
             raise DataError(f"{path} has no image; {', '.join(SUFFIXES)} are read.")
-        grey = all(_is_grey(f) for f in every)
-        pixels = {f: _read(f, side, grey) for f in every}
+        pixels = {f: read_image(f, side) for f in every}
+        if len({one.shape[-1] for one in pixels.values()}) > 1:  # grey among colour
+            pixels = {f: np.repeat(one, 3, axis=-1) if one.shape[-1] == 1 else one for f, one in pixels.items()}
         for before, after in pairwise(every):
             if pixels[before].shape != pixels[after].shape:
                 raise DataError(
@@ -87,40 +99,27 @@ class Folder(Dataset):
         labels = {split: np.repeat(np.arange(len(names)), [len(p) for p in parts]) for split, parts in files.items()}
         stacked = {k: np.stack(v) if v else np.zeros((0, 1, 1, 1), np.uint8) for k, v in images.items()}
         scaled = f", scaled to {side}x{side}" if side else ""
+        others = _others(path, set(every))
+        some = f" ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
+        scaled += f", {len(others)} files left out{some}" if others else ""
         return Arrays(stacked["train"], labels["train"], stacked["test"], labels["test"], tuple(names),
                       f"folder {path.name}{scaled}")  # fmt: skip
 
 
 def _classes(path: Path) -> list[str]:
-    return sorted(part.name for part in path.iterdir() if part.is_dir() and not part.name.startswith("."))
+    return sorted(part.name for part in path.iterdir() if part.is_dir() and not _is_stray(part))
 
 
 def _images(path: Path) -> list[Path]:
-    return sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+    found = (f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not f.is_dir())
+    return sorted(f for f in found if not any(map(_is_stray, (f, *f.relative_to(path).parents))))
 
 
-def _is_grey(path: Path) -> bool:
-    with _open(path) as image:
-        return bool(image.mode in ("L", "1"))
+def _others(path: Path, read: set[Path]) -> list[str]:
+    """Files below a folder that are not read, but those that are nobody's data."""
+    found = (f for f in path.rglob("*") if f.is_file() and f not in read)
+    return sorted(f.name for f in found if not any(map(_is_stray, (f, *f.relative_to(path).parents))))
 
 
-def _read(path: Path, side: int | None, grey: bool) -> np.ndarray:
-    from PIL import Image
-
-    with _open(path) as image:
-        try:
-            plain = image.convert("L" if grey else "RGB")
-        except (OSError, SyntaxError) as error:
-            raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
-        if side is not None and plain.size != (side, side):
-            plain = plain.resize((side, side), Image.Resampling.BOX)
-        return np.atleast_3d(np.asarray(plain))
-
-
-def _open(path: Path) -> Any:
-    from PIL import Image
-
-    try:
-        return Image.open(path)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
+def _is_stray(path: Path) -> bool:
+    return path.name.startswith(".") or path.name == "__MACOSX" or path.name.lower() in LEFT

@@ -256,3 +256,19 @@ def check(arrays: Arrays, name: str) -> None:
         raise DataError(
             f"data set '{name}': training images are {shapes[0]}, test images {shapes[1]}; make them equal."
         )
+    for split in ("train", "test"):
+        _check_range(getattr(arrays, f"{split}_images"), f"data set '{name}', {split} split")
+
+
+def _check_range(images: np.ndarray, where: str) -> None:
+    """Refuse bytes that were read as something else: all alike, or only 0 and 1, as masks and floats cast to bytes are.
+
+    A look at the first images settles it for nearly every set, so that a mapped archive is not read as a whole.
+    """
+    if images[:64].max() > 1 and images[:64].min() < images[:64].max():
+        return
+    low, high = int(images.min()), int(images.max())
+    if low == high:
+        raise DataError(f"{where}: every pixel is {low}; the images were not stored, or not read, as they are.")
+    if high <= 1:
+        raise DataError(f"{where}: pixels are only 0 and 1; bytes from 0 to 255 are needed, so multiply by 255.")

@@ -1,0 +1,103 @@
+"""One image file as bytes, exactly, or not at all: every way in which a picture could be read as another is refused.
+
+Upright by its EXIF orientation. Sixteen bits and floats become eight only where no value is lost (multiples of 257;
+multiples of 1/255 in [0, 1]); transparency is taken only where there is none; a file of several pictures is refused.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import DataError
+
+#: modes of Pillow that hold one grey channel of eight bits or less
+GREY = ("L", "1", "LA", "La")
+#: modes that convert to RGB without loss
+COLOUR = ("RGB", "RGBX", "P", "CMYK", "YCbCr", "HSV", "LAB")
+
+
+def read_image(path: Path, side: int | None = None) -> np.ndarray:
+    """uint8, height x width x 1 (grey) or 3 (colour); scaled to `side` x `side` by Pillow's box filter where given.
+
+    Raises DataError naming the file, what is wrong with it and the mend.
+    """
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as image:
+                _one_picture(image, path)
+                deep = _is_deep(image)
+                plain = _eight_bits(ImageOps.exif_transpose(image), path, deep)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise DataError(f"{path} is too large for a training image ({error}); scale it down first.") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
+    if side is not None and plain.size != (side, side):
+        plain = plain.resize((side, side), Image.Resampling.BOX)
+    return np.atleast_3d(np.asarray(plain))
+
+
+def _one_picture(image: Any, path: Path) -> None:
+    if getattr(image, "n_frames", 1) > 1:
+        raise DataError(f"{path} holds {image.n_frames} pictures; save the one that is meant as a file of its own.")
+
+
+def _is_deep(image: Any) -> bool:
+    """Whether the file stores more than eight bits a channel, which Pillow cuts off in colour images."""
+    return any(";16" in str(part) for tile in image.tile for part in tile) or ";16" in image.mode
+
+
+def _eight_bits(image: Any, path: Path, deep: bool) -> Any:
+    """The picture in mode L or RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _exact(image, path)
+    if deep:
+        raise DataError(f"{path} has 16 bits a colour; convert it to 8 bits, which decides how values are rounded.")
+    image = _opaque(image, path)
+    if image.mode in GREY:
+        return image.convert("L")
+    if image.mode not in COLOUR:
+        raise DataError(f"{path} is of the kind {image.mode}, which has no exact form in 8 bits; convert it first.")
+    return image.convert("RGB")
+
+
+def _exact(image: Any, path: Path) -> Any:
+    """Sixteen bits or floats in eight, where nothing is lost."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    if image.mode == "F":
+        scaled = values.astype(np.float64) * 255
+        lost = not np.isfinite(scaled).all() or scaled.min() < 0 or scaled.max() > 255.001
+        lost = lost or bool(np.abs(scaled - np.rint(scaled)).max() > 1e-3)
+        wanted = "multiples of 1/255 in [0, 1]"
+    else:
+        scaled = values.astype(np.int64) / 257
+        lost = bool((values.astype(np.int64) % 257).any()) or values.min() < 0 or values.max() > 65535
+        wanted = "16-bit values that are multiples of 257"
+    if lost:
+        raise DataError(
+            f"{path} has pixels from {values.min():g} to {values.max():g} that do not fit into 8 bits without loss "
+            f"({wanted} do); convert it first."
+        )
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def _opaque(image: Any, path: Path) -> Any:
+    """The picture without its alpha channel, of which nothing may be transparent."""
+    bands = image.getbands()
+    if "transparency" in image.info and bands[-1] not in ("A", "a"):  # a palette, or one colour, stands for it
+        alpha = image.convert("RGBA").getchannel("A")
+    elif bands[-1] in ("A", "a"):
+        alpha = image.getchannel(len(bands) - 1)
+    else:
+        return image
+    if np.asarray(alpha).min() < 255:
+        raise DataError(f"{path} has transparent pixels; flatten it onto the background that is meant.")
+    return image.convert("L" if image.mode in GREY else "RGB")

@@ -1,0 +1,133 @@
+"""Image folders: a picture is read as it is, or refused by name; nothing is read as another picture."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.engine.images.subset import check
+from bench.errors import DataError
+from bench.plugins import make_dataset
+
+SLOPE = np.tile(np.linspace(0, 255, 12).astype(np.uint8), (12, 1))
+COLOUR = np.stack([SLOPE, SLOPE.T, 255 - SLOPE], axis=-1)
+
+
+def folder(root: Path, write, classes=("ant", "bee"), n=5) -> Path:
+    """A folder of classes whose images `write(path without suffix, number)` makes."""
+    for name in classes:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            write(root / name / f"{i:02d}", i)
+    return root
+
+
+def load(root: Path):
+    """Its arrays, checked as a cell checks them, without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        arrays = make_dataset(f"folder:{root}", None).load()
+    check(arrays, "folder")
+    return arrays
+
+
+def grey(path: Path, i: int) -> None:
+    """A plain picture."""
+    Image.fromarray(np.roll(SLOPE, i)).save(f"{path}.png")
+
+
+def upright(path: Path, i: int) -> None:
+    """Every second one stored lying on its side."""
+    exif, image = Image.Exif(), Image.fromarray(COLOUR)
+    if i % 2:
+        image, exif[0x0112] = image.transpose(Image.Transpose.ROTATE_90), 6
+    image.save(f"{path}.png", exif=exif)
+
+
+EXACT = {
+    "16 bits": lambda p, i: Image.fromarray(SLOPE.astype(np.uint16) * 257).save(f"{p}.png"),
+    "16 bits tiff": lambda p, i: Image.fromarray(SLOPE.astype(np.uint16) * 257).save(f"{p}.tif"),
+    "float tiff": lambda p, i: Image.fromarray((SLOPE / 255).astype(np.float32)).save(f"{p}.tif"),
+    "opaque grey": lambda p, i: Image.fromarray(SLOPE).convert("LA").save(f"{p}.png"),
+    "gif": lambda p, i: Image.fromarray(SLOPE).save(f"{p}.gif"),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_what_fits_into_bytes_is_read_exactly(tmp_path, kind):
+    arrays = load(folder(tmp_path / "f", EXACT[kind]))
+    assert np.unique(arrays.train_images.reshape(8, 12, 12, -1)[:, :, :, 0] - SLOPE).tolist() == [0]
+
+
+def test_pictures_stand_upright(tmp_path):
+    arrays = load(folder(tmp_path / "f", upright))
+    assert (arrays.train_images == COLOUR).all()
+
+
+TRANSPARENT = np.dstack([COLOUR * 0, SLOPE])
+LOSSY = {
+    "16 bits": (lambda p, i: Image.fromarray(SLOPE.astype(np.uint16) * 16).save(f"{p}.png"), "do not fit into 8 bits"),
+    "32 bits": (lambda p, i: Image.fromarray(SLOPE.astype(np.int32) * 99999).save(f"{p}.tif"), "do not fit"),
+    "float": (lambda p, i: Image.fromarray(SLOPE.astype(np.float32) / 99).save(f"{p}.tif"), "do not fit"),
+    "all in alpha": (lambda p, i: Image.fromarray(TRANSPARENT).save(f"{p}.png"), "transparent pixels"),
+    "palette": (
+        lambda p, i: Image.fromarray(COLOUR).convert("P").save(f"{p}.png", transparency=bytes(range(256))),
+        "transparent pixels",
+    ),
+    "two pictures": (
+        lambda p, i: Image.fromarray(SLOPE).save(f"{p}.tif", save_all=True, append_images=[Image.fromarray(SLOPE.T)]),
+        "holds 2 pictures",
+    ),
+    "no picture": (lambda p, i: Path(f"{p}.png").write_text("<html>"), "cannot be read"),
+    "cut": (lambda p, i: (grey(p, i), Path(f"{p}.png").write_bytes(Path(f"{p}.png").read_bytes()[:60])), "cannot be"),
+    "black": (lambda p, i: Image.fromarray(SLOPE * 0).save(f"{p}.png"), "every pixel is 0"),
+    "a mask": (lambda p, i: Image.fromarray(SLOPE // 128).save(f"{p}.png"), "only 0 and 1"),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSY)
+def test_what_does_not_is_refused_by_name(tmp_path, kind):
+    write, sentence = LOSSY[kind]
+    root = folder(tmp_path / "f", write)
+    with pytest.raises(DataError, match=sentence):
+        load(root)
+
+
+def test_a_picture_of_two_hundred_megapixels_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"00\.png is too large"):
+        load(folder(tmp_path / "f", grey))
+
+
+def test_images_below_a_class_count_and_the_rest_is_named(tmp_path):
+    root = folder(tmp_path / "f", grey)
+    (root / "ant" / "more").mkdir()
+    grey(root / "ant" / "more" / "x", 1)
+    (root / "ant" / "notes.txt").write_text("mine")
+    for stray in ("ant/._00.png", "ant/Thumbs.db", ".DS_Store"):
+        (root / stray).write_bytes(b"x")
+    (root / "__MACOSX" / "ant").mkdir(parents=True)
+    (root / "__MACOSX" / "ant" / "00.png").write_bytes(b"x")
+    arrays = load(root)
+    assert (len(arrays.train_images) + len(arrays.test_images), arrays.class_names) == (11, ("ant", "bee"))
+    assert arrays.source == "folder f, 1 files left out (notes.txt)"
+
+
+@pytest.mark.parametrize("splits", [("train", "val"), ("Train", "Test"), ("train",)])
+def test_splits_are_never_taken_for_classes(tmp_path, splits):
+    for split in splits:
+        folder(tmp_path / "f" / split, grey)
+    with pytest.raises(DataError, match="which are splits and no classes"):
+        load(tmp_path / "f")
+
+
+def test_grey_among_colour_is_colour(tmp_path):
+    root = folder(tmp_path / "f", grey)
+    Image.fromarray(COLOUR).save(root / "bee" / "00.png")
+    arrays = load(root)
+    assert arrays.train_images.shape[-1] == 3
+    assert (arrays.train_images[0][..., 0] == arrays.train_images[0][..., 2]).all()
