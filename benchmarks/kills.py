@@ -1,11 +1,11 @@
-"""`kill -9` at random moments of the real command: the grid ends with the bytes of an undisturbed run, and no stray file.
+"""`kill -9` at random moments of the real command: the same bytes as an undisturbed run, and no stray file.
 
     python benchmarks/kills.py                        # 50 kills in each of --jobs 0, 1 and 2
     python benchmarks/kills.py --kills 5 --jobs 1
 
-Moments are drawn anew from `--seed` over the time that the undisturbed run took. The whole group of processes is killed,
-as a machine that loses its power does. When the kills are used up the command runs once more to its end. How much was
-done twice is counted in epochs of training: the epochs begun in all runs, less those of the undisturbed one.
+Moments are drawn anew from `--seed` over the time that the undisturbed run took. The whole group of processes is
+killed, as a machine that loses its power does. When the kills are used up the command runs once more to its end. How
+much was done twice is counted in epochs of training: those begun in all runs, less those of the undisturbed one.
 """
 
 from __future__ import annotations
