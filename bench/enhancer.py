@@ -6,6 +6,7 @@ Part of the contract of `bench.api`, through which plug-ins import it. Hooks in 
     setup                 once, before the first step and before a resumed state is loaded
     order, draw           before each epoch and each batch: which images they see
     inner                 whenever the method asks for its inner attack: how that attack runs
+    mix                   with the augmented batch, before anything else sees it: images and labels
     attacked              with the adversarial batch
     before_gradient       before the loss whose gradient is taken: weights may be moved
     image_weights         how much each image of the batch counts in that gradient
@@ -65,6 +66,8 @@ class Enhancer(Generic[H]):
     official: ClassVar[Mapping[str, Any]] = {}
     #: what no second enhancer of a cell may claim
     claims: ClassVar[frozenset[Claim]] = frozenset()
+    #: settings with which a cell has the bytes of its base (contract-tested); None where there are none
+    off: ClassVar[Mapping[str, Any] | None] = None
 
     @dataclass(frozen=True)
     class Hparams:
@@ -91,6 +94,10 @@ class Enhancer(Generic[H]):
     def draw(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """The indices of a batch in place of the epoch's order, as many."""
         return batch
+
+    def mix(self, x: Tensor, y: Tensor, context: Context, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images (N x channels x H x W in [0,1]) and labels in place of the batch's."""
+        return x, y
 
     def inner(self, attack: Inner, context: Context) -> Inner:
         """How the method's inner attack runs; `context.labels` are those of its images."""

@@ -73,7 +73,8 @@ class Context:
     `class_counts`: training images a class, int64, length C, on the device. `recipe`, `threat`: resolved.
     `epoch` (0-based), `epochs`, `step` (since the start of training), `lr` (of this epoch): where training is.
     `noise`: the inner-attack stream. `ascend`: see `pgd`. `gradient`: as fast as `pgd`'s, for a method's
-    own inner loop; in the mode the network is in. `labels`: of the current batch; `batch`: its number in the epoch.
+    own inner loop; in the mode the network is in. `labels`: of the current batch; `index`: its images in the training
+    set (int64, below the sum of class_counts), for memory an image; `batch`: its number in the epoch.
     `steps_per_epoch`: optimiser steps of an epoch. `changes`: what enhancers do to an inner attack; `watch`: who is
     told of images and their logits; `targets`: cross-entropies (N) of logits and labels in place of the plain ones.
     """
@@ -89,6 +90,7 @@ class Context:
     lr: float = 0.1
     extras: dict[str, Any] = field(default_factory=dict)
     labels: Tensor | None = None
+    index: Tensor | None = None
     batch: int = 0
     steps_per_epoch: int = 1
     changes: tuple[Callable[[Inner, Context], Inner], ...] = ()

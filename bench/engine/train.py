@@ -148,7 +148,9 @@ def _epoch(
         x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
         x = x.contiguous(memory_format=layout(device))
         y = labels[chosen]
-        context.step, context.batch = at.step, step
+        context.step, context.batch, context.index = at.step, step, chosen
+        for enhancer in enhancers:
+            x, y = enhancer.mix(x, y, context, draws)
         context.lr, momentum = recipe.rate(epoch, step, steps)
         set_rate(optimizer, context.lr, momentum)
         taken = gradient(network, method, enhancers, optimizer, x, y, context, phase, autocast)

@@ -41,6 +41,7 @@ class WeightPerturbation(Enhancer["WeightPerturbation.Hparams"]):
     )
     official = {"mode": "train"}
     claims = frozenset({"weights"})
+    off = {"gamma": 0.0}
 
     @dataclass(frozen=True)
     class Hparams:

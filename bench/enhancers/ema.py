@@ -37,6 +37,7 @@ class MovingAverage(Enhancer["MovingAverage.Hparams"]):
         "It sets batch norm's momentum to 1.0 in the first step and 0.01 after, and clips nothing; left out.",
     )
     claims = frozenset({"average"})
+    off = {"tau": 0.0}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -41,6 +41,7 @@ class RobustLT(Enhancer["RobustLT.Hparams"]):
     )
     official = {"start": "uniform-clamped", "mode": "train-frozen", "scaled_start": False}
     claims = frozenset({"radius"})
+    off = {"alpha": 0.0, "beta": 0.0}
 
     @dataclass(frozen=True)
     class Hparams:

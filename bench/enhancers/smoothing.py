@@ -25,6 +25,7 @@ class Smoothing(Enhancer["Smoothing.Hparams"]):
     paper = "Szegedy et al., CVPR 2016; in adversarial training Pang et al., ICLR 2021"
     formula = "CE(z, (1-s) onehot(y) + s/C)   or   CE(z, (1-s) onehot(y) + s/(C-1) elsewhere)"
     claims = frozenset({"targets"})
+    off = {"s": 0.0}
 
     @dataclass(frozen=True)
     class Hparams:

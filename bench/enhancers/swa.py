@@ -30,6 +30,7 @@ class WeightAveraging(Enhancer["WeightAveraging.Hparams"]):
     licence = "MIT"
     differences = ("The released recipe adds distillation from two teachers; left out.",)
     claims = frozenset({"average"})
+    off = {"begin": 1.0}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -40,6 +40,7 @@ class SoftBall(Enhancer["SoftBall.Hparams"]):
     )
     official = {"mode": "train"}
     claims = frozenset({"ball"})
+    off = {"rate": 0.0}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from bench.api import Inner
 from bench.errors import UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, StreamNoise, isolated, torch_stream
@@ -58,10 +59,9 @@ def stepped(method="at", seed=1, **more):
 
 # ------------------------------------------------------------------------------------------------ switched off
 
-OFF = {
-    "robustlt": {"alpha": 0.0, "beta": 0.0}, "awp": {"gamma": 0.0}, "udr": {"rate": 0.0}, "ema": {"tau": 0.0},
-    "smoothing": {"s": 0.0}, "cfol": {"eta": 0.0}, "swa": {}, "balanced-sampler": {}, "class-aware-sampler": {},
-}  # fmt: skip
+#: samplers act on the order of images and so never on a given batch
+OFF = {name: registry("enhancers").get(name).off or {} for name in registry("enhancers").names()}
+OFF["cfol"] = {"eta": 0.0}
 
 
 @pytest.mark.parametrize("name", registry("enhancers").names())
@@ -289,6 +289,59 @@ def test_what_an_enhancer_remembers_goes_through_its_state(name):
     trick.after_epoch(net(3), where)
     again.load_state(copy.deepcopy(trick.state()))
     assert str(again.state()) == str(trick.state())
+
+
+@few
+@given(seeds, st.floats(0.05, 1))
+def test_cutmix_keeps_every_pixel_and_shares_the_labels_by_pixels(seed, p):
+    trick, where = make_enhancer("cutmix", {"p": p}), context()
+    x, y = torch.arange(6.0, dtype=torch.float64).view(6, 1, 1, 1).expand(6, 1, 8, 8), torch.arange(6)
+    mixed, labels = trick.mix(x, y, where, torch_stream(seed, "draws"))
+    z = array(seed, 6, 6)
+    for i in range(6):
+        own = float((mixed[i] == labels[i]).double().mean())
+        assert own >= 0.5
+        if trick.other is not None:
+            assert own == pytest.approx(1.0 if labels[i] == trick.other[i] else trick.stays)
+            assert set(mixed[i].unique().tolist()) <= {float(labels[i]), float(trick.other[i])}
+    if trick.other is None:
+        assert torch.equal(mixed, x)
+        assert where.targets is None
+    else:
+        one, two = (cross_entropy(z, t) for t in (labels, trick.other))
+        assert torch.isclose(where.cross_entropy(z, labels), trick.stays * one + (1 - trick.stays) * two)
+
+
+def test_cutmix_refuses_a_loss_without_cross_entropy():
+    trick, where = make_enhancer("cutmix", {}), context()
+    trick.mix(*data(1), where, torch_stream(0, "draws"))
+    with pytest.raises(UsageError, match="unheard"):
+        trick.after_loss(net(1), data(1)[0], data(1)[0], None, where)
+
+
+def test_radii_of_cfa_and_dafa_are_those_of_the_methods():
+    """The same epoch of logits gives cfa's and dafa's own radii."""
+    where = context(69, epochs=110)
+    where.labels = y = torch.tensor([0, 0, 1, 2, 3, 3])
+    logits = array(3, 6, CLASSES)
+    tricks = {name: make_enhancer(name, {}) for name in ("cfa-radius", "dafa-radius")}
+    bases = {name: make_method(name, {}, "paper", 110)[0] for name in ("cfa", "dafa")}
+    for one in (*tricks.values(), *bases.values()):
+        one.setup(net(1), where)
+    for trick in tricks.values():
+        trick.after_loss(net(1), torch.zeros(1), torch.ones(1), logits, where)
+        trick.after_epoch(net(1), where)
+    right = (logits.argmax(1) == y).float()
+    bases["cfa"].robust = torch.stack([right[y == c].mean() for c in range(CLASSES)])
+    similarity = torch.stack([logits.softmax(1)[y == c].mean(0) for c in range(CLASSES)]).float()
+    weights = bases["dafa"].class_weights(similarity, torch.ones(CLASSES, dtype=torch.bool))
+    where.epoch = 70
+    attack = Inner("gaussian", "eval", where.eps, where.step_size, 10)
+    cfa, dafa = (trick.inner(attack, where) for trick in tricks.values())
+    torch.testing.assert_close(cfa.eps, bases["cfa"].radius(y, where, torch.zeros(1)))
+    assert cfa.step == attack.step
+    torch.testing.assert_close(dafa.eps.flatten(), weights[y] * where.eps)
+    torch.testing.assert_close(dafa.step.flatten(), weights[y] * where.step_size)
 
 
 def test_smoothing_refuses_a_loss_without_cross_entropy():
