@@ -174,7 +174,9 @@ def settle(
     one_of(recipe, RecipeName, "recipe")
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs {epochs} is not a positive number.")
-    known = {f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")}
+    known: dict[str, type[Any]] = {
+        f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")
+    }
     known |= {f.name: cls.Hparams for f in dataclasses.fields(cls.Hparams)}
     for name in settings:
         if name not in known:
