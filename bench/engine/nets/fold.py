@@ -113,7 +113,9 @@ def suits_channels_last(x: Tensor) -> bool:
 def _conv_before(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
     """The convolution that only this batch norm reads and that only one call uses, or None."""
     norm = modules.get(str(node.target)) if node.op == "call_module" else None
-    if not (type(norm) in _BATCH_NORMS and _is_bare(norm)) or norm.running_mean is None:
+    if not isinstance(norm, _BATCH_NORMS) or norm.running_mean is None:
+        return None
+    if type(norm) not in _BATCH_NORMS or not _is_bare(norm):
         return None
     source = node.args[0] if node.args else node.kwargs["input"]
     if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
