@@ -12,11 +12,11 @@ from bench.config import format_value
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
 from bench.reports.drawing import draw
-from bench.reports.footnote import heading, words
 from bench.reports.marks import doubtful, flag
 from bench.reports.model import Card, Figure, Footnote, Number
 from bench.reports.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
-from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.reports.source import Config, Evaluation, Source
+from bench.store.where import Where
 
 #: attacks by how much a number under them says, the most first
 STRENGTH = ("aa", "aa-plus", "malt", "pma", "aa-10", "cw-linf", "pgd-100", "pgd-20", "fgsm")
@@ -40,7 +40,7 @@ class Rival:
         return paper.method_label(self.config.label)
 
 
-def cards(source: Source, settings: Sequence[Setting], suffixes: Sequence[str]) -> tuple[list[Card], dict[Number, str]]:
+def cards(source: Source, settings: Sequence[Where], suffixes: Sequence[str]) -> tuple[list[Card], dict[Number, str]]:
     """A card a setting, ratio and network with an attack on two methods or more; and how single numbers stand."""
     pairs, made, stands = Pairs(source), [], dict[Number, str]()
     for setting in sorted(settings, key=lambda s: (s.recipe != "paper", s.test_split != "long-tailed")):
@@ -54,7 +54,7 @@ def cards(source: Source, settings: Sequence[Setting], suffixes: Sequence[str]) 
 
 
 def _card(
-    source: Source, setting: Setting, configs: Sequence[Config], pairs: Pairs, suffixes: Sequence[str],
+    source: Source, setting: Where, configs: Sequence[Config], pairs: Pairs, suffixes: Sequence[str],
     stands: dict[Number, str],
 ) -> Card | None:  # fmt: skip
     attack = _strongest(source, setting, configs)
@@ -80,16 +80,17 @@ def _card(
     ratio = "natural ratio" if math.isnan(config.ir) else f"IR {format_value(config.ir)}"
     key = text.slug(f"answer-{setting.dataset}-{setting.digest}-{ratio}-{config.model}")
     name = paper.attack_label(attack)
-    title = (what, ratio, paper.MODEL_LABEL.get(config.model, config.model), *words(setting))
+    title = (what, ratio, paper.MODEL_LABEL.get(config.model, config.model), *setting.title())
     used = [e for some in found.values() for c in both for e in some[c]]
     return Card(
-        key=key, heading=" · ".join(title), data=f"{setting.dataset}, pixels from {setting.source}, {heading(setting)}",
+        key=key, heading=" · ".join(title),
+        data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
         sentences=tuple(_sentences(rivals, name, 100 / classes)), reduced=_reduced(used), flags=_footnotes(rivals),
         figure=_figure(key, rivals, name, 100 / classes, suffixes),
     )  # fmt: skip
 
 
-def _strongest(source: Source, setting: Setting, configs: Sequence[Config]) -> str:
+def _strongest(source: Source, setting: Where, configs: Sequence[Config]) -> str:
     """The attack to judge by: the strongest that two methods have, else that any has; empty when none was run."""
     known = sorted((a for a in source.attacks([setting]) if a.partition("[")[0] in STRENGTH), key=strength)
     count = {a: sum(bool(source.evaluations(setting, c, a)) for c in configs) for a in known}

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from bench.reports.footnote import evaluation
-from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.reports.source import Config, Evaluation, Source
 from bench.store.rows import WORST, bounded
-from bench.store.where import COMPILED, DETERMINISTIC
+from bench.store.where import Where, command
 
 Want = tuple[Config, str]
 Seeds = tuple[int, ...]
 
-#: word behind a precision -> option that gives it
-ARITHMETIC = {COMPILED: "--compile", DETERMINISTIC: "--deterministic"}
+#: a method, and its settings as rows have them
+Named = tuple[str, str]
 #: where `bench run` writes when it is not told
 DEFAULT_RESULTS = Path("results/runs")
 
 
-def fill(source: Source, setting: Setting, wants: Iterable[Want], *more: str) -> list[str]:
+def fill(source: Source, setting: Where, wants: Iterable[Want], *more: str) -> list[str]:
     """Commands that measure what a store lacks, each pair with the seeds of the numbers it would stand beside.
 
     `more`: words added to every line, such as `--track clean,pgd-20`.
@@ -35,7 +35,7 @@ def fill(source: Source, setting: Setting, wants: Iterable[Want], *more: str) ->
     return _lines(setting, asked, (*more, *_where(source, setting)))
 
 
-def again(source: Source, setting: Setting, config: Config, attack: str) -> str:
+def again(source: Source, setting: Where, config: Config, attack: str) -> str:
     """The command that a measured number came from."""
     asked = []
     for part in _parts(source, setting, config, attack):
@@ -49,7 +49,7 @@ def preset(source: Source, name: str) -> str:
     return " ".join(["bench run --preset", name, *map(shlex.quote, _folder(source))])
 
 
-def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = (), *more: str) -> list[str]:
+def run(setting: Where, wants: Iterable[Want], seeds: Sequence[int] = (), *more: str) -> list[str]:
     """Commands that measure (configuration, attack) pairs under a setting, all with the same seeds."""
     return _lines(setting, [(config, attack, tuple(seeds)) for config, attack in wants], more)
 
@@ -57,7 +57,7 @@ def run(setting: Setting, wants: Iterable[Want], seeds: Sequence[int] = (), *mor
 # ------------------------------------------------------------------------------------------- what is asked for
 
 
-def _parts(source: Source, setting: Setting, config: Config, attack: str) -> list[str]:
+def _parts(source: Source, setting: Where, config: Config, attack: str) -> list[str]:
     """The attack, or those that the worst case is taken over: it is derived and cannot be asked for."""
     if attack != WORST:
         return [attack]
@@ -67,7 +67,7 @@ def _parts(source: Source, setting: Setting, config: Config, attack: str) -> lis
     return next((parts for some in (own, others) if (parts := _bounded(source, setting, some))), [])
 
 
-def _bounded(source: Source, setting: Setting, runs: Iterable[Mapping[str, Sequence[Evaluation]]]) -> list[str]:
+def _bounded(source: Source, setting: Where, runs: Iterable[Mapping[str, Sequence[Evaluation]]]) -> list[str]:
     """The l_inf attacks of the threat model's radius among these evaluations, and `clean`; [] without the former."""
     stored = {
         attack: evaluation(source, found[0].cell, setting.test_split, attack)
@@ -78,7 +78,7 @@ def _bounded(source: Source, setting: Setting, runs: Iterable[Mapping[str, Seque
     return [a for a in source.attacks([setting]) if a in inside | clean] if inside else []
 
 
-def _beside(source: Source, setting: Setting, config: Config, attack: str) -> Seeds:
+def _beside(source: Source, setting: Where, config: Config, attack: str) -> Seeds:
     """Seeds of the same attack at the same ratio and network, as far as the configuration was trained with them.
 
     Where none of its neighbours has the attack: all seeds it was trained with, or else those of its neighbours.
@@ -91,13 +91,13 @@ def _beside(source: Source, setting: Setting, config: Config, attack: str) -> Se
     return tuple(sorted(column & own or own or column or any_column))
 
 
-def _trained(source: Source, setting: Setting, config: Config) -> set[int]:
+def _trained(source: Source, setting: Where, config: Config) -> set[int]:
     """Seeds of a configuration's cells, whichever test split they were attacked on."""
     same = [s for s in source.index if replace(s, test_split=setting.test_split) == setting]
     return {e.seed for s in same for found in source.index[s].get(config, {}).values() for e in found}
 
 
-def _where(source: Source, setting: Setting) -> tuple[str, ...]:
+def _where(source: Source, setting: Where) -> tuple[str, ...]:
     # A data set named with an argument (`archive:NAME`) is nobody's download: only its owner knows the folder.
     return (*_folder(source), *(("--data-root", "DIR") if ":" in setting.dataset else ()))
 
@@ -109,44 +109,28 @@ def _folder(source: Source) -> tuple[str, ...]:
 # ---------------------------------------------------------------------------------------------- how it is written
 
 
-def _lines(setting: Setting, asked: Iterable[tuple[Config, str, Seeds]], more: Sequence[str]) -> list[str]:
+def _lines(setting: Where, asked: Iterable[tuple[Config, str, Seeds]], more: Sequence[str]) -> list[str]:
     """One line for all that forms a grid: methods x ratios x attacks x seeds, and nothing besides."""
     attacks: dict[tuple[Config, Seeds], list[str]] = defaultdict(list)
     for config, attack, seeds in asked:
         if attack and attack not in attacks[config, seeds]:
             attacks[config, seeds].append(attack)
-    ratios: dict[tuple[str, str, tuple[str, ...], Seeds], list[float]] = defaultdict(list)
+    ratios: dict[tuple[Named, str, tuple[str, ...], Seeds], list[float]] = defaultdict(list)
     for (config, seeds), labels in attacks.items():
-        ratios[config.label, config.model, tuple(labels), seeds].append(config.ir)
-    methods: dict[tuple[str, tuple[str, ...], tuple[float, ...], Seeds], list[str]] = defaultdict(list)
+        ratios[(config.method, config.variant), config.model, tuple(labels), seeds].append(config.ir)
+    methods: dict[tuple[str, tuple[str, ...], tuple[float, ...], Seeds], list[Named]] = defaultdict(list)
     for (method, model, labels_, seeds), irs in ratios.items():
         methods[model, labels_, tuple(irs), seeds].append(method)
     return [_line(setting, names, *key, more) for key, names in methods.items()]
 
 
 def _line(
-    setting: Setting, methods: Sequence[str], model: str, attacks: Sequence[str], irs: Sequence[float],
+    setting: Where, methods: Sequence[Named], model: str, attacks: Sequence[str], irs: Sequence[float],
     seeds: Seeds, more: Sequence[str],
 ) -> str:  # fmt: skip
-    words = ["--methods", ",".join(methods), "--datasets", setting.dataset]
-    ratios = ["natural" if setting.natural or math.isnan(ir) else f"{ir:g}" for ir in irs]
-    words += ["--irs", ",".join(dict.fromkeys(ratios)), "--models", model, "--attacks", ",".join(attacks)]
-    if seeds:
-        words += ["--seeds", ",".join(map(str, seeds))]
-    if setting.recipe != "paper":
-        words += ["--recipe", setting.recipe]
-    if setting.test_split != "long-tailed":
-        words += ["--test-split", setting.test_split]
-    precision, *more_arithmetic = setting.precision.split(", ")
-    if precision != "fp32":
-        words += ["--precision", precision]
-    words += [ARITHMETIC[word] for word in more_arithmetic]
-    if setting.selection != "seeded":
-        words += ["--selection", setting.selection]
-    if setting.class_order != "natural":
-        words += ["--class-order", setting.class_order]
-    for part in setting.reduced.split(", ") if setting.reduced else []:
-        name, _, value = part.partition("=")
-        words += [f"--{name}", value]
-    words += more
-    return "bench run " + " ".join(shlex.quote(w) for w in words)
+    """The grid of all of these, whose axes are written in the order given."""
+    grid = product(methods, irs, attacks, seeds or (None,))
+    return command([
+        replace(setting, method=method, variant=variant, ir=ir, model=model, attack=attack, seed=seed)
+        for (method, variant), ir, attack, seed in grid
+    ], *more)  # fmt: skip

@@ -10,11 +10,12 @@ from bench.errors import StoreError
 from bench.judge.paired import holm
 from bench.judge.stats import Interval
 from bench.reports import paper
-from bench.reports.footnote import heading, settings_lines, words
+from bench.reports.footnote import settings_lines
 from bench.reports.model import Cell, Column, Footnote, Row, Table
 from bench.reports.pairing import Pair, Pairs
-from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.reports.source import Config, Evaluation, Source
 from bench.reports.text import slug
+from bench.store.where import Where
 
 NOTES = (
     "A − B is the paired difference on the same images: its first interval is the melded bounds over test "
@@ -25,7 +26,7 @@ NOTES = (
 SIGN = {"better": "▲", "worse": "▼"}
 
 #: setting, configuration, attack
-Place = tuple[Setting, Config, str]
+Place = tuple[Where, Config, str]
 #: evaluations of the seeds that both stores have
 Both = tuple[list[Evaluation], list[Evaluation]]
 
@@ -49,7 +50,7 @@ def tables(a: Source, b: Source, dataset: str | None = None, test_split: str | N
     return [replace(t, title=f"Comparison {i}", key=f"{t.key}-{i}") for i, t in enumerate(made, 1)]
 
 
-def _both(a: Source, b: Source, setting: Setting, config: Config, attack: str) -> Both | None:
+def _both(a: Source, b: Source, setting: Where, config: Config, attack: str) -> Both | None:
     """None when they share no seed."""
     mine, other = ({e.seed: e for e in s.evaluations(setting, config, attack)} for s in (a, b))
     seeds = sorted(mine.keys() & other.keys())
@@ -67,7 +68,7 @@ def _paired(a: Pairs, b: Pairs, shared: dict[Place, Both]) -> dict[Place, tuple[
 
 
 def _table(
-    a: Source, b: Source, setting: Setting, attacks: Sequence[str], shared: dict[Place, Both],
+    a: Source, b: Source, setting: Where, attacks: Sequence[str], shared: dict[Place, Both],
     verdicts: dict[Place, tuple[Pair, str]],
 ) -> Table:  # fmt: skip
     rows, used = [], []
@@ -85,8 +86,8 @@ def _table(
     return Table(
         key=slug(f"compare-{setting.dataset}-{setting.digest}"), title="Comparison",
         caption="Balanced accuracy and robustness of two results folders", heads=("Method", "IR", "Model"),
-        columns=tuple(columns), rows=tuple(rows), words=(setting.dataset, *words(setting)),
-        data=f"{setting.dataset}, pixels from {setting.source}, {heading(setting)}",
+        columns=tuple(columns), rows=tuple(rows), words=(setting.dataset, *setting.title()),
+        data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
         settings=(*stores, *settings_lines(a, setting, used, attacks)), footnotes=tuple(Footnote("", n) for n in NOTES),
     )  # fmt: skip
 

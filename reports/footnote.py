@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.config import REFERENCE_EPS, format_value
-from bench.reports.source import Evaluation, Setting, Source
+from bench.reports.source import Evaluation, Source
 from bench.store.rows import WORST
+from bench.store.where import Where
 
 
 def settings_lines(
-    source: Source, setting: Setting, used: Sequence[Evaluation], attacks: Iterable[str]
+    source: Source, setting: Where, used: Sequence[Evaluation], attacks: Iterable[str]
 ) -> tuple[tuple[str, str], ...]:
     """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions."""
     lines = [
@@ -43,30 +44,6 @@ def _scaled(eps: float) -> str:
     return "" if same else "; radii and steps of attacks are stated at 8/255 and scaled to it"
 
 
-def heading(setting: Setting) -> str:
-    """The settings that are not the plain ones, for a heading: `balanced test split, recipe official, bf16`."""
-    recipe = [] if setting.recipe == "paper" else [f"recipe {setting.recipe}"]
-    reduced = [f"REDUCED RUN: {setting.reduced}"] if setting.reduced else []
-    return ", ".join([f"{setting.test_split} test split", *recipe, *reduced, *_unusual(setting)])
-
-
-def words(setting: Setting) -> list[str]:
-    """What tells a setting from others of its data, for a title: `balanced test split`, `paper recipe`, ..."""
-    reduced = [setting.reduced] if setting.reduced else []
-    return [f"{setting.test_split} test split", f"{setting.recipe} recipe", *reduced, *_unusual(setting)]
-
-
-def _unusual(setting: Setting) -> list[str]:
-    parts = []
-    if setting.precision != "fp32":
-        parts.append(setting.precision)
-    if setting.class_order != "natural":
-        parts.append(f"class order {setting.class_order}")
-    if setting.selection != "seeded":
-        parts.append(f"selection {setting.selection}")
-    return parts
-
-
 def _hashes(hashes: set[str]) -> str:
     known = sorted(h for h in hashes if h)
     return f" (content {', '.join(known[:3])}{', …' if len(known) > 3 else ''})" if known else ""
@@ -87,7 +64,7 @@ def _exact(used: Sequence[Evaluation]) -> list[str]:
     return sorted({e.reduced for e in used if e.reduced})
 
 
-def _attacks(source: Source, setting: Setting, used: Sequence[Evaluation], attacks: Iterable[str]) -> list[str]:
+def _attacks(source: Source, setting: Where, used: Sequence[Evaluation], attacks: Iterable[str]) -> list[str]:
     lines = []
     for attack in attacks:
         runs = [e for e in used if e.attack == attack]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from bench.config import BENCHMARK_VERSION, format_value
 from bench.reports import paper
-from bench.reports.footnote import heading, words
-from bench.reports.source import Setting, Source
+from bench.reports.source import Source
 from bench.reports.text import slug
-from bench.store.where import PROTOCOL, Where, off_protocol
+from bench.store.where import PROTOCOL, SETTING, USUAL, Where, off_protocol
 
 
 @dataclass(frozen=True)
 class Panel:
     """One rendering: a setting, and the axes the paper fixes or walks through, as this store has them."""
 
-    setting: Setting
+    setting: Where
     irs: tuple[float, ...]
     models: tuple[str, ...]
     classes: tuple[str, ...]
@@ -32,17 +31,16 @@ class Panel:
         return self.irs[0]
 
 
-def is_paper(setting: Setting, dataset: str) -> bool:
+def is_paper(setting: Where, dataset: str) -> bool:
     """Whether numbers under this setting may be compared with the paper's on `dataset`."""
-    where = Where(**{name: getattr(setting, name) for name in PROTOCOL})
-    original = setting.source == paper.ORIGINAL.get(dataset)
-    return setting.dataset == dataset and original and not off_protocol(where, "")
+    return setting.dataset == dataset and not off_protocol(setting, paper.ORIGINAL[dataset])
 
 
-def paper_setting(dataset: str) -> Setting:
+def paper_setting(dataset: str) -> Where:
     """The setting of the paper's own numbers, for a store that has none under it."""
-    return Setting(dataset, paper.ORIGINAL[dataset], "long-tailed", "paper", "", "fp32", round(8 / 255, 9), "seeded",
-                   "natural", BENCHMARK_VERSION, dataset in paper.NATURAL)  # fmt: skip
+    made = Where(**(USUAL | PROTOCOL), dataset=dataset, source=paper.ORIGINAL[dataset], benchmark=BENCHMARK_VERSION,
+                 natural=dataset in paper.NATURAL)  # fmt: skip
+    return replace(made, eps=made.value("eps")).only(SETTING)
 
 
 class OfPaper:
@@ -73,14 +71,14 @@ class OfPaper:
                 if not covered and not lonely:
                     yield self._panel(source, setting, irs, models, False)
 
-    def _suits(self, source: Source, setting: Setting) -> bool:
+    def _suits(self, source: Source, setting: Where) -> bool:
         """Whether a setting stands in for this data by itself: as many classes, and not the paper's other data."""
         if setting.source in paper.ORIGINAL.values():
             return setting.source == paper.ORIGINAL[self.dataset]
         counts = {len(e.names) for c in source.index[setting].values() for found in c.values() for e in found[:1]}
         return counts == {paper.CLASSES[self.dataset]}
 
-    def _axes(self, source: Source, setting: Setting) -> Iterator[tuple[tuple[float, ...], tuple[str, ...]]]:
+    def _axes(self, source: Source, setting: Where) -> Iterator[tuple[tuple[float, ...], tuple[str, ...]]]:
         """Ratios and models of the store: all in one table where the paper walks through them, else one table each."""
         configs = source.configs(setting)
         models = sorted({c.model for c in configs})
@@ -88,7 +86,7 @@ class OfPaper:
             irs = sorted({c.ir for c in configs if c.model in chosen})
             yield from ((some, chosen) for some in ([tuple(irs)] if len(self.irs) > 1 else [(ir,) for ir in irs]))
 
-    def _panel(self, source: Source, setting: Setting, irs: tuple[float, ...], models: tuple[str, ...],
+    def _panel(self, source: Source, setting: Where, irs: tuple[float, ...], models: tuple[str, ...],
                own: bool) -> Panel:  # fmt: skip
         configs = [c for c in source.configs(setting) if c.ir in irs and c.model in models]
         some = next((e for c in configs for found in source.index[setting][c].values() for e in found), None)
@@ -109,7 +107,7 @@ class OfPaper:
             what = paper.DATA_LABEL[s.dataset]
         else:
             what = f"{s.dataset}, pixels from {s.source} — not the paper's data"
-        return ", ".join([what, *axes, heading(s)])
+        return ", ".join([what, *axes, s.heading()])
 
     def words(self, panel: Panel) -> tuple[str, ...]:
         """What tells a rendering from its namesakes, for its title."""
@@ -117,7 +115,7 @@ class OfPaper:
         what = paper.DATA_LABEL[s.dataset] if s.source == paper.ORIGINAL.get(s.dataset) else s.dataset
         ratio = [f"IR {format_value(panel.ir)}"] if len(self.irs) == 1 else []
         models = [paper.MODEL_LABEL.get(panel.models[0], panel.models[0])] if len(self.models) == 1 else []
-        return (what, *ratio, *models, *words(s))
+        return (what, *ratio, *models, *s.title())
 
     def key(self, panel: Panel) -> str:
         """Name of a rendering for files and anchors; the bare name for the paper's own setting."""
@@ -128,7 +126,7 @@ class OfPaper:
         return slug("-".join((self.name, panel.setting.dataset, *ratio, *models, panel.setting.digest)))
 
 
-def _chosen(setting: Setting, dataset: str | None, test_split: str | None) -> bool:
+def _chosen(setting: Where, dataset: str | None, test_split: str | None) -> bool:
     return dataset in (None, setting.dataset) and test_split in (None, setting.test_split)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,37 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.config import canonical_json, parse_variant, variant_label
+from bench.config import parse_variant, variant_label
 from bench.judge import stats
 from bench.store import query
+from bench.store.counts import complaint, of_rows
+from bench.store.where import SETTING, Where
 
 Params = tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """Everything that two numbers must share before they may stand in one table.
-
-    `reduced` is the stored text without the recipe's full length, which differs between methods of one recipe.
-    `natural`: the data are imbalanced by themselves, not made long-tailed by the law.
-    """
-
-    dataset: str
-    source: str
-    test_split: str
-    recipe: str
-    reduced: str
-    precision: str
-    eps: float
-    selection: str
-    class_order: str
-    benchmark: str
-    natural: bool = False
-
-    @property
-    def digest(self) -> str:
-        """Six letters that tell settings of one data set apart in file names."""
-        return hashlib.sha256(canonical_json(self).encode()).hexdigest()[:6]
 
 
 @dataclass(frozen=True)
@@ -54,6 +29,11 @@ class Config:
     model: str
     method: str
     params: Params = ()
+
+    @property
+    def variant(self) -> str:
+        """The settings as rows have them: `beta=0.05`."""
+        return variant_label("", dict(self.params))[1:-1]
 
     @property
     def label(self) -> str:
@@ -99,50 +79,44 @@ class Source:
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in loaded.cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.files: dict[Path, Any] = {}
-        self.index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
+        self.index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, float] = {}
         self._build()
 
     def _build(self) -> None:
-        frame = self.rows
-        if frame.empty:
-            return
-        key = ["cell", "test_split", "attack"]
-        codes = frame.groupby(key, sort=False, dropna=False).ngroup().to_numpy()
-        trained = frame["train_count"].fillna(0).to_numpy(dtype=np.int64)
-        order = np.lexsort((frame["class_index"].to_numpy(dtype=np.int64), -trained, codes))
-        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        column = {c: frame[c].astype(object).to_numpy()[order] for c in frame.columns}
-        counts = {c: frame[c].fillna(0).to_numpy(dtype=np.int64)[order] for c in ("n", "correct", "train_count")}
-        index: dict[Setting, dict[Config, dict[str, list[Evaluation]]]] = {}
-        shared: dict[tuple[Any, ...], tuple[str, ...]] = {}
-        for start, stop in zip(starts, [*starts[1:], len(frame)], strict=True):
-            row = {c: values[start] for c, values in column.items()}
-            names = tuple(column["class_name"][start:stop])
-            setting = Setting(
-                row["dataset"], row["source"], row["test_split"], row["recipe"], _bare(row["reduced"]),
-                row["precision"], round(float(row["eps"]), 9), row["selection"], row["class_order"],
-                str(row["benchmark"]), self._natural(row),
-            )  # fmt: skip
-            ir = float("nan") if pd.isna(row["ir"]) else round(float(row["ir"]), 2)
-            config = Config(ir, row["model"], row["method"], params_of(row["variant"]))
+        frame = self._sound(self.rows).reset_index(drop=True)
+        column = {c: frame[c].astype(object).to_numpy() for c in frame.columns}
+        index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
+        for first, counts in of_rows(frame):
+            row = {c: values[first] for c, values in column.items()}
+            where = Where.of_row(row, self._natural(row["cell"]))
+            setting = replace(where.only(SETTING), reduced=_bare(where.reduced))
+            config = Config(where.ir, where.model, where.method, where.params)
             one = Evaluation(
-                row["cell"], int(row["seed"]), row["attack"], row["engine"], tuple(row["flags"].split()),
-                row["reduced"], row["data_hash"], shared.setdefault(names, names),
-                *(counts[c][start:stop] for c in ("train_count", "n", "correct")),
+                row["cell"], int(row["seed"]), where.attack, row["engine"], tuple(row["flags"].split()), where.reduced,
+                where.data_hash, counts.names, counts.train, counts.n, counts.correct,
             )  # fmt: skip
-            index.setdefault(setting, {}).setdefault(config, {}).setdefault(row["attack"], []).append(one)
-            self.by_cell[row["cell"]][row["test_split"]].append(one)
-            self.ratios[row["cell"]] = ir
+            index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
+            self.by_cell[one.cell][where.test_split].append(one)
+            self.ratios[one.cell] = where.ir
         self.index = {s: index[s] for s in sorted(index)}
 
-    def _natural(self, row: dict[str, Any]) -> bool:
-        """Whether a row's data have their own ratio; without a cell.json, whether the ratio is no round number."""
-        cell = self.cells.get(row["cell"])
-        return cell["spec"].get("ir") is None if cell else pd.isna(row["ir"]) or float(row["ir"]) % 1 != 0
+    def _sound(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows without cells whose counts cannot be; what is wrong with those becomes a problem of the store."""
+        if rows.empty or not complaint(rows):
+            return rows
+        wrong = {str(cell): why for cell, some in rows.groupby("cell", sort=False) if (why := complaint(some))}
+        self.problems += [
+            f"{why}; its numbers are left out, run `bench verify` to find more." for why in wrong.values()
+        ]
+        return rows[~rows["cell"].isin(wrong)]
 
-    def evaluations(self, setting: Setting, config: Config, attack: str) -> list[Evaluation]:
+    def _natural(self, cell: str) -> bool | None:
+        """Whether a cell's data have their own ratio; None where no cell.json says so."""
+        return self.cells[cell]["spec"].get("ir") is None if cell in self.cells else None
+
+    def evaluations(self, setting: Where, config: Config, attack: str) -> list[Evaluation]:
         """What is there of a configuration under an attack, one a seed; empty when nothing is."""
         return self.index.get(setting, {}).get(config, {}).get(attack, [])
 
@@ -154,12 +128,12 @@ class Source:
             self._estimates[key] = stats.estimate("balanced" if metric == "class" else metric, n, correct)
         return self._estimates[key]
 
-    def configs(self, setting: Setting) -> list[Config]:
+    def configs(self, setting: Where) -> list[Config]:
         """Configurations measured under a setting, in a fixed order: a method as it is, then its variants."""
         found = self.index.get(setting, {})
         return sorted(found, key=lambda c: (c.ir, c.model, c.method, len(c.params), str(c.params)))
 
-    def attacks(self, settings: Iterable[Setting]) -> list[str]:
+    def attacks(self, settings: Iterable[Where]) -> list[str]:
         """Attack labels measured under these settings, in the order of strength, unknown ones last."""
         found = {a for s in settings for attacks in self.index.get(s, {}).values() for a in attacks}
         return sorted(found, key=lambda a: (_ORDER.get(a, len(_ORDER)), a))
@@ -182,7 +156,7 @@ class Source:
                 found[key].append(cell)
         return found
 
-    def failed(self, setting: Setting, config: Config) -> list[dict[str, Any]]:
+    def failed(self, setting: Where, config: Config) -> list[dict[str, Any]]:
         """Failed cells of a configuration; a cell without a ratio of its own (natural data) fits any."""
         tail = (config.model, config.method, config.params)
         keys = ((setting.dataset, config.ir, *tail), (setting.dataset, None, *tail))

@@ -20,7 +20,8 @@ from bench.reports.footnote import settings_lines
 from bench.reports.marks import Ledger, doubtful
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
-from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.reports.source import Config, Evaluation, Source
+from bench.store.where import Where
 
 #: the columns of most tables; `cw-linf` is ours
 ATTACKS = ("clean", "fgsm", "pgd-20", "cw-l2", "cw-linf", "aa")
@@ -76,7 +77,7 @@ class Place:
     printed: PaperNumber | None
 
 
-def place(source: Source, setting: Setting, config: Config, pick: Pick, metric: str = "balanced",
+def place(source: Source, setting: Where, config: Config, pick: Pick, metric: str = "balanced",
           printed: PaperNumber | None = None) -> Place:  # fmt: skip
     """The place of a configuration under what else is picked."""
     attack = pick["attack"]
@@ -154,7 +155,7 @@ class Grid:
     """
 
     def __init__(
-        self, source: Source, setting: Setting, rows: Sequence[RowSpec], places: Sequence[Sequence[Place]],
+        self, source: Source, setting: Where, rows: Sequence[RowSpec], places: Sequence[Sequence[Place]],
         comparable: Verdict | None = None, across: bool = False,
     ) -> None:  # fmt: skip
         self.source, self.setting, self.rows, self.places = source, setting, rows, places

@@ -18,6 +18,7 @@ To add an axis of cells, four files are touched, and nothing else needs to know 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +27,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, CellSpec, parse_variant, variant_label
+from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, CellSpec, canonical_json, parse_variant, variant_label
+from bench.store.schema import LATER
 from bench.variants import parse_method
 
 IDENTITY, AXIS, CONDITION = "identity", "axis", "condition"
@@ -180,6 +182,12 @@ class Where:
     def ratio(self) -> str:
         """`10`, or `natural` for data with an imbalance of their own."""
         return "natural" if self.natural or math.isnan(self.ir) else f"{self.ir:g}"
+
+    @property
+    def digest(self) -> str:
+        """Six letters that tell settings of one data set apart in file names; a later axis counts where it is used."""
+        told = {n: getattr(self, n) for n in SETTING if n not in LATER or getattr(self, n) != USUAL.get(n)}
+        return hashlib.sha256(canonical_json(told).encode()).hexdigest()[:6]
 
     def differing(self, other: Where, names: Iterable[str] | None = None) -> list[str]:
         """Names of the coordinates (by default the conditions) that differ."""

@@ -1,6 +1,6 @@
-"""Which cells may stand in one table: a `Block` is a `Setting` with one network, without the axes that are asked about.
+"""Which cells may stand in one table: a `Block` is a `Where` with one network, without the axes that are asked about.
 
-Test split and recipe are such axes, as are method, ratio and seed; everything else of a `Setting` (data set, pixel
+Test split and recipe are such axes, as are method, ratio and seed; everything else of a `Where` (data set, pixel
 source, how far the run is reduced, precision, radius, selection, class order, benchmark version) and the network tell
 blocks apart. No number of the page is taken over two blocks.
 """
@@ -18,10 +18,11 @@ import numpy as np
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
 from bench.reports import commands, paper
 from bench.reports.drawing import inputs
-from bench.reports.footnote import heading, radius
+from bench.reports.footnote import radius
 from bench.reports.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
-from bench.reports.source import Config, Evaluation, Setting, Source
+from bench.reports.source import Config, Evaluation, Source
+from bench.store.where import Where
 
 #: the paper's own values of the two axes
 SPLIT, RECIPE = "long-tailed", "paper"
@@ -64,7 +65,7 @@ class Store:
 class Block:
     """The cells of one setting and network. `number` is its name on the page."""
 
-    def __init__(self, store: Store, setting: Setting, model: str, number: int) -> None:
+    def __init__(self, store: Store, setting: Where, model: str, number: int) -> None:
         self.store, self.setting, self.model, self.number = store, setting, model, number
 
     # ---------------------------------------------------------------------------------------------- what it is
@@ -89,7 +90,7 @@ class Block:
             paper.DATA_LABEL[s.dataset] if own_pixels
             else f"{s.dataset}, pixels from {s.source} — not the paper's data",
             paper.MODEL_LABEL.get(self.model, self.model),
-            heading(replace(s, test_split=SPLIT, recipe=RECIPE)).partition(", ")[2],
+            replace(s, test_split=SPLIT, recipe=RECIPE).heading().partition(", ")[2],
         ]  # fmt: skip
         if abs(s.eps - REFERENCE_EPS) > 1e-6:
             parts.append(f"radius {radius(s.eps)}")
@@ -97,7 +98,7 @@ class Block:
             parts.append(f"benchmark version {s.benchmark}")
         return "; ".join(part for part in parts if part)
 
-    def place(self, split: str = SPLIT, recipe: str = RECIPE) -> Setting:
+    def place(self, split: str = SPLIT, recipe: str = RECIPE) -> Where:
         """The setting with both axes filled in."""
         return replace(self.setting, test_split=split, recipe=recipe)
 
@@ -177,7 +178,7 @@ class Block:
 
     def commands(self, wants: Iterable[Spot], seeds: Sequence[int] = ()) -> list[str]:
         """What measures these places."""
-        by_place: dict[Setting, list[tuple[Config, str]]] = {}
+        by_place: dict[Where, list[tuple[Config, str]]] = {}
         for spot in wants:
             by_place.setdefault(self.place(spot.split, spot.recipe), []).append((spot.config, spot.attack))
         return [line for setting, some in by_place.items() for line in commands.run(setting, some, seeds)]
@@ -194,9 +195,9 @@ def name(config: Config, recipe: str = RECIPE) -> str:
     return label if recipe == RECIPE else f"{label} ({recipe})"
 
 
-def _common(setting: Setting) -> Setting:
+def _common(setting: Where) -> Where:
     return replace(setting, test_split="", recipe="")
 
 
-def _own(setting: Setting, model: str) -> bool:
+def _own(setting: Where, model: str) -> bool:
     return model == MODEL and is_paper(replace(setting, test_split=SPLIT, recipe=RECIPE), DATASET)

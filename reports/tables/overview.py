@@ -7,11 +7,11 @@ import math
 from bench.api import register
 from bench.config import format_value
 from bench.reports import paper
-from bench.reports.footnote import heading, words
 from bench.reports.model import Column, Table
-from bench.reports.source import Setting, Source
+from bench.reports.source import Source
 from bench.reports.table import Grid, RowSpec, place
 from bench.reports.text import slug
+from bench.store.where import Where
 
 #: metric -> (what it is called in a title, what it is)
 METRICS = {
@@ -39,7 +39,7 @@ class Overview:
         ]
         return [self._table(source, *one, f"Overview {i}") for i, one in enumerate(chosen, 1)]
 
-    def _table(self, source: Source, setting: Setting, metric: str, title: str) -> Table:
+    def _table(self, source: Source, setting: Where, metric: str, title: str) -> Table:
         attacks, rows, places = source.attacks([setting]), [], []
         for config in source.configs(setting):
             runs = {e.seed for a in attacks for e in source.evaluations(setting, config, a)}
@@ -56,6 +56,6 @@ class Overview:
             title=title, caption=caption, heads=("Method", "IR", "Model", "Seeds"),
             columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks), rows=(),
             minor=metric != "balanced",
-            words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *words(setting)),
-            data=f"{what}, {heading(setting)}",
+            words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *setting.title()),
+            data=f"{what}, {setting.heading()}",
         ))  # fmt: skip

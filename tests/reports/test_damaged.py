@@ -157,3 +157,21 @@ def test_names_of_others_stay_text_in_every_format(tmp_path: Path) -> None:
         fields = [value for row in csv.reader(file) for value in row]
     assert not [value for value in fields if value.startswith(("=", "@", "\t"))]
     assert "'=b" in fields
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(",5000,1000,", ",5000,-1000,"), (",0,airplane,", ",1,airplane,"), (",0,airplane,", ",-1,airplane,"),
+     (",5000,1000,", ",5000,3,")],
+)  # fmt: skip
+def test_impossible_counts_are_left_out_and_named(tmp_path: Path, old: str, new: str) -> None:
+    good, bad = (write_cell(tmp_path, method, attacks=("clean", "pgd-20")) for method in ("at-bsl", "taet"))
+    rows = tmp_path / bad / "per_class.csv"
+    text_ = rows.read_text()
+    assert old in text_
+    rows.write_text(text_.replace(old, new))
+    report = make(tmp_path, tables=["table01"], figures=[])
+    assert {c for cell in report.tables[0].cells if cell.value is not None for c in cell.provenance} == {good}
+    (problem,) = report.problems
+    assert bad in problem
+    assert "left out" in problem
