@@ -111,7 +111,8 @@ def check_small_classes(m):
     label = np.arange(6)
     a, b = bits(m, [1, 0, 1, 0, 1, 1], label), bits(m, [0, 1, 1, 0, 1, 1], label)
     assert m.compare([(a, b)]).error == pytest.approx(np.sqrt(6 * 1 / 3) / 6, rel=0.25)
-    assert m.compare([(b, b)], draws=5000).images.high - m.compare([(b, b)], draws=5000).images.low >= 0
+    same = m.compare([(b, b)], draws=5000).images
+    assert same.low < 0 < same.high  # that few images do not prove two networks equal
 
 
 def check_spread(m):
