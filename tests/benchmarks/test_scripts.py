@@ -97,6 +97,13 @@ def test_training_script(scripts):
 
 
 @pytest.mark.slow
+def test_enhancers_script(scripts):
+    words = ["--enhancers", "ema,awp", "--model", "small-cnn", "--batch", "8", "--batches", "1", "--steps", "1"]
+    text = run(scripts / "enhancers.py", *words, "--rounds", "1")
+    assert "| at+ema |" in text
+    assert "Passes stated: ema 1.000, awp 1.500" in text
+
+
 def test_gpu_script_runs_everything_at_the_smallest_size(scripts, tmp_path):
     run(scripts / "gpu.py", "--device", "cpu", "--tiny", "--precisions", "bf16", "--json", str(tmp_path / "out.json"))
     found = json.loads((tmp_path / "out.json").read_text())
