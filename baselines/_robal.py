@@ -7,7 +7,7 @@ outer loss. `paper` gives them the common recipe of this benchmark; `official` R
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class OneSided(Method[H]):
     """Adversarial training with a loss on z(x'): a baseline writes `outer` and perhaps a head."""
 
     paper = PAPER
-    differences = FRAME
+    differences: ClassVar[tuple[str, ...]] = FRAME
     official = OFFICIAL
     needs = frozenset({"class_counts"})
 

@@ -32,7 +32,7 @@ class CausalHead(TwoForms):
 
     def __init__(self, features: int, classes: int, hp: Tde.Hparams) -> None:
         super().__init__(features, classes)
-        self.bias = None
+        self.register_parameter("bias", None)
         self.register_buffer("moving", torch.zeros(1, features))
         self.hp = hp
 

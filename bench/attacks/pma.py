@@ -63,7 +63,8 @@ class PMA(Attack):
         """The length of step i (from 0): each half of a pass begins at 2 eps and ends near 0."""
         half = self.params.steps / 2
         since = i - 1 if i <= half else i - 1 - half
-        return self.params.eps * self.threat.scale * (1 + math.cos(math.pi * since / half))
+        eps: float = self.params.eps * self.threat.scale
+        return eps * (1 + math.cos(math.pi * since / half))
 
     def phase(self, i: int, second: bool) -> str:
         """The objective of step i in the first or the second pass, see `phase_value`."""

@@ -135,7 +135,7 @@ def _weighted(model: nn.Module, weights: Sequence[Tensor]) -> Iterator[None]:
         if output.requires_grad:
             output.register_hook(lambda slope: slope * factor.to(slope)[:, None])  # type: ignore[no-untyped-call]
 
-    handle = model.head.register_forward_hook(scale)  # type: ignore[operator, union-attr]
+    handle = model.head.register_forward_hook(scale)  # type: ignore[union-attr]
     try:
         yield
     finally:

@@ -100,8 +100,10 @@ def train(
 
     def clean() -> Iterator[Tensor]:
         shake = numpy_stream(spec.seed, "augment", "statistics", at.epoch)
-        for chosen in torch.arange(len(labels), device=device).split(recipe.batch_size):
-            x = augment(images[chosen], recipe.augment, shake, resize=recipe.resize, dtype=dtype)
+        for first in range(0, len(labels), recipe.batch_size):
+            x = augment(
+                images[first : first + recipe.batch_size], recipe.augment, shake, resize=recipe.resize, dtype=dtype
+            )
             yield x.contiguous(memory_format=layout(device))
 
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:

@@ -103,4 +103,5 @@ def own_step(optimizer: torch.optim.Optimizer, parameter: Tensor, gradient: Tens
     moving = gradient if buffer is None else group["momentum"] * buffer + gradient
     if group["momentum"] == 0:
         moving = gradient
-    return -group["lr"] * (gradient + group["momentum"] * moving if group["nesterov"] else moving)
+    way: Tensor = gradient + group["momentum"] * moving if group["nesterov"] else moving
+    return -float(group["lr"]) * way

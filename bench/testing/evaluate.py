@@ -178,7 +178,7 @@ def count_aside(network: Counted, tricks: Sequence[Enhancer]) -> dict[str, int]:
         return call
 
     for trick in tricks:
-        trick.before_gradient = counted(trick.before_gradient)
+        vars(trick)["before_gradient"] = counted(trick.before_gradient)
     return aside
 
 

@@ -39,6 +39,11 @@ def first_iterate(start: Start, x: Tensor, noise: Noise, eps: float | Tensor, no
     return starts[one_of(start, Start, "start of the inner attack")]()
 
 
+def _like(value: float | Tensor, x: Tensor) -> float | Tensor:
+    """A value of each image in the type of the images."""
+    return value.to(x) if isinstance(value, Tensor) else value
+
+
 def ascend(
     model: nn.Module,
     x: Tensor,
@@ -66,7 +71,7 @@ def ascend(
     """
     one_of(mode, Mode, "mode of the inner attack")
     x = x.detach()
-    eps, step, spread = (v.to(x) if isinstance(v, Tensor) else v for v in (eps, step, spread))
+    eps, step = _like(eps, x), _like(step, x)
     # x lies in [0,1], so clamping to the ball and then to [0,1] is one clamp to their intersection
     low, high = (x - eps).clamp(min=0.0), (x + eps).clamp(max=1.0)
 
@@ -80,7 +85,7 @@ def ascend(
         offset = moved - x
         return (moved - pull * (offset - torch.clamp(offset, -bound, bound))).clamp(0.0, 1.0)
 
-    adversarial = first_iterate(start, x, noise, eps if spread is None else spread, noise_scale)
+    adversarial = first_iterate(start, x, noise, eps if spread is None else _like(spread, x), noise_scale)
     model.train(mode != "eval")
     try:
         with frozen_statistics(model) if mode == "train-frozen" else nullcontext():

@@ -22,10 +22,10 @@ def sampler(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {"prior": "base" if prior is None else prior}
     if isinstance(prior, list):
         chosen = {"prior": "shares", "shares": tuple(prior)}
-    names = {"base_dist": "base"}
-    chosen |= {names.get(key, key): value for key, value in params.items() if key != "note"}
+    names: dict[str, str] = {"base_dist": "base"}
+    chosen |= {names.get(str(key), str(key)): value for key, value in params.items() if key != "note"}
     trick: Any = make_enhancer("cfol", chosen)
-    _, recipe = make_method("at", {}, "paper")
+    recipe = make_method("at", {}, "paper")[1]
     trick.setup(nn.Identity(), context_for(recipe, inputs["class_counts"], torch.zeros(1)))
     got: dict[str, Any] = {"loss_weights": [], **{name: [getattr(trick, name).tolist()] for name in ("p", "q", "w")}}
     for batch in inputs["batches"]:
@@ -58,7 +58,7 @@ def moving(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
     first, warmup = params.pop("first_step", 1), params.pop("warmup_steps")
     # one epoch of that many steps, all of them warm-up
     trick: Any = make_enhancer("ema", {**{k: v for k, v in params.items() if k != "note"}, "warmup": 1.0})
-    _, recipe = make_method("at", {}, "paper", 1)
+    recipe = make_method("at", {}, "paper", 1)[1]
     context = context_for(recipe, (1, 1), torch.zeros(1))
     context.steps_per_epoch = warmup
     live = numbered(case, forms, inputs["average_starts_as"])
@@ -85,7 +85,7 @@ def stochastic(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, A
     if params.keys() - {"swa_n_first"}:
         raise UnsupportedError(f"settings {params}; known: swa_n_first")
     trick: Any = make_enhancer("swa", {})
-    _, recipe = make_method("at", {}, "paper")
+    recipe = make_method("at", {}, "paper")[1]
     live = numbered(case, forms, inputs["average_starts_as"])
     trick.setup(live, context_for(recipe, (1, 1), torch.zeros(1)))
     trick.count = params.get("swa_n_first", 0)

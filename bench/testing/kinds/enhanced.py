@@ -86,7 +86,7 @@ def radius(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     params, counts = dict(case["params"]), case["inputs"]["class_counts"]
     eps, size, epochs = params.pop("eps"), params.pop("step"), params.pop("epochs")
     trick: Any = make_enhancer("robustlt", {key: value for key, value in params.items() if key != "note"})
-    _, recipe = make_method("at", {}, "paper", epochs)
+    recipe = make_method("at", {}, "paper", epochs)[1]
     like = torch.zeros(1, dtype=torch.float64)
     shares = torch.tensor(counts, dtype=torch.float64) / sum(counts)
     largest = eps * trick.largest(torch.tensor(counts))
@@ -117,7 +117,7 @@ def wrapped_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str,
         hparams["ce_epochs"] -= 1  # the released count of epochs begins at 1
     hparams |= started(name, params, own)
     result = stepped(case, forms, name, hparams, enhancers=enhancers, **where)
-    _, recipe = make_method(name, hparams, "paper", where["epochs"])
+    recipe = make_method(name, hparams, "paper", where["epochs"])[1]
     trick: Any = result.enhancers[0]
     context = context_for(recipe, case["inputs"]["class_counts"], torch.zeros(1), epoch=where["epoch"])
     factors = trick.factors(context)[labels(case)]
@@ -222,7 +222,7 @@ def lambda_update(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, An
             trick.moved(torch.tensor(distances, dtype=torch.float64), eps)
             after.append(float(trick.lam))
         return {"lamda_after": after}
-    _, recipe = make_method("at", {"eps": eps}, "paper")
+    recipe = make_method("at", {"eps": eps}, "paper")[1]
     context = context_for(recipe, (1, 1), torch.zeros(1))
     for _epoch in range(inputs["epochs"]):
         for context.batch, distance in enumerate(inputs["distance_by_batch"]):
