@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,7 +17,7 @@ ADVICE = (
 )
 
 
-def describe(where: dict[str, Any]) -> str:
+def describe(where: Mapping[str, Any]) -> str:
     """`taet[beta=0.05] digitslt IR 10 small-cnn seed 0, long-tailed, aa`."""
     method = where.get("method", "") + (f"[{where['variant']}]" if "variant" in where else "")
     parts = [f"Table {where['table']}:"] if "table" in where else []

@@ -21,7 +21,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe, device: torch.device) -> 
             groups, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov,
             fused=fused,
         )  # fmt: skip
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return kind(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
