@@ -29,9 +29,11 @@ BASE = {
     "bench.api",
     "bench.plugins",
     "bench.visible",
+    "bench.audit",
 }
 MAY_IMPORT = {
     "bench.recipe": {"bench.errors", "bench.fields", "bench.variants"},
+    "bench.audit": {"bench.seeding"},
     "bench.store": BASE,
     "bench.judge": BASE | {"bench.store"},
     "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
