@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from bench.config import Recipe, ThreatModel, setting
+from bench.audit.plan import Goal as AuditGoal
+from bench.config import AttackSpec, Recipe, ThreatModel, setting
 from bench.enhancer import Claim, Enhancer, Step, frozen_statistics
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Arrays", "Attack", "BenchError", "Claim", "Context", "DataError", "Dataset", "DatasetFacts", "Enhancer",
-    "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective", "Oracle", "Phase", "Recipe",
-    "Start", "Step", "ThreatModel", "UsageError", "frozen_statistics", "isolated", "register", "setting",
+    "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "Claim", "Context", "DataError", "Dataset",
+    "DatasetFacts", "Enhancer", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective",
+    "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "UsageError", "frozen_statistics", "isolated",
+    "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)
@@ -102,6 +104,19 @@ class Attack:
     def passes(self) -> tuple[float, float]:
         """Forward and backward passes an image that resists, for the cost estimate."""
         return 1.0, 0.0
+
+    def goal(self) -> AuditGoal | None:
+        """What the stages run on a sample for (`bench.audit`); None: every image meets them."""
+        return None
+
+    def costs(self) -> Sequence[float]:
+        """Passes of each stage on an image that resists it, a gradient counted as two."""
+        forward, backward = self.passes()
+        return (forward + backward,)
+
+    def continues(self) -> AttackSpec | None:
+        """The attack whose stages these are, where it is another: they share verdicts, image by image."""
+        return None
 
     def notes(self) -> tuple[str, ...]:
         """What a reader must know about this run (a loss replaced for few classes, ...); stored with the row."""

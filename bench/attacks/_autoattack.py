@@ -246,6 +246,12 @@ class Chain(Attack):
         gradients = (p.steps + 1.0) * (1 + targets) + p.steps * targets
         return gradients + p.steps * targets + p.queries + 6.0, gradients
 
+    def costs(self) -> tuple[float, float, float, float]:
+        """Of the four parts."""
+        p, targets = self.params, self.targets()
+        once = 2 * (p.steps + 1.0) + 1
+        return once, once * targets, 3.0 * p.steps * targets, float(p.queries)
+
     def notes(self) -> tuple[str, ...]:
         """Targets, replaced losses, shortened chains and batch-dependent modes."""
         p, notes = self.params, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -12,8 +12,8 @@ from bench.engine.plan import Work
 from bench.engine.price.cost import Cost
 
 
-def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost) -> None:
-    """Print every cell with its state, then the totals."""
+def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost, plans: Mapping[str, Sequence[str]]) -> None:
+    """Print every cell with its state, the plans of its audits, then the totals."""
     states = {work.task.spec.id: "stale" if work.stale else "to do" for work in works}
     todo = [work.task for work in works]
     for task in tasks:
@@ -23,6 +23,8 @@ def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost) -> None:
         variant += f" {spec.enhanced}" if spec.enhanced else ""
         mark = f" (reduced: {spec.reduced})" if spec.reduced else ""
         click.echo(f"{state:5}  {spec.id}  {spec.model} {spec.recipe.name}{variant}{mark}")
+    for where, lines in plans.items():
+        click.echo("\n  ".join([f"plan of {where}, at typical rates (a pilot makes the real one):", *lines]))
     click.echo(
         f"{len(tasks)} cells, {len(tasks) - len(todo)} done, {len(todo)} to do: "
         f"{count(cost.forward)} forward and {count(cost.backward)} backward passes of one image, "

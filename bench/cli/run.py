@@ -80,8 +80,9 @@ def command(
     tasks, works, cost = price(preset, data_root, results, device, axes, retrain)
     if dry_run:
         from bench.cli._dry import show
+        from bench.engine.price.cost import plans
 
-        show(tasks, works, cost)
+        show(tasks, works, cost, plans([work.task for work in works], data_root))
         return 0
     todo = [work.task for work in works if retrain or not work.stale]
     done, stale = len(tasks) - len(works), [work.stale for work in works if work.stale and not retrain]

@@ -32,13 +32,14 @@ from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
+from bench.engine.verdicts.sample import reached
 from bench.errors import BenchError, HeldError, StaleError, StoppedError, StoreError, UnreadableError
 from bench.seeding import stream_seed
 from bench.store import identity, lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.rows import build_rows
-from bench.store.schema import CELL, FEATURES, ROWS, SAMPLES
+from bench.store.schema import CELL, FEATURES, REACHED, ROWS, SAMPLES
 from bench.store.state import State, look
 from bench.versions import versions
 
@@ -193,7 +194,7 @@ class CellRun:
             return evaluate(
                 network, images, labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
-                batch_size=self.settings.batch_size, store=chunks, progress=progress,
+                batch_size=self.settings.batch_size, store=chunks, progress=progress, known=self._audited(split),
             )  # fmt: skip
 
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
@@ -210,6 +211,13 @@ class CellRun:
                 self._store(data, split, attack.label, result)
         ChunkFolder(partial).clear()
 
+    def _audited(self, split: str) -> dict[str, np.ndarray]:
+        """Which stages each image is known to have met, by the attack that an audit belongs to."""
+        facts = {key: f["audit"] for key, f in self.cell.get("evaluations", {}).items() if "audit" in f}
+        mine = {key: audit["continues"] for key, audit in facts.items() if key.startswith(f"{split}/")}
+        bits = query.samples(self.folder.path) if mine else {}
+        return {name: bits[key + REACHED] for key, name in mine.items() if key + REACHED in bits}
+
     def _reporter(self, key: str) -> Callable[[str, int, int], None]:
         return lambda _, at, of: self.say(key, at, of)
 
@@ -219,6 +227,8 @@ class CellRun:
         bits = query.samples(self.folder.path)
         bits[f"{split}/index"], bits[f"{split}/label"] = index.numpy(), data.test_labels[index].numpy()
         bits[f"{split}/{label}"] = attack.correct.astype(np.uint8)
+        if attack.audit is not None and not attack.total("refused"):  # those would only stand in for a verdict
+            bits[f"{split}/{label}{REACHED}"] = reached(attack.audit)
         atomic_write(self.folder.path / SAMPLES, _packed({k: bits[k] for k in sorted(bits)}))
         key = f"{split}/{label}"
         stage = {"seconds": round(attack.total("seconds"), 3), "peak_memory_mib": peak_memory(self.device),

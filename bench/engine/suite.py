@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Attack
+from bench.audit.run import Audit
 from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel, canonical_json, make, to_plain
 from bench.engine.nets.weights import tensor_hash
-from bench.engine.verdicts import inputs, probes
+from bench.engine.verdicts import inputs, probes, sample
 from bench.engine.verdicts.chunks import EVALUATION_BATCH, ChunkFolder
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import DeviceError, ModelError, UsageError
@@ -76,6 +77,8 @@ class AttackResult:
     notes: tuple[str, ...]
     correct: np.ndarray
     stages: tuple[StageResult, ...]
+    audit: Audit | None = None
+    continues: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -134,6 +137,7 @@ def evaluate(
     store: StageStore | None = None,
     progress: Progress | None = None,
     fold: bool = True,
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> SuiteResult:
     """Attack `network` on a test set and say which images still stand.
 
@@ -142,6 +146,8 @@ def evaluate(
     N, names of the images in the source's test split, to which all randomness belongs. `batch_size` None: chosen by
     device and halved when memory runs out. `store`: partial verdicts go there after every chunk, and those of the very
     same evaluation found there are used. `progress(label, done, total)`. `fold`: attack a copy with folded batch norm.
+    `known`: by label, the stages that an audit of the same network on these very images found out
+    (`bench.engine.verdicts.sample.reached`); they are not run again.
 
     Raises UsageError (attack, parameter, radius), DataError (images, labels), ModelError (network); nothing is stored
     then.
@@ -151,7 +157,8 @@ def evaluate(
     device, dtype = torch.device(device), inputs.working_dtype(network)
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
-    run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress)
+    run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress,
+               known or {})  # fmt: skip
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
         asked = inputs.check_network(network, run.take(some[:2])[0])
         with NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold, dtype=asked) as oracle:
@@ -171,10 +178,12 @@ class _Run:
 
     def __init__(self, network: nn.Module, images: Tensor, labels: Tensor, indices: Tensor, threat: ThreatModel,
                  root_seed: int, device: torch.device, dtype: torch.dtype, batch_size: int | None,
-                 store: StageStore | None, progress: Progress | None) -> None:  # fmt: skip
+                 store: StageStore | None, progress: Progress | None,
+                 known: Mapping[str, np.ndarray]) -> None:  # fmt: skip
         self.network, self.images, self.labels, self.indices = network, images, labels, indices
         self.threat, self.root_seed, self.device, self.dtype = threat, root_seed, device, dtype
-        self.batch_size, self.store, self.progress = batch_size, store, progress
+        self.batch_size, self.store, self.progress, self.known = batch_size, store, progress, known
+        self.states: dict[str, dict[str, np.ndarray]] = {}  # an audit comes back to a stage, and aa goes on from it
         self.predicted = torch.zeros(len(labels), dtype=torch.long)
 
     def start(self, oracle: NetworkOracle, setting: str) -> None:
@@ -195,6 +204,8 @@ class _Run:
 
     def attack(self, label: str, attack: Attack, clean: np.ndarray | None) -> AttackResult:
         """All stages of one attack, each on what still stands. `clean`: verdicts without attack, None for clean."""
+        if attack.goal() is not None and clean is not None:
+            return self.audited(label, attack, clean)
         begins = clean if clean is not None and attack.only_correct else np.ones(len(self.labels), dtype=bool)
         correct, stages = begins.copy(), []
         for number, stage in enumerate(attack.stages()):
@@ -205,15 +216,52 @@ class _Run:
         return AttackResult(label, attack.name, attack.norm, attack.white_box, attack.strength, attack.engine,
                             radius(attack), plain, tuple(attack.notes()), correct, tuple(stages))  # fmt: skip
 
+    def audited(self, label: str, attack: Attack, clean: np.ndarray) -> AttackResult:
+        """The stages on a sample, under the name of the attack that they belong to."""
+        whole, stages = attack.continues(), list(attack.stages())
+        name = whole.label if whole else label
+        met = [np.zeros(len(clean), bool) for _ in stages]
+        before = [self.spent(name, number, stage) for number, stage in enumerate(stages)]
+
+        def attacker(number: int, positions: np.ndarray) -> np.ndarray:
+            met[number][positions] = True
+            held, _ = self.stage(name, number, stages[number], np.sort(positions), clean)
+            return held[positions]
+
+        done = sample.audit(attack, self.indices.numpy(), self.labels.numpy(), clean, attacker)
+        facts = []
+        for number, stage in enumerate(stages):
+            asked = np.flatnonzero(met[number])
+            state = self.stage(name, number, stage, asked, clean)[1] if len(asked) else None
+            spent = self.spent(name, number, stage) - before[number]
+            facts.append(StageResult(stage.name, stage.white_box, len(asked), state.broken if state else 0,
+                                     int(spent[2]), int(spent[0]), int(spent[1]), float(spent[3])))  # fmt: skip
+        return AttackResult(label, attack.name, attack.norm, attack.white_box, attack.strength, attack.engine,
+                            radius(attack), to_plain(attack.params), tuple(attack.notes()), ~done.broken,
+                            tuple(facts), done, name)  # fmt: skip
+
+    def spent(self, label: str, number: int, stage: Attack) -> np.ndarray:
+        """Forward and backward passes, refusals and seconds of a stage so far."""
+        return self.state(label, number, stage, plain=False)["counts"]
+
+    def state(self, label: str, number: int, stage: Attack, plain: bool) -> dict[str, np.ndarray]:
+        """What is known of a stage: `done`, `correct` (bool N), `counts`, and `predicted` of a `plain` one."""
+        key, total = f"{label}/{number}-{stage.name}", len(self.labels)
+        mark = hashlib.sha256(f"{self.fingerprint}{key}{canonical_json(stage.params)}".encode()).hexdigest()
+        state = self.states.get(key) or (self.store.load(key) if self.store else None)
+        if state is not None and str(state["mark"]) == mark:
+            return state
+        done, correct = np.zeros(total, bool), np.ones(total, bool)
+        if label in self.known:
+            done, correct = sample.known(self.known[label], number)
+        return {"mark": np.array(mark), "done": done, "correct": correct, "counts": np.zeros(4),
+                "predicted": np.zeros(total if plain else 0, np.int64)}  # fmt: skip
+
     def stage(self, label: str, number: int, stage: Attack, standing: np.ndarray,
               clean: np.ndarray | None) -> tuple[np.ndarray, StageResult]:  # fmt: skip
         """(bool N, True where the image stands; facts) of one stage on the images at `standing`."""
-        key, total = f"{label}/{number}-{stage.name}", len(self.labels)
-        mark = hashlib.sha256(f"{self.fingerprint}{key}{canonical_json(stage.params)}".encode()).hexdigest()
-        state = self.store.load(key) if self.store else None
-        if state is None or str(state["mark"]) != mark:
-            state = {"mark": np.array(mark), "done": np.zeros(total, bool), "correct": np.ones(total, bool),
-                     "counts": np.zeros(4), "predicted": np.zeros(total if clean is None else 0, np.int64)}  # fmt: skip
+        key = f"{label}/{number}-{stage.name}"
+        state = self.states[key] = self.state(label, number, stage, clean is None)
         todo = standing[~state["done"][standing]]
         size = self.batch_size or EVALUATION_BATCH.get(self.device.type, EVALUATION_BATCH["cpu"])
         while len(todo):
@@ -238,7 +286,7 @@ class _Run:
         if clean is None:
             self.predicted = torch.from_numpy(state["predicted"].copy())
         forwards, backwards, refused, seconds = state["counts"].tolist()
-        _not_refused(label, stage.name, int(refused), len(standing))
+        _not_refused(label, stage.name, int(refused), max(len(standing), int(state["done"].sum())))
         broken = int((~state["correct"][standing]).sum())
         facts = StageResult(stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards),
                             int(backwards), seconds)  # fmt: skip

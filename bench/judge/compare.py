@@ -19,7 +19,7 @@ from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store import query
-from bench.store.rows import WORST, bounded, worst_case
+from bench.store.rows import WORST, bounded, counted, worst_case
 from bench.store.where import arithmetic
 
 #: What two cells must share to be compared, by name as it is printed
@@ -81,7 +81,11 @@ class Cell:
 
     def samples(self) -> dict[str, np.ndarray]:
         """Bits of every evaluation by `<split>/<attack>`, the worst case among them, with indices and labels."""
-        found = query.samples(self.folder)
+        plain = {
+            *self.info["evaluations"],
+            *(f"{split}/{name}" for split in TEST_SPLITS for name in ("index", "label")),
+        }
+        found = {key: bits for key, bits in query.samples(self.folder).items() if key in plain}
         for split in TEST_SPLITS:
             facts = {k.partition("/")[2]: v for k, v in self.info["evaluations"].items() if k.startswith(f"{split}/")}
             correct = {attack: found[f"{split}/{attack}"] for attack in facts if f"{split}/{attack}" in found}
@@ -102,11 +106,11 @@ class Cell:
 
 
 def finished(root: Path) -> list[Cell]:
-    """Cells of a store with at least one evaluation, by id."""
+    """Cells of a store with at least one evaluation of every image, by id: an audit's bits are not all verdicts."""
     return [
-        Cell(cell_from_plain(info["spec"]), info, root / str(info["id"]))
+        Cell(cell_from_plain(info["spec"]), info | {"evaluations": full}, root / str(info["id"]))
         for info in query.cells(root)
-        if info.get("evaluations")
+        if (full := {key: facts for key, facts in info.get("evaluations", {}).items() if counted(facts)})
     ]
 
 

@@ -32,7 +32,7 @@ from bench.store.folders import read_cell
 from bench.store.inputs import MEND, changed_code, fresh
 from bench.store.lease import held
 from bench.store.rows import WORST, build_rows
-from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES, STATUSES
+from bench.store.schema import CELL, PER_CLASS, REACHED, ROWS, SAMPLES, STATUSES
 
 #: What identifies a row within a cell
 ROW = ("test_split", "attack", "class_index")
@@ -148,6 +148,7 @@ def _bits(evaluations: Mapping[str, Any], bits: Mapping[str, np.ndarray], data: 
     classes = len(data["class_names"])
     for split in dict.fromkeys(key.partition("/")[0] for key in (*evaluations, *bits)):
         own = {key for key in evaluations if key.startswith(f"{split}/")}
+        stages = {key + REACHED for key in own if "audit" in evaluations[key]}
         index, label = bits.get(f"{split}/index"), bits.get(f"{split}/label")
         if index is None or label is None:
             yield f"per_sample.npz has no indices or labels of the {split} test split"
@@ -167,7 +168,7 @@ def _bits(evaluations: Mapping[str, Any], bits: Mapping[str, np.ndarray], data: 
             elif len(bits[key]) != len(label) or not np.isin(bits[key], (0, 1)).all():
                 yield f"per_sample.npz: {key} is not one bit for each of {len(label)} images"
         for key in sorted(k for k in bits if k.startswith(f"{split}/")):
-            if key not in own | {f"{split}/index", f"{split}/label"}:
+            if key not in own | stages | {f"{split}/index", f"{split}/label"}:
                 yield f"per_sample.npz has bits of {key}, cell.json knows no such evaluation"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.store.rows import bounded
+from bench.store.rows import bounded, counted
 
 #: test images below which a class accuracy is too coarse
 SMALL_CLASS = 30
@@ -121,6 +121,11 @@ def _small(e: Evidence) -> Iterable[str]:
     return e.attacks if counts[counts > 0].min() < SMALL_CLASS else ()
 
 
+def raised_gap(facts: Mapping[str, Any]) -> bool:
+    """Whether an audit found that its late stages break too much for a sample to be enough."""
+    return bool(facts.get("audit", {}).get("gap"))
+
+
 FLAGS: tuple[Flag, ...] = (
     Flag("order", "a", "a stronger attack left more images standing than a weaker one",
          "The attack leaves more images classified correctly than a weaker one on the same images, in the order clean, "
@@ -207,6 +212,12 @@ FLAGS: tuple[Flag, ...] = (
          "and its number may be too high.",
          "Mend the attack.",
          lambda e: [k for k, a in e.attacks.items() if a["refused"]]),
+    Flag("audit-gap", "o", "an audit found that the late stages break many images, so everything was attacked",
+         "In an audit more than 5 % of what stood after APGD-T was broken by FAB-T or Square.",
+         "The early stages do not lead: their gradients may be masked. The audit ran every stage on every image, so "
+         "its number is that of the full chain.",
+         "Read the other flags; ask for `aa` and `aa-plus`.",
+         lambda e: [k for k, a in e.attacks.items() if raised_gap(a)], invalid=False),
 )  # fmt: skip
 
 
@@ -225,8 +236,9 @@ def flag_cell(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> dict[s
     `bits`: per_sample.npz. The argument is not changed.
     """
     evaluations: dict[str, Any] = {key: dict(facts) for key, facts in cell["evaluations"].items()}
-    for split in sorted({key.partition("/")[0] for key in evaluations}):
-        attacks = {key.partition("/")[2]: f for key, f in evaluations.items() if key.partition("/")[0] == split}
+    full = {key: facts for key, facts in evaluations.items() if counted(facts)}
+    for split in sorted({key.partition("/")[0] for key in full}):
+        attacks = {key.partition("/")[2]: f for key, f in full.items() if key.partition("/")[0] == split}
         correct = {label: bits[f"{split}/{label}"].astype(bool) for label in attacks}
         probes = cell.get("probes", {}).get(split, {})
         evidence = Evidence(attacks, correct, bits[f"{split}/label"], probes, cell["spec"]["threat"]["eps"])

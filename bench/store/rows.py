@@ -17,6 +17,11 @@ from bench.store.where import USUAL, Where
 WORST = "worst"
 
 
+def counted(facts: Mapping[str, Any]) -> bool:
+    """Whether an evaluation has counts: an audit that left images out has an estimate, and no count of anything."""
+    return "audit" not in facts or bool(facts["audit"]["whole"])
+
+
 def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """The table of a cell: one row an evaluated attack, test split and class, ordered by split, attack and class.
 
@@ -29,7 +34,8 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
     same = where.row() | {"cell": cell["id"]}
     rows = []
     for split in TEST_SPLITS:
-        facts = {key.partition("/")[2]: f for key, f in cell["evaluations"].items() if key.startswith(f"{split}/")}
+        facts = {key.partition("/")[2]: f for key, f in cell["evaluations"].items()
+                 if key.startswith(f"{split}/") and counted(f)}  # fmt: skip
         if not facts:
             continue
         labels = bits[f"{split}/label"]

@@ -15,6 +15,7 @@ from typing import Any
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store import query
 from bench.store.folders import read_cell
+from bench.store.rows import counted
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
 
 
@@ -62,7 +63,7 @@ def look(path: Path) -> State:
 
 def _rows_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
     """Whether the table has one row a class, with its counts, of every evaluation."""
-    wanted = {tuple(key.partition("/")[::2]) for key in cell["evaluations"]}
+    wanted = {tuple(key.partition("/")[::2]) for key, f in cell["evaluations"].items() if counted(f)}
     if not wanted:
         return True
     try:

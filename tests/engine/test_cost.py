@@ -66,16 +66,16 @@ def test_forward_passes_beyond_the_backward_ones_are_cheap():
 
 def test_an_attack_of_one_stage_runs_on_every_image():
     pgd = task("at", "pgd-20")
-    got = cost.evaluation(pgd.spec, FACTS, AttackSpec("pgd-20"), TEST, RATE, known())
+    got = cost.evaluation(pgd.spec, FACTS, AttackSpec("pgd-20"), [TEST], RATE, known())
     assert got.backward == 20 * TEST
     assert got.seconds >= 7.0 + 20 * (0.3 + TEST * 0.02)
 
 
 def test_finished_cells_tell_how_many_passes_survivors_cost():
     aa = task("at", "aa")
-    assumed = cost.evaluation(aa.spec, FACTS, AttackSpec("aa"), TEST, RATE, known())
+    assumed = cost.evaluation(aa.spec, FACTS, AttackSpec("aa"), [TEST], RATE, known())
     measured = cost.evaluation(
-        aa.spec, FACTS, AttackSpec("aa"), TEST, RATE, known(passes={("digitslt", "aa"): (900.0, 400.0)})
+        aa.spec, FACTS, AttackSpec("aa"), [TEST], RATE, known(passes={("digitslt", "aa"): (900.0, 400.0)})
     )
     assert (measured.forward, measured.backward) == (900 * TEST, 400 * TEST)
     assert measured.seconds == pytest.approx(7.0 + 400 * (0.3 + TEST * 0.02) + 500 * (0.2 + TEST * 0.01))
@@ -85,7 +85,7 @@ def test_finished_cells_tell_how_many_passes_survivors_cost():
 def test_an_attacks_own_arithmetic_stretches_its_passes():
     slow = Rate(**{**RATE.__dict__, "slowdown": {"fgsm": 3.0}})
     one, three = (
-        cost.evaluation(task().spec, FACTS, AttackSpec("fgsm"), TEST, rate, known()).seconds for rate in (RATE, slow)
+        cost.evaluation(task().spec, FACTS, AttackSpec("fgsm"), [TEST], rate, known()).seconds for rate in (RATE, slow)
     )
     assert three - 7.0 == pytest.approx(3 * (one - 7.0))
 

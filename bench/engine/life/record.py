@@ -13,6 +13,7 @@ from bench.engine.images.subset import CellData
 from bench.engine.life.settings import Settings
 from bench.engine.nets.weights import tensor_hash
 from bench.engine.suite import AttackResult
+from bench.engine.verdicts import sample
 from bench.errors import BenchError
 from bench.store import identity
 
@@ -70,4 +71,12 @@ def attack_facts(attack: AttackResult) -> dict[str, Any]:
         "refused": int(attack.total("refused")), "flags": [],
         "stages": [{"name": s.name, "white_box": s.white_box, "attacked": s.attacked, "broken": s.broken}
                    for s in attack.stages],
-    }  # fmt: skip
+    } | audit_facts(attack)  # fmt: skip
+
+
+def audit_facts(attack: AttackResult) -> dict[str, Any]:
+    """What is kept of an audit besides: everything, and in words for the reader; {} of a full evaluation."""
+    if attack.audit is None:
+        return {}
+    kept = sample.facts(attack.audit, attack.continues)
+    return {"audit": kept, "notes": [*attack.notes, sample.in_words(kept)]}

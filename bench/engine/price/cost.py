@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench import longtail
-from bench.api import DatasetFacts
+from bench.api import Attack, DatasetFacts
+from bench.audit.run import Plan, predicted
 from bench.config import AttackSpec, CellSpec, Task
 from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
@@ -97,9 +100,8 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
             total += judged.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
-            ir, own = (spec.ir, facts.own_test) if wanted.test_split == "long-tailed" else (None, ())
-            images = sum(class_counts(facts.test_max, own, ir, facts.classes, spec.limit))
-            total += evaluation(spec, facts, wanted.attack, images, tested, known)
+            counts = split_counts(spec, facts, wanted.test_split)
+            total += evaluation(spec, facts, wanted.attack, counts, tested, known)
     fixed = trained or tested
     if fixed is None:
         return total + Cost(disk_mib=FILES_MIB)
@@ -128,22 +130,54 @@ def _trained_images(spec: CellSpec, facts: DatasetFacts) -> int:
 
 
 def evaluation(
-    spec: CellSpec, facts: DatasetFacts, attack: AttackSpec, images: int, rate: Rate | None, known: Known
+    spec: CellSpec, facts: DatasetFacts, attack: AttackSpec, counts: Sequence[int], rate: Rate | None, known: Known
 ) -> Cost:
-    """One attack on one test split. A backward pass comes with its forward pass."""
-    cls = registry("attacks").get(attack.name)
-    made = cls(cls.Params(**dict(attack.params)), spec.threat, facts.classes)
+    """One attack on one test split with these images a class. A backward pass comes with its forward pass."""
+    made, images = _made(spec, facts, attack), sum(counts)
     forward, backward = made.passes()
     attacked = images * (SURVIVORS if len(made.stages()) > 1 else 1.0)
     if (spec.dataset, attack.label) in known.passes:
         forward, backward = known.passes[spec.dataset, attack.label]
         attacked = images
+    elif plan := planned(spec, facts, attack, counts):
+        attacked = plan.passes / (forward + backward)  # survivors of every stage that would cost as much
     if rate is None:
         return Cost(attacked * forward, attacked * backward, None)
     gradient, lone = (line.seconds(attacked, known.batch) for line in (rate.gradient, rate.forward))
     passes = backward * gradient + max(forward - backward, 0.0) * lone
     seconds = passes * rate.slowdown.get(attack.name, 1.0) + rate.evaluation
     return Cost(attacked * forward, attacked * backward, seconds)
+
+
+def _made(spec: CellSpec, facts: DatasetFacts, attack: AttackSpec) -> Attack:
+    cls = registry("attacks").get(attack.name)
+    made: Attack = cls(cls.Params(**dict(attack.params)), spec.threat, facts.classes)
+    return made
+
+
+def planned(spec: CellSpec, facts: DatasetFacts, attack: AttackSpec, counts: Sequence[int]) -> Plan | None:
+    """The sample that an audit would take of these images a class, at typical rates; None of a full evaluation."""
+    made = _made(spec, facts, attack)
+    goal = made.goal()
+    return predicted(np.array(counts), goal, made.costs()) if goal and sum(counts) else None
+
+
+def plans(tasks: Sequence[Task], data_root: Path | None) -> dict[str, list[str]]:
+    """The plans in words, by `<cell>, <split>/<attack>`."""
+    found = {}
+    for task in tasks:
+        facts = dataset_facts(task.spec.dataset, data_root)
+        for wanted in task.want.evaluations:
+            plan = planned(task.spec, facts, wanted.attack, split_counts(task.spec, facts, wanted.test_split))
+            if plan:
+                found[f"{task.spec.id}, {wanted.key}"] = plan.lines([str(c) for c in range(facts.classes)])
+    return found
+
+
+def split_counts(spec: CellSpec, facts: DatasetFacts, split: str) -> list[int]:
+    """Test images a class of a split, as the data module will choose them."""
+    ir, own = (spec.ir, facts.own_test) if split == "long-tailed" else (None, ())
+    return class_counts(facts.test_max, own, ir, facts.classes, spec.limit)
 
 
 def class_counts(largest: int, own: Sequence[int], ir: float | None, classes: int, limit: int | None) -> list[int]:
