@@ -21,7 +21,7 @@ GAP = 0.05
 
 def total(first: int, look: int) -> int:
     """Draws up to a look, where the first block has `first`."""
-    return first * 2**look
+    return int(first * 2**look)
 
 
 def first_block(tolerance: float, error: float = 0.025) -> int:
@@ -51,4 +51,4 @@ def goes_on(broken: int, draws: int, look: int, tolerance: float) -> bool:
 def draw(chances: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """A position for each of the uniform numbers in [0, 1), with probability proportional to `chances`."""
     cumulated = np.cumsum(chances)
-    return np.searchsorted(cumulated, uniform * cumulated[-1], side="right").clip(0, len(chances) - 1)
+    return np.asarray(np.searchsorted(cumulated, uniform * cumulated[-1], side="right").clip(0, len(chances) - 1))

@@ -55,7 +55,7 @@ class Rates:
     def weights(self) -> Floats:
         """Of the classes' recalls in balanced accuracy."""
         there = (self.n > 0).astype(float)
-        return there / max(there.sum(), 1.0)
+        return np.asarray(there / max(float(there.sum()), 1.0))
 
     def full(self) -> float:
         """Variance of the full evaluation's balanced robustness, over test sets."""

@@ -78,8 +78,8 @@ def _plan(rates: Rates, goal: Goal, costs: Sequence[float]) -> Plan:
     bound = tolerance(rates, goal)
     if bound <= 0:  # the full evaluation itself is not that sure
         everyone = rates.clean.astype(np.int64)
-        stand = float((everyone * rates.first * rates.second).sum())
-        return Plan(everyone, everyone, 0, 0.0, rates.passes(everyone, everyone) + stand * sum(costs[EARLY:]))
+        standing = float((everyone * rates.first * rates.second).sum())
+        return Plan(everyone, everyone, 0, 0.0, rates.passes(everyone, everyone) + standing * sum(costs[EARLY:]))
     draws = late.first_block(bound)
     stand = rates.first * rates.second
     wanted = np.minimum(np.ceil(SPARE * draws * _chances(rates) / stand).astype(np.int64), rates.clean)
@@ -156,13 +156,16 @@ def _late(chain: _Chain, right: Sequence[Ints], n: Ints, well: Ints, plan: Plan)
     heavy = there * well / np.maximum(n, 1) * np.prod(early[1] / np.maximum(early[0], 1), axis=0)
     none = np.zeros(len(n))
     if heavy.sum() == 0 or not plan.draws:
-        return Counts(n, well, *early, none, none, 0, whole=True), False
+        return Counts(n.astype(float), well.astype(float), *early, none, none, 0, whole=True), False
     uniform = numpy_stream(0, "audit", "draws").random(late.total(plan.draws, len(late.SPENT) - 1))
     for look in range(len(late.SPENT)):
         total = late.total(plan.draws, look)
         draws = np.bincount(late.draw(heavy, uniform[:total]), minlength=len(n))
         broken = np.array([_drawn(chain, *pair) for pair in zip(right, draws.tolist(), strict=True)], dtype=float)
-        counts, lost = Counts(n, well, *early, draws.astype(float), broken, look), int(broken.sum())
+        counts, lost = (
+            Counts(n.astype(float), well.astype(float), *early, draws.astype(float), broken, look),
+            int(broken.sum()),
+        )
         if late.is_gap(lost, total):
             return counts, True
         if not late.goes_on(lost, total, look, plan.bound):
@@ -193,4 +196,12 @@ def _whole(chain: _Chain, right: Sequence[Ints], n: Ints, well: Ints, counts: Co
     standing = np.array([len(chain.standing(m)) for m in right], dtype=float)
     lost = np.array([chain.broken[chain.standing(m)].sum() for m in right], dtype=float)
     weight = np.divide(1.0, n, out=np.zeros(len(n)), where=n > 0)
-    return Counts(n, well, *_early(chain, right), standing * weight, lost * weight, counts.look, whole=True)
+    return Counts(
+        n.astype(float),
+        well.astype(float),
+        *_early(chain, right),
+        standing * weight,
+        lost * weight,
+        counts.look,
+        whole=True,
+    )

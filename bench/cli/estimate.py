@@ -19,6 +19,8 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     Times need one measurement of this machine: `bench doctor --calibrate --models NAMES`.
     """
     from bench.cli._dry import show
+    from bench.engine.price.cost import plans
 
-    show(*price(preset, data_root, results, device, axes))
+    tasks, works, cost = price(preset, data_root, results, device, axes)
+    show(tasks, works, cost, plans([work.task for work in works], data_root))
     return 0

@@ -242,7 +242,8 @@ class _Run:
 
     def spent(self, label: str, number: int, stage: Attack) -> np.ndarray:
         """Forward and backward passes, refusals and seconds of a stage so far."""
-        return self.state(label, number, stage, plain=False)["counts"]
+        counts: np.ndarray = self.state(label, number, stage, plain=False)["counts"]
+        return counts
 
     def state(self, label: str, number: int, stage: Attack, plain: bool) -> dict[str, np.ndarray]:
         """What is known of a stage: `done`, `correct` (bool N), `counts`, and `predicted` of a `plain` one."""

@@ -90,6 +90,7 @@ def test_a_sound_evaluation_has_no_flag() -> None:
         ("pixels", EVERYONE, {"probes": {"pixel_min": -0.4}}),
         ("pixels", EVERYONE, {"probes": {"pixel_max": 2.6}}),
         ("refused", {"pgd-20"}, {"pgd-20": {"refused": 1}}),
+        ("audit-gap", {"aa"}, {"aa": {"audit": {"gap": True, "whole": True}}}),
     ],
 )  # fmt: skip
 def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], given: dict[str, Any]) -> None:
@@ -108,6 +109,7 @@ def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], g
         ("collapse", {"probes": {"predicted_top_share": 0.96, "label_top_share": 0.95}}),
         ("small-class", {"labels": np.r_[np.zeros(170), np.ones(30)].astype(int)}),
         ("zero-gradient", {"probes": {"zero_gradient_share": 0.05}}),
+        ("audit-gap", {"aa": {"audit": {"gap": False, "whole": True}}}),
     ],
 )  # fmt: skip
 def test_flag_is_not_raised_without_reason(flag: str, given: dict[str, Any]) -> None:
