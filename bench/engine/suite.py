@@ -226,7 +226,8 @@ class _Run:
         def attacker(number: int, positions: np.ndarray) -> np.ndarray:
             met[number][positions] = True
             held, _ = self.stage(name, number, stages[number], np.sort(positions), clean)
-            return held[positions]
+            answered: np.ndarray = held[positions]
+            return answered
 
         done = sample.audit(attack, self.indices.numpy(), self.labels.numpy(), clean, attacker)
         facts = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import AttackSpec, ThreatModel
+from bench.engine.life.record import attack_facts
 from bench.engine.suite import SuiteResult, evaluate
 from bench.errors import ModelError
 from bench.seeding import isolated
@@ -76,10 +76,7 @@ class Constant(Rounding):
 def judged(net: nn.Module, x: Tensor, y: Tensor, specs: list[str]) -> tuple[SuiteResult, dict[str, list[str]]]:
     result = evaluate(net.eval(), x, y, torch.arange(len(x)), [AttackSpec.parse(s) for s in specs],
                       threat=ThreatModel(0.15), num_classes=10, root_seed=0)  # fmt: skip
-    attacks: dict[str, dict[str, Any]] = {
-        label: {**vars(a), "refused": a.total("refused"), "stages": [vars(s) for s in a.stages]}
-        for label, a in result.attacks.items()
-    }
+    attacks = {label: attack_facts(attack) for label, attack in result.attacks.items()}
     correct = {label: a.correct for label, a in result.attacks.items()}
     found = raised(Evidence(attacks, correct, y.numpy(), result.probes, 0.15))
     return result, {label: [f for f in names if f != "small-class"] for label, names in found.items()}

@@ -100,6 +100,15 @@ def test_a_cell_is_the_sum_of_what_it_lacks():
     assert whole.disk_mib == pytest.approx(0.2 + 2 * 4.0)
 
 
+def test_choosing_the_best_epoch_counts_its_judgements():
+    chosen = task("at", validation=0.2, select="best[pgd-20]")
+    last = task("at", validation=0.2)
+    dear, cheap = (cell_cost(t, FACTS, ["train"], known()) for t in (chosen, last))
+    held_out = round(0.2 * TRAIN)
+    assert dear.backward - cheap.backward == 5 * 20 * held_out
+    assert dear.forward > cheap.forward
+
+
 @pytest.mark.parametrize(("batch", "peak"), [(64, 500.0), (128, 500.0), (256, 700.0)])
 def test_memory_grows_with_the_batch_above_the_evaluations(batch, peak):
     got = cell_cost(task(batch_size=batch), FACTS, ["train"], known()).memory_mib

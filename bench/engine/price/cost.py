@@ -96,7 +96,7 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
         total += training(spec, facts, trained)
         if spec.recipe.judge is not None:
             share = round(spec.recipe.validation * _trained_images(spec, facts))
-            judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), share, tested, known)
+            judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), [share], tested, known)
             total += judged.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
