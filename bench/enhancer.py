@@ -68,6 +68,8 @@ class Enhancer(Generic[H]):
     claims: ClassVar[frozenset[Claim]] = frozenset()
     #: settings with which a cell has the bytes of its base (contract-tested); None where there are none
     off: ClassVar[Mapping[str, Any] | None] = None
+    #: settings that switch on, in a run of three epochs, what would begin later; the contract runs it with them
+    small: ClassVar[Mapping[str, Any]] = {}
 
     @dataclass(frozen=True)
     class Hparams:

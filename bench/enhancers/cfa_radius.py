@@ -33,6 +33,7 @@ class CalibratedRadius(Enhancer["CalibratedRadius.Hparams"]):
     )
     claims = frozenset({"radius"})
     off = {"begin": 10000}
+    small = {"begin": 1}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -32,6 +32,7 @@ class DistanceAwareRadius(Enhancer["DistanceAwareRadius.Hparams"]):
     differences = ("DAFA also weights the clean term of TRADES by W; that is the method's, not this enhancer's.",)
     claims = frozenset({"radius"})
     off = {"lam": 0.0}
+    small = {"warm_up": 30}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -31,6 +31,7 @@ class WeightAveraging(Enhancer["WeightAveraging.Hparams"]):
     differences = ("The released recipe adds distillation from two teachers; left out.",)
     claims = frozenset({"average"})
     off = {"begin": 1.0}
+    small = {"begin": 0.3}
 
     @dataclass(frozen=True)
     class Hparams:

@@ -47,10 +47,10 @@ def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed project and the installed plug-in package, as site-packages has them."""
+def site(project: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the installed project and the installed example package, as site-packages has them."""
     work = tmp_path_factory.mktemp("site")
-    plugin = copy(Path(__file__).parent / "plugin", work / "plugin", ("pyproject.toml", "src"))
+    plugin = copy(project / "examples" / "thirdparty", work / "plugin", ("pyproject.toml", "src"))
     for archive in (wheel, build_wheel(plugin, work / "dist")):
         zipfile.ZipFile(archive).extractall(work / "site-packages")
     return work / "site-packages"

@@ -1,4 +1,5 @@
-"""A third party's method, installed from its own package, is like one of ours: listed, trained, reported."""
+"""A third party's plug-ins (`examples/thirdparty`), installed from their own package, are like ours: listed, trained,
+checked, reported."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import json
 import pytest
 
 METHOD = "label-smoothing"
+PLUGINS = (METHOD, "rare-first", "gratings", "best-step", "two-convs", "tails")
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +16,9 @@ def results(bench, tmp_path_factory):
     """A results folder with one tiny cell of the third party's method."""
     folder = tmp_path_factory.mktemp("plugin-results")
     bench(
-        "run", "--methods", f"{METHOD}[smoothing=0.2]", "--datasets", "digitslt", "--irs", "10", "--seeds", "0",
-        "--attacks", "clean,fgsm", "--epochs", "1", "--limit", "20", "--jobs", "0", "--device", "cpu",
-        "--results", str(folder),
+        "run", "--methods", f"{METHOD}[smoothing=0.2]+rare-first", "--datasets", "gratings", "--irs", "10",
+        "--seeds", "0", "--models", "two-convs", "--attacks", "clean,fgsm,best-step", "--epochs", "1",
+        "--limit", "20", "--jobs", "0", "--device", "cpu", "--results", str(folder),
     )  # fmt: skip
     return folder
 
@@ -29,7 +31,7 @@ def test_the_installed_package_is_the_one_that_runs(bench, site):
 
 def test_it_is_listed_with_its_first_line(bench):
     line = next(line for line in bench("ls", "methods").splitlines() if line.startswith(METHOD))
-    assert "from outside the project" in line
+    assert "adversarial training on smoothed labels" in line
 
 
 def test_it_trains_and_its_settings_are_stored(results):
@@ -38,21 +40,28 @@ def test_it_trains_and_its_settings_are_stored(results):
     assert cell["status"] == "done"
     assert cell["spec"]["method"] == METHOD
     assert ["smoothing", 0.2] in cell["spec"]["hparams"]
+    assert [name for name, _ in cell["spec"]["enhancers"]] == ["rare-first"]
 
 
-def test_it_keeps_the_contract_by_name_and_by_class(bench):
+def test_everything_in_it_keeps_the_contract(bench):
+    out = bench("contract", *PLUGINS, module="bench.testing")
+    assert "BROKEN" not in out
+    assert f"holds   {METHOD} resumes after any epoch" in out
+    assert {line.split()[1] for line in out.splitlines() if line.startswith("holds")} == {*PLUGINS}
+
+
+def test_a_class_of_it_is_checked_like_its_name(bench):
     by_name, by_class = (
-        bench("contract", text, module="bench.testing") for text in (METHOD, "thirdparty.smooth:LabelSmoothing")
+        bench("contract", text, module="bench.testing") for text in ("gratings", "thirdparty.gratings:Gratings")
     )
     assert by_name == by_class
-    assert "BROKEN" not in by_name
-    assert f"holds   {METHOD} resumes after any epoch" in by_name
 
 
 def test_its_numbers_reach_the_report(bench, results, tmp_path):
     bench("report", "--results", str(results), "--format", "csv,html", "--output", str(tmp_path), "--figures", "none")
     pages = "".join(path.read_text(encoding="utf-8") for path in tmp_path.rglob("*") if path.is_file())
     assert METHOD in pages
+    assert "Tails 1" in pages
 
 
 def test_a_bad_setting_of_it_is_one_clear_sentence(bench, tmp_path):

@@ -1,1 +1,0 @@
-"""A package of plug-ins that knows only bench.api."""
