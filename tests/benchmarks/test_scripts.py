@@ -104,6 +104,29 @@ def test_enhancers_script(scripts):
     assert "Passes stated: ema 1.000, awp 1.500" in text
 
 
+def test_audited_script_says_what_each_side_costs_and_where_the_full_chain_lies(scripts, tmp_path):
+    cell = [
+        "run",
+        "--methods",
+        "at",
+        "--datasets",
+        "digitslt",
+        "--irs",
+        "10",
+        "--limit",
+        "20",
+        "--epochs",
+        "1",
+        "--jobs",
+        "0",
+    ]
+    run(scripts.parent / "bench" / "__main__.py", *cell, "--attacks", "clean", "--results", str(tmp_path), "--yes")
+    text = run(scripts / "audited.py", str(tmp_path), "--cells", "at-digits", "--settings", "steps=2,queries=10")
+    assert "at-digitslt-ir10-s0" in text
+    assert ": inside" in text
+    assert "full lean" in text
+
+
 def test_gpu_script_runs_everything_at_the_smallest_size(scripts, tmp_path):
     run(scripts / "gpu.py", "--device", "cpu", "--tiny", "--precisions", "bf16", "--json", str(tmp_path / "out.json"))
     found = json.loads((tmp_path / "out.json").read_text())
