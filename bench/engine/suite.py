@@ -24,6 +24,7 @@ from bench.engine.nets.weights import tensor_hash
 from bench.engine.verdicts import inputs, probes, sample
 from bench.engine.verdicts.chunks import EVALUATION_BATCH, ChunkFolder
 from bench.engine.verdicts.oracle import NetworkOracle
+from bench.engine.verdicts.way import Way
 from bench.errors import DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
@@ -185,6 +186,7 @@ class _Run:
         self.batch_size, self.store, self.progress, self.known = batch_size, store, progress, known
         self.states: dict[str, dict[str, np.ndarray]] = {}  # an audit comes back to a stage, and aa goes on from it
         self.predicted = torch.zeros(len(labels), dtype=torch.long)
+        self.way: Way | None = None
 
     def start(self, oracle: NetworkOracle, setting: str) -> None:
         self.oracle = oracle
@@ -207,8 +209,9 @@ class _Run:
         if attack.goal() is not None and clean is not None:
             return self.audited(label, attack, clean)
         begins = clean if clean is not None and attack.only_correct else np.ones(len(self.labels), dtype=bool)
-        correct, stages = begins.copy(), []
-        for number, stage in enumerate(attack.stages()):
+        correct, stages, parts = begins.copy(), [], attack.stages()
+        self.way = Way(attack.costs(), len(parts), int(begins.sum()))
+        for number, stage in enumerate(parts):
             held, facts = self.stage(label, number, stage, np.flatnonzero(correct), clean)
             correct &= held
             stages.append(facts)
@@ -218,7 +221,7 @@ class _Run:
 
     def audited(self, label: str, attack: Attack, clean: np.ndarray) -> AttackResult:
         """The stages on a sample, under the name of the attack that they belong to."""
-        whole, stages = attack.continues(), list(attack.stages())
+        self.way, whole, stages = None, attack.continues(), list(attack.stages())
         name = whole.label if whole else label
         met = [np.zeros(len(clean), bool) for _ in stages]
         before = [self.spent(name, number, stage) for number, stage in enumerate(stages)]
@@ -284,7 +287,7 @@ class _Run:
             if self.store and not state["counts"][2]:  # verdicts that only stand in are not kept for a later run
                 self.store.save(key, state)
             if self.progress:
-                self.progress(label, len(standing) - len(todo), len(standing))
+                self.progress(label, *self.far(number, len(standing) - len(todo), state["correct"][standing]))
         if clean is None:
             self.predicted = torch.from_numpy(state["predicted"].copy())
         forwards, backwards, refused, seconds = state["counts"].tolist()
@@ -293,6 +296,11 @@ class _Run:
         facts = StageResult(stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards),
                             int(backwards), seconds)  # fmt: skip
         return state["correct"].copy(), facts
+
+    def far(self, number: int, done: int, held: np.ndarray) -> tuple[int, int]:
+        """(at, of) in images: on the whole way of an attack, of an audit (which comes back to a stage) of this one."""
+        at = done if self.way is None else self.way.at(number, done, len(held), int(held.sum()))
+        return at, len(held) if self.way is None else self.way.images
 
     def chunk(self, label: str, stage: Attack, positions: Tensor,
               clean: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip

@@ -21,6 +21,7 @@ from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.life.record import attack_facts
 from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
+from bench.engine.verdicts.way import Way
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated, torch_stream
@@ -269,10 +270,31 @@ def test_survivors_are_gathered_over_the_whole_set() -> None:
     assert stages[0].attacked == result.clean.sum() < 20
     for before, after in itertools.pairwise(stages):
         assert after.attacked == before.attacked - before.broken
-    sizes = [done for label, done, _ in progress if label.startswith("aa")]
-    assert sizes[:3] == [6, 12, int(result.clean.sum())]
+    assert {of for label, _, of in progress if label.startswith("aa")} == {int(result.clean.sum())}
     assert stages[0].forwards > stages[0].attacked
     assert stages[-1].backwards == 0
+
+
+def test_progress_is_that_of_the_whole_chain() -> None:
+    """Stages cost unlike amounts and meet fewer images each: the share of the work, full at the very end only."""
+    progress: list[tuple[str, int, int]] = []
+    result = run(["aa[queries=40,steps=5]"], progress=lambda *a: progress.append(a), batch_size=1)
+    attack = next(iter(result.attacks.values()))
+    told = [at for label, at, _ in progress if label.startswith("aa")]
+    assert told == sorted(told)
+    assert told[-1] == result.clean.sum()
+    assert told.count(told[-1]) == 1
+    # the first stage costs 13 passes of 13 + 117 + 135 + 40 = 305 (9 targets), so after it little is done
+    assert told[attack.stages[0].attacked - 1] < result.clean.sum() / 2
+
+
+def test_an_attack_that_breaks_everything_early_is_at_its_end_early() -> None:
+    way = Way((10.0, 90.0), 2, 100)
+    assert way.at(0, 50, 100, 100) == 5  # 500 of 500 + 500 + 9000
+    assert way.at(0, 100, 100, 10) == 52  # 1000 of 1000 + 900
+    assert way.at(1, 10, 10, 0) == 100
+    assert Way((1.0,), 1, 8).at(0, 3, 8, 8) == 3
+    assert Way((1.0,), 2, 8).at(0, 8, 8, 8) == 4  # costs that do not fit the stages: all alike
 
 
 def test_floats_and_uint8_are_the_same_images() -> None:
