@@ -17,6 +17,8 @@ data_root_option = click.option(
     "--data-root", type=click.Path(path_type=Path), envvar="BENCH_DATA", help="Data folder [env: BENCH_DATA]."
 )
 device_option = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+quiet_option = click.option("--quiet", is_flag=True, help="Say only what went wrong.")
+json_option = click.option("--json", "machine", is_flag=True, help="Print the scores and how each cell ended as JSON.")
 
 
 def comma_list(text: str, what: str) -> tuple[str, ...]:

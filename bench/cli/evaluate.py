@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._options import comma_list, data_root_option, device_option, results_option
-from bench.errors import BenchError, UsageError
+from bench.cli import _scores
+from bench.cli._options import comma_list, data_root_option, device_option, json_option, quiet_option, results_option
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.cli._progress import Progress
     from bench.config import Task
+    from bench.engine.life.settings import Settings
+    from bench.engine.life.trained import Weights
 
 
 @click.command("evaluate")
@@ -34,72 +39,106 @@ if TYPE_CHECKING:
 @data_root_option
 @results_option
 @device_option
+@quiet_option
+@json_option
 def command(source: str, datasets: str, attacks: str, irs: str, splits: str, model: str | None, name: str | None,
             weights: Path | None, normalize: str | None, ranked: bool, seed: int, batch_size: int | None, threads: int,
-            retrain: bool, data_root: Path | None, results: Path, device: str) -> None:  # fmt: skip
+            retrain: bool, data_root: Path | None, results: Path, device: str, quiet: bool, machine: bool,
+            ) -> None:  # fmt: skip
     """Attack a network trained elsewhere; the results stand beside those of `bench run`.
 
     CHECKPOINT is a safetensors file or a state dict for an architecture of `bench ls models`; a pickled network is
     refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours that returns the
-    network. Images are given in [0,1], so name the normalisation it was trained with.
+    network. Images are given in [0,1], so name the normalisation it was trained with. Prints the cell's id and its
+    scores; with --quiet the id alone.
     """
+    axes: dict[str, Any] = {
+        "datasets": comma_list(datasets, "datasets"), "irs": comma_list(irs, "irs"), "seeds": (seed,),
+        "attacks": comma_list(attacks, "attacks"), "test_splits": comma_list(splits, "test_split"),
+    }  # fmt: skip
+    if model:
+        axes["models"] = (model,)
+    here = str(Path.cwd())
+    if here not in sys.path:  # as `python -m` does: a factory may stand beside the results
+        sys.path.insert(0, here)
+    cells, progress = attack(
+        Given(source, name or label_of(source), weights, normalize, ranked), axes, quiet=quiet, results=results,
+        data_root=data_root, device=device, threads=threads, batch_size=batch_size, retrain=retrain,
+    )  # fmt: skip
+    if not machine:
+        for cell in progress.ended("done"):
+            click.echo(cell)
+    _scores.show(results, cells, machine=machine, quiet=quiet, cells=[*progress.ends.values()],
+                 counts=progress.counts())  # fmt: skip
+    progress.raise_first()
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The network to attack, as it was given: a file, `package.module:factory`, or `network` itself under this text.
+
+    `label`: its name in the tables. See the command's options for the rest.
+    """
+
+    text: str
+    label: str
+    weights: Path | None = None
+    normalize: str | None = None
+    ranked: bool = False
+    network: Any = None
+
+
+def attack(
+    given: Given, axes: Mapping[str, Any], *, quiet: bool, results: Path, data_root: Path | None, device: str,
+    **settings: Any,
+) -> tuple[list[str], Progress]:  # fmt: skip
+    """Attack a network on every cell of these axes and store the counts: (ids of the cells, how each ended).
+
+    `settings`: as `bench.engine.life.settings.Settings` has them. Raises UsageError, ModelError and StoreError before
+    anything is computed; a failure within a cell is an event of the progress.
+    """
+    from bench.cli._progress import Progress
+    from bench.engine.cell import run_cell
     from bench.engine.grid import Axes, expand
+    from bench.engine.host import stop
     from bench.engine.host.device import resolve_device
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
-    axes = Axes(
-        methods=("ce",), datasets=comma_list(datasets, "datasets"), irs=comma_list(irs, "irs"), seeds=(seed,),
-        attacks=comma_list(attacks, "attacks"), test_splits=comma_list(splits, "test_split"),
-    )  # fmt: skip
-    tasks = expand(dataclasses.replace(axes, models=(model,)) if model else axes, data_root)
+    tasks = expand(Axes(**{"methods": ("ce",), **axes}), data_root)
     for task in tasks:
         if task.skip:
             raise UsageError(f"{task.spec.dataset} cannot be used: {task.skip}.")
-    settings = Settings(
-        results=results, data_root=data_root, device=resolve_device(device), threads=threads, batch_size=batch_size,
-        retrain=retrain,
-    )  # fmt: skip
+    kept = Settings(results=results, data_root=data_root, device=resolve_device(device), **settings)
     open_root(results, write=True)
-    for task in tasks:
-        _evaluate(task, settings, source, name or _label(source), weights, normalize, ranked)
+    made = [_known(task, kept, given) for task in tasks]
+    stop.listen()
+    with Progress([task for task, _ in made], 0, results, quiet=quiet) as progress:
+        for task, weights in made:
+            run_cell(task, kept, progress.on_event, weights)
+            stop.check()
+    return [task.spec.id for task, _ in made], progress
 
 
-def _label(source: str) -> str:
+def label_of(source: str) -> str:
+    """The name of a file or factory as one plain word."""
     import re
 
     stem = source.rpartition(":")[2] if ":" in source else Path(source).stem
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "external"
 
 
-def _evaluate(task: Task, settings: Any, source: str, label: str, weights: Path | None, normalize: str | None,
-              ranked: bool) -> None:  # fmt: skip
-    from bench.engine.cell import run_cell
-    from bench.engine.host import stop
+def _known(task: Task, settings: Settings, given: Given) -> tuple[Task, Weights]:
+    """The task of this very network, and where its weights come from."""
     from bench.engine.images.subset import load_data
-    from bench.engine.life.external import Given, GivenNetwork, described, probe, refuse_another
+    from bench.engine.life import external
 
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # as `python -m` does: a factory may stand beside the results
-        sys.path.insert(0, folder)
-    origin = GivenNetwork(source, task.spec.model, weights, normalize, ranked)
+    origin = external.GivenNetwork(
+        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network
+    )
     data = load_data(task.spec, settings.data_root)
     network = origin.load(data)
-    spec, logits = described(task.spec, label, origin, network), probe(network, data)
+    spec, logits = external.described(task.spec, given.label, origin, network), external.probe(network, data)
     # before the cell's life begins: a refusal within it would mark the other network's cell as failed
-    refuse_another(settings.results / spec.id, logits)
-    failed: list[str] = []
-
-    def report(event: dict[str, Any]) -> None:
-        if event["event"] in ("failed", "elsewhere"):
-            failed.append(event["message"])
-        elif event["event"] == "done":
-            click.echo(spec.id)
-            click.echo(f"look at it with `bench show {spec.id} --results {settings.results}`, and beside others with "
-                       f"`bench report --results {settings.results}`.", err=True)  # fmt: skip
-
-    stop.listen()
-    run_cell(dataclasses.replace(task, spec=spec), settings, report, Given(network, logits))
-    stop.check()
-    if failed:
-        raise BenchError(failed[0])
+    external.refuse_another(settings.results / spec.id, logits)
+    return dataclasses.replace(task, spec=spec), external.Given(network, logits)

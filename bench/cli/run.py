@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._options import comma_list, data_root_option, device_option, results_option
+from bench.cli import _scores
+from bench.cli._options import comma_list, data_root_option, device_option, json_option, quiet_option, results_option
 from bench.cli._placement import Placement, placement_options
 from bench.config import PRECISIONS
 from bench.errors import BenchError, UsageError
@@ -63,15 +64,19 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
+@quiet_option
+@json_option
 def command(
     preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, retrain: bool, yes: bool,
     place: str, jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str,
-    detach: bool, **axes: Any,
+    detach: bool, quiet: bool, machine: bool, **axes: Any,
 ) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
     others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed or is stale.
+
+    At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
     """
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
@@ -89,8 +94,10 @@ def command(
     for why in stale:
         click.echo(why, err=True)
     if not todo:
-        if not stale:
+        if not stale and not quiet and not machine:
             click.echo(f"all {done} cells are done; results are in {results}.")
+        _scores.show(results, {task.spec.id for task in tasks}, machine=machine, quiet=quiet or bool(stale),
+                     cells=[], counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0})  # fmt: skip
         return 1 if stale else 0
     open_root(results, write=True)
     if not yes:
@@ -98,8 +105,8 @@ def command(
     settings = Settings(results=results, data_root=data_root, device=placement.device(device), threads=threads,
                         retrain=retrain)  # fmt: skip
     left_out = {work.task.spec.id for work in works if work.stale and not retrain}
-    return _run([task for task in tasks if task.spec.id not in left_out], todo, settings, placement,
-                cost.memory_mib) or (1 if stale else 0)  # fmt: skip
+    kept = [task for task in tasks if task.spec.id not in left_out]
+    return _run(kept, todo, settings, placement, cost, quiet, machine) or (1 if stale else 0)
 
 
 def price(
@@ -162,17 +169,18 @@ def _confirm(cost: Cost) -> None:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, memory_mib: float | None
-) -> int:
+    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, cost: Cost, quiet: bool,
+    machine: bool,
+) -> int:  # fmt: skip
     from bench.cli._progress import Progress
     from bench.engine.executors import share
     from bench.engine.host import stop
 
     results = settings.results
-    executor = placement.executor(settings.device, memory_mib)
+    executor = placement.executor(settings.device, cost.memory_mib)
     stop.listen()
     share.write(tasks, settings)
-    with Progress(todo, len(tasks) - len(todo)) as progress:
+    with Progress(todo, len(tasks) - len(todo), results, quiet=quiet, expected=cost.seconds) as progress:
         executor.run(todo, settings, progress.on_event)
         if placement.detach:
             click.echo(f"{placement.workers} workers submitted; follow them with `bench status --results {results}`.")
@@ -180,8 +188,11 @@ def _run(
         # once more, if the other process has ended meanwhile; a cell that it finished is done at once
         executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, progress.on_event)
     share.clear(results)
-    progress.summary(results)
     failed = progress.ended("failed")
+    if not quiet and not machine:
+        click.echo("\n".join(progress.summary()))
+    _scores.show(results, {t.spec.id for t in tasks}, machine=machine, quiet=quiet, cells=[*progress.ends.values()],
+                 counts=progress.counts())  # fmt: skip
     if len(failed) == len(todo) == 1:
         event = progress.ends[failed[0]]
         raise BenchError(f"{failed[0]} failed in {event['stage']}: {event['message']}")

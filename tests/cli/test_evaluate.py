@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections import OrderedDict
 from pathlib import Path
 
@@ -116,8 +117,9 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
     assert run("best.pth", *words(here / "out")) == 0
     where = folder(here / "out")
     said = capsys.readouterr()
-    assert said.out.strip() == where.name  # alone, for scripts
-    assert f"bench show {where.name} --results {here / 'out'}" in said.err
+    assert said.out.splitlines()[0] == where.name
+    assert re.search(r"^best +1 +\d+\.\d ± ?\d+\.\d", said.out, re.MULTILINE)
+    assert f"Next: bench report --results {here / 'out'}" in said.out
     cell, rows = json.loads((where / "cell.json").read_text()), pd.read_csv(where / "per_class.csv")
     assert cell["status"] == "done"
     assert set(rows["method"]) == {"best"}
@@ -131,7 +133,8 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
     for label, attack in want.attacks.items():
         assert rows[rows["attack"] == label]["correct"].sum() == attack.correct.sum()
     before = (where / "per_class.csv").stat().st_mtime_ns
-    assert run("best.pth", *words(here / "out")) == 0
+    assert run("best.pth", *words(here / "out", "--quiet")) == 0
+    assert capsys.readouterr().out.strip() == where.name  # alone, for scripts
     assert (where / "per_class.csv").stat().st_mtime_ns == before
     for verb in (["show", where.name], ["verify"], ["report", "--output", str(here / "report")]):
         with pytest.raises(SystemExit) as caught:

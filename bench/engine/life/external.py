@@ -6,6 +6,7 @@ name, weights and classes; that it also computes the same is asked before anythi
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -138,23 +139,31 @@ def arguments(factory: Callable[..., Any], num_classes: int, text: str) -> tuple
 
 @dataclasses.dataclass(frozen=True)
 class GivenNetwork:
-    """Where a network comes from. `text`: a file, or package.module:factory (then `weights` may name a file)."""
+    """Where a network comes from. `text`: a file, or package.module:factory (then `weights` may name a file).
+
+    `network`: itself, under the name `text`; it is copied, so its mode, device and weights stay the owner's.
+    """
 
     text: str
     model: str
     weights: Path | None = None
     normalize: str | None = None
     ranked: bool = False
+    network: nn.Module | None = None
 
     @property
     def is_factory(self) -> bool:
-        """Whether `text` names a function rather than a file."""
-        return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.text)) and not Path(self.text).exists()
+        """Whether `text` names code rather than a file."""
+        return self.network is not None or (
+            bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.text)) and not Path(self.text).exists()
+        )
 
     def load(self, data: CellData) -> Wrapped:
         """The network in eval mode, wrapped, checked on a few test images. Raises ModelError."""
         if self.is_factory:
-            network = call_factory(self.text, data.num_classes)
+            network = (
+                copy.deepcopy(self.network) if self.network is not None else call_factory(self.text, data.num_classes)
+            )
             if self.weights is not None:
                 load_weights(network, read_weights(self.weights), self.text)
         else:
