@@ -66,7 +66,8 @@ def test_json_is_all_there_is_on_standard_output(tmp_path, capsys):
     assert cell["event"] == "done"
     assert told["counts"] == {"done": 1, "failed": 0, "done_before": 0, "elsewhere": 0}
     assert line["method"] == "ce"
-    assert line["balanced_accuracy"]["clean"]["value"] == round(scores.of_cell(tmp_path / cell["cell"])["clean"].value, 2)
+    clean = scores.of_cell(tmp_path / cell["cell"])["clean"]
+    assert line["balanced_accuracy"]["clean"]["value"] == round(clean.value, 2)
 
 
 def test_quiet_says_nothing_unless_it_goes_wrong(tmp_path, capsys):
