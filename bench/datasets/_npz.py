@@ -47,7 +47,7 @@ def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend
         if "class_names.npy" in names:
             class_names = [str(name) for name in _read(archive, path, "class_names", mend).ravel()]
     labels = {split: _labels(found[f"{split}_labels"], path, f"{split}_labels") for split in ("train", "test")}
-    images = {split: _images(found[f"{split}_images"], path, f"{split}_images") for split in ("train", "test")}
+    images = {split: exact_bytes(found[f"{split}_images"], path, f"{split}_images") for split in ("train", "test")}
     if class_names is None:
         highest = max((int(part.max()) for part in labels.values() if part.size), default=-1)
         class_names = [str(c) for c in range(highest + 1)]
@@ -122,7 +122,8 @@ def _labels(values: np.ndarray, path: Path, key: str) -> np.ndarray:
     return flat.astype(np.int64)
 
 
-def _images(values: np.ndarray, path: Path, key: str) -> np.ndarray:
+def exact_bytes(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:
+    """Images as uint8 N x H x W x channels, or DataError naming `path` and `key`; floats as `read_arrays` says."""
     if values.ndim == 3:
         values = values[..., None]
     if np.issubdtype(values.dtype, np.floating):
@@ -135,7 +136,7 @@ def _images(values: np.ndarray, path: Path, key: str) -> np.ndarray:
     return values
 
 
-def _from_float(values: np.ndarray, path: Path, key: str) -> np.ndarray:
+def _from_float(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(f"{path}: {key} has NaN or infinite pixels; replace them.")
     if values.size and (values.min() < 0 or values.max() > 1):

@@ -33,7 +33,7 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
             with Image.open(path) as image:
                 _one_picture(image, path)
                 deep = _is_deep(image)
-                plain = _eight_bits(ImageOps.exif_transpose(image), path, deep)
+                plain = eight_bits(ImageOps.exif_transpose(image), path, deep)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is too large for a training image ({error}); scale it down first.") from None
         except (OSError, SyntaxError, ValueError) as error:
@@ -43,7 +43,7 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
     return np.atleast_3d(np.asarray(plain))
 
 
-def _one_picture(image: Any, path: Path) -> None:
+def _one_picture(image: Any, path: Path | str) -> None:
     if getattr(image, "n_frames", 1) > 1:
         raise DataError(f"{path} holds {image.n_frames} pictures; save the one that is meant as a file of its own.")
 
@@ -53,8 +53,8 @@ def _is_deep(image: Any) -> bool:
     return any(";16" in str(part) for tile in image.tile for part in tile) or ";16" in image.mode
 
 
-def _eight_bits(image: Any, path: Path, deep: bool) -> Any:
-    """The picture in mode L or RGB."""
+def eight_bits(image: Any, path: Path | str, deep: bool = False) -> Any:
+    """The picture in mode L or RGB, exactly. Raises DataError naming `path`."""
     if image.mode.startswith("I") or image.mode == "F":
         return _exact(image, path)
     if deep:
@@ -67,7 +67,7 @@ def _eight_bits(image: Any, path: Path, deep: bool) -> Any:
     return image.convert("RGB")
 
 
-def _exact(image: Any, path: Path) -> Any:
+def _exact(image: Any, path: Path | str) -> Any:
     """Sixteen bits or floats in eight, where nothing is lost."""
     from PIL import Image
 
@@ -89,7 +89,7 @@ def _exact(image: Any, path: Path) -> Any:
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
-def _opaque(image: Any, path: Path) -> Any:
+def _opaque(image: Any, path: Path | str) -> Any:
     """The picture without its alpha channel, of which nothing may be transparent."""
     bands = image.getbands()
     if "transparency" in image.info and bands[-1] not in ("A", "a"):  # a palette, or one colour, stands for it

@@ -1,0 +1,167 @@
+"""Any pair of torch data sets: `torchset:package.module:factory`, where `factory()` returns (training, test).
+
+Each is a map-style data set (`len` and `[i]`), as torchvision's and Hugging Face's are. An item is (image, label), or a
+mapping with `image` (or `img`, `pixel_values`, `pixels`) and `label` (or `labels`, `target`). An image is a picture of
+Pillow, a uint8 or float tensor channels x H x W (floats: multiples of 1/255 in [0, 1], as `ToTensor` gives them), or a
+uint8 array H x W (x channels). Names of the classes come from `classes`, or from `features["label"].names`.
+
+Give the plain pixels: no augmentation, no normalisation, one size. Both would change what the benchmark measures, so
+what is random or has no exact form in 8 bits is refused by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, isolated, register
+
+from ._npz import exact_bytes
+from ._pixels import eight_bits
+
+IMAGE = ("image", "img", "pixel_values", "pixels")
+LABEL = ("label", "labels", "target")
+#: items that are read twice, to see that nothing about them is random
+TWICE = 3
+#: factory -> its facts: a grid asks for them more than once, and they take a pass over all images
+_KNOWN: dict[str, DatasetFacts] = {}
+
+
+@register("datasets")
+class Torchset(Dataset):
+    """A pair of torch data sets from a function of yours."""
+
+    name = "torchset"
+    argument_name = "MODULE:FACTORY"
+
+    def factory(self) -> Callable[[], Any]:
+        """The function. Raises UsageError when the argument names none, DataError when it cannot be imported."""
+        module, colon, name = self.argument.partition(":")
+        if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            raise UsageError(
+                f"data set 'torchset:{self.argument}' names no function: write torchset:package.module:factory."
+            )
+        here = str(Path.cwd())
+        if here not in sys.path:  # as `python -m` does: the module may stand beside the results
+            sys.path.insert(0, here)
+        try:
+            found: Callable[[], Any] = getattr(importlib.import_module(module), name)
+        except Exception as error:  # code of the user: also what its module does when it is imported
+            raise DataError(
+                f"'torchset:{self.argument}' cannot be imported ({type(error).__name__}: {error}); write the "
+                f"function, and start bench where "
+                f"`import {module}` works."
+            ) from None
+        return found
+
+    def files(self) -> tuple[Path, ...]:
+        """The file of the function: what it reads is known to it alone."""
+        module = sys.modules.get(self.factory().__module__)
+        path = getattr(module, "__file__", None)
+        return (Path(path),) if path else ()
+
+    def facts(self) -> DatasetFacts:
+        """From one pass over the images, in each process once."""
+        if self.argument not in _KNOWN:
+            self.load()
+        return _KNOWN[self.argument]
+
+    def load(self) -> Arrays:
+        """Both splits. Raises DataError naming the item that is not what it must be."""
+        factory = self.factory()
+        with isolated(0, "torchset"):
+            try:
+                pair = factory()
+            except (Exception, SystemExit) as error:  # code of the user: anything, and its own words say best what
+                raise DataError(
+                    f"'torchset:{self.argument}' failed ({type(error).__name__}: {error}); write it so that it returns "
+                    "the training and the test data set."
+                ) from error
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise DataError(
+                    f"'torchset:{self.argument}' returned {type(pair).__name__}; write `return training, test`."
+                )
+            names = _names(pair[0])
+            splits = [self._split(one, what) for one, what in zip(pair, ("training", "test"), strict=True)]
+        (train, train_labels), (test, test_labels) = splits
+        if train.shape[1:] != test.shape[1:]:
+            raise DataError(
+                f"'torchset:{self.argument}' has training images {train.shape[1:]}, test images {test.shape[1:]}; "
+                "write it so that all have one size."
+            )
+        highest = int(max(train_labels.max(), test_labels.max()))
+        classes = tuple(names) if len(names) > highest else tuple(map(str, range(highest + 1)))
+        sizes = [np.bincount(labels, minlength=len(classes)) for labels in (train_labels, test_labels)]
+        height, width, channels = train.shape[1:]
+        _KNOWN[self.argument] = DatasetFacts(
+            classes=len(classes), image=(channels, height, width), train_max=int(sizes[0].min()),
+            test_max=int(sizes[1].min()), own_train=tuple(sizes[0].tolist()), own_test=tuple(sizes[1].tolist()),
+            default_model="small-cnn" if max(height, width) < 16 else "resnet18",
+        )  # fmt: skip
+        return Arrays(train, train_labels, test, test_labels, classes, f"torchset {self.argument}")
+
+    def _split(self, data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """(uint8 N x H x W x channels, int64 N) of one split."""
+        who = f"'torchset:{self.argument}', {what} item"
+        try:
+            size = len(data)
+        except TypeError:
+            raise DataError(
+                f"the {what} set of 'torchset:{self.argument}' is {type(data).__name__} without a length; write one "
+                "that has `len` and `[i]`."
+            ) from None
+        if not size:
+            raise DataError(f"the {what} set of 'torchset:{self.argument}' is empty; write one with images.")
+        images, labels = [], np.zeros(size, np.int64)
+        for i in range(size):
+            image, labels[i] = _item(data, i, f"{who} {i}")
+            if images and image.shape != images[0].shape:
+                raise DataError(f"{who} {i} is {image.shape}, item 0 {images[0].shape}; write all in one size.")
+            if i < TWICE and not np.array_equal(image, _item(data, i, f"{who} {i}")[0]):
+                raise DataError(f"{who} {i} changes from one reading to the next; write it without augmentation.")
+            images.append(image)
+        return np.stack(images), labels
+
+
+def _item(data: Any, i: int, who: str) -> tuple[np.ndarray, int]:
+    """(uint8 H x W x channels, class) of one item."""
+    try:
+        item = data[i]
+    except Exception as error:  # code of the user
+        raise DataError(f"{who} cannot be read ({type(error).__name__}: {error}); write it anew.") from error
+    if isinstance(item, Mapping):
+        image, label = (next((item[k] for k in keys if k in item), None) for keys in (IMAGE, LABEL))
+    else:
+        image, label = item if isinstance(item, tuple | list) and len(item) == 2 else (None, None)
+    if image is None or label is None:
+        raise DataError(f"{who} is no (image, label) and has no keys `image` and `label`; write it so.")
+    number = np.asarray(label)
+    if number.size != 1 or not np.issubdtype(number.dtype, np.integer) or number.item() < 0:
+        raise DataError(f"{who} has the label {label!r}; write a whole number from 0.")
+    return _bytes(image, who), int(number.item())
+
+
+def _bytes(image: Any, who: str) -> np.ndarray:
+    """An image as uint8 H x W x channels, exactly."""
+    if hasattr(image, "getbands"):  # a picture of Pillow
+        return np.atleast_3d(np.asarray(eight_bits(image, who)))
+    values = np.asarray(image)
+    if hasattr(image, "detach"):  # a tensor: channels first
+        values = values[None] if values.ndim == 2 else values
+        values = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
+    values = values[..., None] if values.ndim == 2 else values
+    return exact_bytes(values[None], who, "image")[0] if values.ndim == 3 else exact_bytes(values, who, "image")
+
+
+def _names(data: Any) -> tuple[str, ...]:
+    """Names of the classes, where a data set says them."""
+    names = getattr(data, "classes", None)
+    features = getattr(data, "features", None)
+    if names is None and isinstance(features, Mapping):
+        names = next((getattr(features[key], "names", None) for key in LABEL if key in features), None)
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
