@@ -33,7 +33,7 @@ def show(results: Path, ids: Collection[str], *, machine: bool = False, quiet: b
     made = scores.blocks(Source(results), ids)
     commands = following(results, made[0].lines if made else ())
     if machine:
-        told = {"results": str(results), **more, "scores": scores.plain(made), "next": commands}
+        told = {"results": str(results), "grid": sorted(ids), **more, "scores": scores.plain(made), "next": commands}
         click.echo(json.dumps(told, indent=1))
         return
     if made:
