@@ -165,7 +165,8 @@ def _footnotes(rivals: Sequence[Rival]) -> tuple[Footnote, ...]:
     for name in names:
         some = [r for r in rivals if name in r.flags]
         whose = "all methods" if len(some) == len(rivals) else _names(some)
-        more = "; takes no part" if doubtful([name]) else ""
+        out = [r for r in some if r.standing is None and doubtful([name])]
+        more = "; takes no part" if len(out) == len(some) else f"; without part: {_names(out)}" if out else ""
         notes.append(Footnote(flag(name).mark, f"{flag(name).text}: {whose}{more}"))
     return tuple(notes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bench.reports.model import Footnote, PaperNumber
 
@@ -28,6 +28,12 @@ def doubtful(names: Iterable[str]) -> bool:
     return bool(set(names) - harmless)
 
 
+def disqualified(seeds: Iterable[Iterable[str]]) -> bool:
+    """Whether a mean over seeds, given by each one's flags, must not be called best: most of its seeds must not."""
+    each = [doubtful(flags) for flags in seeds]
+    return 2 * sum(each) > len(each)
+
+
 class Ledger:
     """Collects the marks of one table; what is noted twice gets one mark."""
 
@@ -35,6 +41,7 @@ class Ledger:
         self._flags: dict[str, Footnote] = {}
         self._reasons: dict[str, str] = {}
         self._few: set[int] = set()
+        self._over: dict[str, str] = {}
 
     def flags(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Marks of validity flags."""
@@ -54,10 +61,16 @@ class Ledger:
         self._few.add(count)
         return FEW_SEEDS
 
+    def over(self, attacks: Sequence[str]) -> str:
+        """Mark of a worst case over other attacks than its neighbours': `w1`, `w2`, ..."""
+        text = f"worst case over {', '.join(attacks) or 'no attack'} alone; ranked with its like only"
+        return self._over.setdefault(text, f"w{len(self._over) + 1}")
+
     def footnotes(self) -> list[Footnote]:
         """What the marks mean, in the order in which they came."""
         notes = list(self._flags.values())
         if self._few:
             counts = " or ".join(map(str, sorted(self._few)))
             notes.append(Footnote(FEW_SEEDS, f"from fewer seeds ({counts}) than other numbers of this table"))
+        notes += [Footnote(mark, text) for text, mark in self._over.items()]
         return notes + [Footnote(mark, f"paper's number, {text}") for text, mark in self._reasons.items()]

@@ -12,7 +12,7 @@ from bench.errors import StoreError
 from bench.judge import compare as judge
 from bench.judge.metrics import metric
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
-from bench.reports.marks import doubtful
+from bench.reports.marks import disqualified
 from bench.reports.source import Config, Evaluation, Source
 
 #: what a method is beside the best: itself, not distinguishable from it, worse, and not paired with it
@@ -67,9 +67,9 @@ class Pairs:
 
         `other`: the results folder of B, where it is not that of A.
         """
-        partner = {(e.seed, e.data_hash): e for e in b}
+        partner = {(e.seed, e.data_hash, e.over): e for e in b}  # a worst case only over the same attacks
         known = [
-            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.data_hash)))
+            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.data_hash, one.over)))
             and (mine := self.bits(one.cell, split_a, one.attack)) is not None
             and (theirs := (other or self).bits(match.cell, split_b, match.attack)) is not None
         ]  # fmt: skip
@@ -82,9 +82,9 @@ class Pairs:
     def standings(self, split: str, found: Mapping[Config, Sequence[Evaluation]]) -> dict[Config, Standing]:
         """How rivals stand beside the one with the highest mean; verdicts are corrected (Holm) over all of them.
 
-        Those with a flag by which a number may be no measure of robustness take no part.
+        Those take no part of which most seeds have a flag by which a number may be no measure of robustness.
         """
-        sound = {c: some for c, some in found.items() if some and not doubtful(f for e in some for f in e.flags)}
+        sound = {c: some for c, some in found.items() if some and not disqualified(e.flags for e in some)}
         if not sound:
             return {}
         best = max(sound, key=lambda c: np.mean(balanced(sound[c])))

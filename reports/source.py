@@ -16,6 +16,7 @@ from bench.config import parse_variant, variant_label
 from bench.judge import stats
 from bench.store import query
 from bench.store.counts import complaint, of_rows
+from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import SETTING, Where
 
 Params = tuple[tuple[str, Any], ...]
@@ -43,7 +44,10 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Counts of one trained network under one attack, one entry a class, from the most to the least frequent."""
+    """Counts of one trained network under one attack, one entry a class, from the most to the least frequent.
+
+    `over`: of a worst case, the attacks over which it is taken.
+    """
 
     cell: str
     seed: int
@@ -56,6 +60,7 @@ class Evaluation:
     train_count: np.ndarray
     n: np.ndarray
     correct: np.ndarray
+    over: tuple[str, ...] = ()
 
     def counts(self, metric: str, position: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(n, correct) that a metric is of: all classes, or for `class` the one at a position."""
@@ -88,6 +93,7 @@ class Source:
         frame = self._sound(self.rows).reset_index(drop=True)
         column = {c: frame[c].astype(object).to_numpy() for c in frame.columns}
         index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
+        over = attacks_of_worst(frame, self.cells)
         for first, counts in of_rows(frame):
             row = {c: values[first] for c, values in column.items()}
             where = Where.of_row(row, self._natural(row["cell"]))
@@ -96,6 +102,7 @@ class Source:
             one = Evaluation(
                 row["cell"], int(row["seed"]), where.attack, row["engine"], tuple(row["flags"].split()), where.reduced,
                 where.data_hash, counts.names, counts.train, counts.n, counts.correct,
+                over[row["cell"], where.test_split] if where.attack == WORST else (),
             )  # fmt: skip
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
             self.by_cell[one.cell][where.test_split].append(one)

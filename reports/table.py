@@ -9,7 +9,8 @@ configurations. Numbers of a stand-in source stand under their own heading, with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, TypedDict
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from bench.reports import commands, paper
 from bench.reports.footnote import settings_lines
-from bench.reports.marks import Ledger, doubtful
+from bench.reports.marks import Ledger, disqualified
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
@@ -163,6 +164,9 @@ class Grid:
         self.flat = [p for line in places for p in line]
         self.most = max((len(p.found) for p in self.flat), default=0)
         self.ledger = Ledger()
+        over = Counter(e.over for p in self.flat for e in p.found if e.over)
+        #: the attacks over which most worst cases of the table are taken; where two are as many, the more attacks
+        self.usual = max(over, key=lambda attacks: (over[attacks], len(attacks), attacks), default=())
 
     def fill(self, blank: Table) -> Table:
         """The table with its rows, settings, footnotes and commands; those it has are for a table without numbers."""
@@ -210,22 +214,28 @@ class Grid:
         return replace(
             base, value=100 * got.value, sampling=sampling, seeds=seeds, difference=gap, verdict=verdict,
             chance=constant.get(p.metric),
-            marks=(*self.ledger.flags(flags), *few), doubtful=doubtful(flags),
+            marks=(*self.ledger.flags(flags), *few, *self._over(found)),
+            doubtful=disqualified(e.flags for e in found),
             note=f"{len(broken)} seed(s) failed" if broken else "",
         )  # fmt: skip
+
+    def _over(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
+        """Marks of a worst case over other attacks than most of the table's."""
+        return tuple(self.ledger.over(over) for over in sorted({e.over for e in found}) if over not in ((), self.usual))
 
     def _ranks(self, cells: Sequence[Sequence[Cell]]) -> dict[tuple[int, int], int]:
         """Best (1) and second best (2) among comparable numbers: each column for itself, or across the whole table.
 
-        Comparable: rows of one group whose runs are reduced alike. Equal printed numbers share a rank. A lone number
-        is not a best, and a second best needs three. A doubtful number takes no part.
+        Comparable: rows of one group whose runs are reduced alike, worst cases over the same attacks. Equal printed
+        numbers share a rank. A lone number is not a best, and a second best needs three. A doubtful one takes no part.
         """
-        pools: dict[tuple[str, str, int], dict[tuple[int, int], float]] = {}
+        pools: dict[tuple[Hashable, ...], dict[tuple[int, int], float]] = {}
         for i, row in enumerate(self.rows):
             reduced = next((e.reduced for p in self.places[i] for e in p.found), "")
             for j, cell in enumerate(cells[i]):
                 if cell.value is not None and not cell.doubtful:
-                    pool = pools.setdefault((row.group, reduced, 0 if self.across else j), {})
+                    over = frozenset(e.over for e in self.places[i][j].found)
+                    pool = pools.setdefault((row.group, reduced, over, 0 if self.across else j), {})
                     pool[i, j] = round(cell.value, 2)
         return {at: rank for pool in pools.values() for at, rank in _best_two(pool)}
 

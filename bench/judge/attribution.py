@@ -1,8 +1,8 @@
 """What a trick is worth beside a method: gains of enhancers at an equal method, of methods at equal enhancers.
 
 Every gain is a paired difference on the same images and seeds (`bench.judge.paired`): of the mean recall of all classes
-(`balanced`), of the frequent and of the rare half (`head`, `tail`), or of the lowest recall of a class (`worst`: no
-mean over images, so its interval is Student t over the seeds' own differences and needs two). Verdicts are corrected
+(`balanced`), of the frequent and of the rare half (`head`, `tail`), or of the lowest recall of a class (`worst-class`:
+no mean over images, so its interval is Student t over the seeds' own differences and needs two). Verdicts are corrected
 (Holm) over all gains of a setting and test split.
 """
 
@@ -20,11 +20,11 @@ from scipy import stats as distributions
 
 from bench.config import CellSpec, format_value, variant_label
 from bench.judge.compare import SHARED, Cell, finished
-from bench.judge.metrics import in_tail, metric
+from bench.judge.metrics import WORST_CLASS, in_tail, metric
 from bench.judge.paired import VERDICTS, Bits, compare, holm
 from bench.judge.stats import LEVEL, Interval, over_seeds
 
-SCOPES = ("balanced", "head", "tail", "worst")
+SCOPES = ("balanced", "head", "tail", WORST_CLASS)
 #: how a base without enhancers is called
 ALONE = "alone"
 
@@ -66,9 +66,10 @@ def attribution(root: Path, level: float = LEVEL) -> list[Gain]:
         pairs = [((base, tricks), (base, ""), True) for base in bases for tricks in sets if tricks]
         pairs += [((a, tricks), (b, tricks), False) for tricks in sets for b, a in combinations(bases, 2)]
         for first, second, of_enhancer in pairs:
-            common = sorted(cells.get(first, {}).keys() & cells.get(second, {}).keys())
+            one, other = cells.get(first, {}), cells.get(second, {})
+            common = sorted(s for s in one.keys() & other.keys() if one[s][1].over == other[s][1].over)
             if common:
-                seen = [(cells[first][seed], cells[second][seed]) for seed in common]
+                seen = [(one[seed], other[seed]) for seed in common]
                 what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
                 blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, None,
                              tuple(cell.spec.id for pair in seen for cell, _ in pair))  # fmt: skip
@@ -108,7 +109,7 @@ def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: flo
     """One scope of a gain."""
     counts = seen[0][0][0].info["data"]["train_counts"]
     order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
-    if scope == "worst":
+    if scope == WORST_CLASS:
         per_seed = [_lowest(a, order) - _lowest(b, order) for (_, a), (_, b) in seen]
         p = None
         if len(per_seed) > 1:
@@ -132,7 +133,7 @@ def _lowest(bits: Bits, order: Sequence[int]) -> float:
     """The lowest recall of a class with test images."""
     n = np.array([np.sum(bits.label == c) for c in order], dtype=float)
     correct = np.array([np.sum(bits.correct[bits.label == c]) for c in order], dtype=float)
-    return float(metric("worst", n, correct))
+    return float(metric(WORST_CLASS, n, correct))
 
 
 def _judged(gains: Sequence[Gain], level: float) -> list[Gain]:

@@ -28,6 +28,7 @@ from bench.judge.metrics import AMOUNTS, metric, recalls
 from bench.judge.stats import LEVEL, standard_error, two_sided_z, variance
 from bench.judge.verdict import OFF, REFUSED, judge, margin
 from bench.store.counts import Counts, of_rows
+from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import BELONG, IDENTITIES, Where, explain
 
 #: Verdicts that fail a check (`missing` can be allowed)
@@ -79,11 +80,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation of a cell: where it stands and what was counted."""
+    """One evaluation of a cell: where it stands and what was counted; `over`: the attacks of a worst case."""
 
     cell: str
     where: Where
     counts: Counts
+    over: tuple[str, ...] = ()
 
     def numbers(self) -> Iterator[tuple[str, float, float]]:
         """(name, value, standard error) of everything that is compared."""
@@ -141,9 +143,11 @@ def check_tolerance(tolerance: float) -> None:
 
 def evaluations(rows: pd.DataFrame) -> Iterator[Evaluation]:
     """Every evaluation of the rows with its counts. Raises StoreError as `counts.of_rows`."""
+    over = attacks_of_worst(rows)
     for first, counts in of_rows(rows):
         row = rows.iloc[first]
-        yield Evaluation(str(row["cell"]), Where.of_row(row.to_dict()), counts)
+        attacks = over[row["cell"], row["test_split"]] if row["attack"] == WORST else ()
+        yield Evaluation(str(row["cell"]), Where.of_row(row.to_dict()), counts, attacks)
 
 
 def _told(where: Where) -> dict[str, Any]:
@@ -163,6 +167,8 @@ def _choose(theirs: Evaluation, candidates: Iterable[Evaluation]) -> tuple[Evalu
     fitting = [c.cell for f, other, c in ranked if not f and other == other_cell]
     if len(fitting) > 1:
         return None, REFUSED, f"{len(fitting)} cells fit: {', '.join(fitting[:3])}"
+    if theirs.over != best.over:
+        return None, REFUSED, f"attacks differ: reference {', '.join(theirs.over)}, measured {', '.join(best.over)}"
     mine, its = ({i: name for i, (name, _, _) in e.counts.by_class().items()} for e in (theirs, best))
     if mine != its:
         return None, REFUSED, f"classes differ: {_classes(mine, its)}"

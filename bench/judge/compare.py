@@ -19,7 +19,7 @@ from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store import query
-from bench.store.rows import WORST, bounded, counted, worst_case
+from bench.store.rows import WORST, counted, of_split, taken_over, worst_case
 from bench.store.where import arithmetic
 
 #: What two cells must share to be compared, by name as it is printed
@@ -70,10 +70,10 @@ class Cell:
 
     def evaluated(self, test_split: str = "") -> set[str]:
         """Labels of what can be compared on a test split (empty: on any)."""
-        facts = {key.partition("/"): f for key, f in self.info["evaluations"].items()}
-        chosen = {attack: f for (split, _, attack), f in facts.items() if test_split in ("", split)}
-        worst = {WORST} if any(bounded(f, self.spec.threat.eps) for f in chosen.values()) else set[str]()
-        return {*chosen} | worst
+        splits = [split for split in TEST_SPLITS if test_split in ("", split)]
+        return {a for split in splits for a in of_split(self.info, split)} | (
+            {WORST} if any(map(self.over, splits)) else set()
+        )
 
     def splits(self) -> set[str]:
         """The test splits it was evaluated on."""
@@ -102,7 +102,12 @@ class Cell:
         correct, index, label = (samples[key] for key in keys)
         if not len(correct) == len(index) == len(label):
             raise StoreError(f"{self.folder}: {keys[0]} and its indices differ in length; run `bench verify`.")
-        return Bits(index.astype(np.int64), label.astype(np.int64), correct.astype(bool), self.spec.id)
+        return Bits(index.astype(np.int64), label.astype(np.int64), correct.astype(bool), self.spec.id,
+                    self.over(test_split) if attack == WORST else ())  # fmt: skip
+
+    def over(self, test_split: str) -> tuple[str, ...]:
+        """The attacks over which the worst case of a test split is taken."""
+        return tuple(taken_over(of_split(self.info, test_split), self.spec.threat.eps))
 
 
 def finished(root: Path) -> list[Cell]:
@@ -198,6 +203,7 @@ def _lines(
     """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
     groups: dict[tuple[Any, ...], list[tuple[int, Bits, Bits]]] = {}
     where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]] = {}
+    apart: list[str] = []
     for a, b in pairs:
         _same_source(a, b)
         samples_a, samples_b = a.samples(), b.samples()
@@ -206,12 +212,20 @@ def _lines(
             unwanted = (attacks and attack not in attacks) or test_split not in ("", split)
             if unwanted or attack in ("index", "label") or evaluation not in samples_b:
                 continue
+            if attack == WORST and a.over(split) != b.over(
+                split
+            ):  # of another kind, unless it is all that is asked for
+                apart.append(f"the worst case of {a.spec.id} is over {', '.join(a.over(split))}, that of {b.spec.id} "
+                             f"over {', '.join(b.over(split))}")  # fmt: skip
+                continue
             key = (label(a.spec) if by_method else "", *_shared(a.spec), split, attack)
             described = {name: read(a.spec) for name, read in SHARED.items()}
             where[key] = (({"method": label(a.spec)} if by_method else {}) | described, _names(a.info))
             groups.setdefault(key, []).append(
                 (a.spec.seed, a.bits(split, attack, samples_a), b.bits(split, attack, samples_b))
             )
+    if apart and not groups:
+        raise StoreError(f"{apart[0]}; compare one attack with --attack, or run the same attacks for both.")
     single, pooled, alone = list[Result](), list[Result](), list[Result]()
     for key, members in groups.items():
         results = [((seed,), compare([(a, b)], level)) for seed, a, b in members]

@@ -8,7 +8,7 @@ take no part.
     balanced   mean recall of the classes (paper, Sec. 5)
     standard   correct images over all images
     tail       mean recall of the floor(C/2) rarest classes; head: of the others
-    worst      lowest recall of a class
+    worst-class  lowest recall of a class; the worst case over attacks (`worst`) is an attack, not a metric
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ AMOUNTS: dict[str, Callable[[Any], Floats]] = {
     "head": lambda n: np.asarray((np.asarray(n) > 0) & ~in_tail(n), dtype=float),
     "tail": lambda n: np.asarray((np.asarray(n) > 0) & in_tail(n), dtype=float),
 }
+#: the metric that is no mean of recalls
+WORST_CLASS = "worst-class"
 #: All metrics in the order in which they are reported
-METRICS = (*AMOUNTS, "worst")
+METRICS = (*AMOUNTS, WORST_CLASS)
 
 
 def recalls(n: Any, correct: Any) -> Floats:
@@ -70,7 +72,7 @@ def metric(name: str, n: Any, correct: Any) -> Floats:
     NaN where no class takes part. Raises KeyError for an unknown name.
     """
     recall = recalls(n, correct)
-    if name == "worst":
+    if name == WORST_CLASS:
         lowest = np.where(np.isnan(recall), np.inf, recall).min(axis=-1)
         return np.where(np.isinf(lowest), np.nan, lowest)
     amounts = AMOUNTS[name](n)

@@ -38,12 +38,16 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Bits:
-    """One evaluation image by image: `index` in the source's test split, `label`, `correct` (bool), length N each."""
+    """One evaluation image by image: `index` in the source's test split, `label`, `correct` (bool), length N each.
+
+    `over`: of a worst case, the attacks over which it is taken.
+    """
 
     index: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
     correct: npt.NDArray[np.bool_]
     name: str = ""
+    over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int
     two_sided_z(level)  # refuses an impossible level
     for a, b in pairs:
         _same_images(a, b)
+        _same_attacks(a, b)
     labels = np.unique(np.concatenate([a.label for a, _ in pairs]))
     shares = [_shares(pairs, label) for label in labels]
     differences = np.array([[_class_difference(a, b, label) for label in labels] for a, b in pairs])
@@ -133,6 +138,14 @@ def _same_images(a: Bits, b: Bits) -> None:
         raise StoreError(
             f"{a.name or 'A'} and {b.name or 'B'} were not evaluated on the same images ({shared} of {len(a.index)} "
             f"and {len(b.index)} are shared); compare cells with one test split, data set, ratio and selection."
+        )
+
+
+def _same_attacks(a: Bits, b: Bits) -> None:
+    if a.over != b.over:
+        raise StoreError(
+            f"the worst case of {a.name or 'A'} is over {', '.join(a.over)}, that of {b.name or 'B'} over "
+            f"{', '.join(b.over)}; compare one attack, or run the same attacks for both."
         )
 
 

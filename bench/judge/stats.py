@@ -25,7 +25,7 @@ import numpy as np
 from scipy import special
 
 from bench.errors import UsageError
-from bench.judge.metrics import Floats, metric, recalls, weights
+from bench.judge.metrics import WORST_CLASS, Floats, metric, recalls, weights
 from bench.seeding import numpy_stream
 
 LEVEL = 0.95
@@ -98,7 +98,7 @@ def worst_class(n: Any, correct: Any, level: float = LEVEL) -> tuple[Floats, Flo
     classes = np.maximum((n > 0).sum(axis=-1, keepdims=True), 1)
     low = np.where(k > 0, special.betaincinv(np.maximum(k, 1e-9), n - k + 1, error), 0.0)
     high = np.where(k < n, special.betaincinv(k + 1, np.maximum(n - k, 1e-9), 1 - error / classes), 1.0)
-    value = metric("worst", n, k)
+    value = metric(WORST_CLASS, n, k)
     low, high = (np.where(n > 0, bound, 1.0).min(axis=-1) for bound in (low, high))
     return value, np.minimum(low, value), np.maximum(high, value)
 
@@ -114,7 +114,7 @@ def sampling(
     n, correct = np.asarray(n, dtype=float), np.asarray(correct, dtype=float)
     if callable(name):
         return bootstrap(name, n, correct, level, draws)
-    if name == "worst":
+    if name == WORST_CLASS:
         return _interval(worst_class(n, correct, level), level, "lowest exact bounds")
     alone = np.flatnonzero(weights(name, n))
     if len(alone) == 1:

@@ -22,7 +22,7 @@ import pandas as pd
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.folders import open_root, read_cell
 from bench.store.inputs import fresh
-from bench.store.rows import WORST
+from bench.store.rows import WORST, with_inherited
 from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
 
 
@@ -73,7 +73,7 @@ def load(root: Path) -> Loaded:
     readable = [(f, c) for f, c, problem in found if c is not None and not problem]
     frame, short = _without_short(frame, [(f, c) for f, c in readable if f / ROWS not in problems])
     current, stale = fresh([c for _, c in readable])
-    frame = _of(current, frame, readable) if stale else frame
+    frame = with_inherited(_of(current, frame, readable) if stale else frame, current)
     return Loaded(frame, current, [*unreadable, *problems.values(), *short, *stale])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,15 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
     same = where.row() | {"cell": cell["id"]}
     rows = []
     for split in TEST_SPLITS:
-        facts = {key.partition("/")[2]: f for key, f in cell["evaluations"].items()
-                 if key.startswith(f"{split}/") and counted(f)}  # fmt: skip
+        facts = of_split(cell, split)
         if not facts:
             continue
         labels = bits[f"{split}/label"]
         correct = {label: bits[f"{split}/{label}"].astype(bool) for label in facts}
         worst = worst_case(facts, correct, spec.threat.eps)
         if worst is not None:
-            correct[WORST], facts = worst, facts | {WORST: {"engine": "bench", "flags": []}}
+            flags = shared_flags(facts[k]["flags"] for k in taken_over(facts, spec.threat.eps))
+            correct[WORST], facts = worst, facts | {WORST: {"engine": "bench", "flags": flags}}
         for label in sorted(facts, key=lambda name: _place(facts[name], name)):
             for index, name in enumerate(data["class_names"]):
                 member = labels == index
@@ -57,18 +57,71 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
 
 def bounded(facts: Mapping[str, Any], eps: float) -> bool:
     """Whether these are the facts of an l_inf attack of radius `eps`: the only ones that share a threat model."""
-    return facts.get("norm") == "linf" and math.isclose(facts["eps"], eps)
+    radius = facts.get("eps")
+    return facts.get("norm") == "linf" and isinstance(radius, (int, float)) and math.isclose(radius, eps)
+
+
+def taken_over(facts: Mapping[str, Mapping[str, Any]], eps: float) -> list[str]:
+    """Labels of the attacks over which the worst case is taken, sorted: every l_inf attack of radius `eps`.
+
+    Two worst cases are of one kind only where these are equal.
+    """
+    return sorted(label for label, f in facts.items() if bounded(f, eps))
+
+
+def shared_flags(flags: Iterable[Iterable[str]]) -> list[str]:
+    """What the worst case inherits: an attack without a flag is evidence that the flagged ones lack."""
+    all_ = [set(names) for names in flags]
+    return sorted(set.intersection(*all_)) if all_ else []
+
+
+def of_split(cell: Mapping[str, Any], split: str) -> dict[str, Mapping[str, Any]]:
+    """Facts of every counted evaluation of a test split, by label."""
+    found = cell.get("evaluations", {}).items()
+    return {key.partition("/")[2]: f for key, f in found if key.startswith(f"{split}/") and counted(f)}
+
+
+def attacks_of_worst(
+    rows: pd.DataFrame, cells: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[tuple[str, str], tuple[str, ...]]:  # fmt: skip
+    """(cell, test split) -> the attacks over which its worst case is taken, sorted.
+
+    Of rows without their cell.json nobody knows which attacks share the radius: then it is all that there are.
+    """
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for (name, split), attacks in rows.groupby(["cell", "test_split"], sort=False)["attack"]:
+        cell = (cells or {}).get(name)
+        facts = of_split(cell, split) if cell else {}
+        labels = taken_over(facts, float(cell["spec"]["threat"]["eps"])) if cell and facts else []
+        found[name, split] = tuple(sorted({*(labels or attacks.unique())} - {WORST}))
+    return found
+
+
+def with_inherited(rows: pd.DataFrame, cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of a store; worst cases that were written before they inherited flags have them now."""
+    bare = ((rows["attack"] == WORST) & (rows["flags"] == "")).to_numpy(bool)
+    if not bare.any():
+        return rows
+    worst: dict[tuple[str, str], str] = {}
+    for cell in cells:
+        for split in TEST_SPLITS:
+            facts = of_split(cell, split)
+            over = taken_over(facts, float(cell["spec"]["threat"]["eps"])) if facts else []
+            worst[cell["id"], split] = " ".join(shared_flags(facts[label].get("flags", ()) for label in over))
+    places = zip(rows["cell"], rows["test_split"], rows["flags"], bare, strict=True)
+    flags = [worst.get((cell, split), "") if old else flag for cell, split, flag, old in places]
+    return rows.assign(flags=pd.array(flags, dtype="string"))
 
 
 def worst_case(
     facts: Mapping[str, Mapping[str, Any]], correct: Mapping[str, np.ndarray], eps: float
 ) -> np.ndarray | None:
     """Bool N: correct without attack and under every l_inf attack of radius `eps`; None when there is none."""
-    counted = [label for label, f in facts.items() if bounded(f, eps)]
-    if not counted:
+    attacks = taken_over(facts, eps)
+    if not attacks:
         return None
     clean = [label for label, f in facts.items() if f.get("norm") == "none"]
-    worst: np.ndarray = np.logical_and.reduce([correct[label] for label in (*clean, *counted)])
+    worst: np.ndarray = np.logical_and.reduce([correct[label] for label in (*clean, *attacks)])
     return worst
 
 

@@ -16,7 +16,7 @@ NOTES = (
     "Gains are in percentage points, paired on the same images and seeds. The first interval is over test images, the "
     "second Student t over seeds; a worst class has the second alone.",
     "▲ gain, ▼ loss, both after Holm's correction over this table; no sign: not distinguishable.",
-    "head: mean recall of the frequent half of the classes, tail: of the rare half, worst: lowest recall of a class.",
+    "head: mean recall of the frequent half of the classes, tail: of the rare half, worst-class: the lowest recall.",
 )
 #: attacks in the order of the columns; others are left to the overview
 ATTACKS = ("clean", "aa", "pgd-20")

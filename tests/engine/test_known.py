@@ -74,5 +74,5 @@ def test_a_model_that_has_memorised_the_set_is_right_on_all_of_it_in_every_metri
     result = evaluate(Memory(x, labels, 4), x, labels, torch.arange(40), [AttackSpec("clean")],
                       threat=ThreatModel(), num_classes=4, root_seed=0)  # fmt: skip
     n, correct = counts(labels.numpy(), result.clean, 4)
-    for name in ("balanced", "standard", "head", "tail", "worst"):
+    for name in ("balanced", "standard", "head", "tail", "worst-class"):
         assert metric(name, n, correct) == 1.0

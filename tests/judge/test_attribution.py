@@ -55,7 +55,7 @@ def test_head_and_tail_average_to_balanced_and_the_corrected_p_is_no_smaller(sto
             halves = gains[what, at, "head"].value, gains[what, at, "tail"].value
             assert gain.value == pytest.approx(sum(halves) / 2)
         assert gain.p is None or 0 <= gain.p <= 1
-        assert gain.scope != "worst" or gain.images is None
+        assert gain.scope != "worst-class" or gain.images is None
 
 
 def test_a_table_a_setting_and_none_without_enhancers(store, tmp_path):

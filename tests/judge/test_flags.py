@@ -70,9 +70,9 @@ def test_a_sound_evaluation_has_no_flag() -> None:
 @pytest.mark.parametrize(
     ("flag", "who_gets_it", "given"),
     [
-        ("order", {"pgd-20"}, {"standing": {"pgd-20": 102}}),
-        ("order", {"fgsm", "pgd-20"}, {"standing": {"fgsm": 165, "pgd-20": 162}}),
-        ("order", {"aa"}, {"standing": {"aa": 95, "aa-plus": 80}}),
+        ("order", {"pgd-20"}, {"standing": {"pgd-20": 108}}),
+        ("order", {"fgsm", "pgd-20"}, {"standing": {"fgsm": 168, "pgd-20": 169}}),
+        ("order", {"aa"}, {"standing": {"aa": 99, "aa-plus": 80}}),
         ("aa-beaten", {"aa"}, {"standing": {"cw-linf": 70}}),
         ("black-box", {"aa"}, {"aa": stages(60, 10)}),
         ("black-box", {"cw-linf"}, {"standing": {"cw-linf": 60}, "cw-linf": {"white_box": False}}),
@@ -100,11 +100,12 @@ def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], g
 @pytest.mark.parametrize(
     ("flag", "given"),
     [
-        ("order", {"standing": {"pgd-20": 101}}),
+        ("order", {"standing": {"pgd-20": 107}}),
+        ("order", {"standing": {"fgsm": 162, "pgd-20": 102}}),
         ("order", {"standing": {"fgsm": 60}, "fgsm": {"eps": 0.06}}),
-        ("aa-beaten", {"standing": {"cw-linf": 79}}),
+        ("aa-beaten", {"standing": {"cw-linf": 74}}),
         ("aa-beaten", {"standing": {"cw-l2": 10}}),
-        ("black-box", {"aa": stages(60, 1)}),
+        ("black-box", {"aa": stages(60, 2)}),
         ("adaptive-gap", {"aa-plus": stages(60, 9, 1)}),
         ("collapse", {"probes": {"predicted_top_share": 0.96, "label_top_share": 0.95}}),
         ("small-class", {"labels": np.r_[np.zeros(170), np.ones(30)].astype(int)}),
@@ -130,7 +131,7 @@ def test_the_page_is_the_table(project: Path) -> None:
 
 
 def test_flags_of_a_cell() -> None:
-    e = evidence(standing={"pgd-20": 102})
+    e = evidence(standing={"pgd-20": 115})
     cell = {
         "spec": {"threat": {"eps": 0.03}}, "probes": {"balanced": SOUND},
         "evaluations": {f"balanced/{k}": f for k, f in e.attacks.items()},
@@ -150,3 +151,22 @@ def test_needs_no_torch(project: Path) -> None:
 
     program = "import sys, bench.store.flags; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_order_is_that_of_images_not_of_counts() -> None:
+    """115 against 113 of 175 images is chance where 30 images fall to one attack alone; ten of ten are not."""
+    rng = np.random.default_rng(0)
+
+    def order(stands: int, falls: int) -> set[str]:
+        weak = np.zeros(175, dtype=bool)
+        weak[:113] = True
+        strong = weak.copy()
+        strong[:falls] = False
+        strong[113 : 113 + stands] = True
+        shuffled = rng.permutation(175)
+        attacks = {name: facts(name) for name in ("fgsm", "pgd-20")}
+        bits = {"fgsm": weak[shuffled], "pgd-20": strong[shuffled]}
+        return who(raised(Evidence(attacks, bits, np.zeros(175, dtype=int), SOUND, 0.03)), "order")
+
+    assert order(2, 0) == order(16, 14) == order(6, 0) == order(40, 25) == set()
+    assert order(7, 0) == order(10, 0) == order(45, 20) == {"pgd-20"}

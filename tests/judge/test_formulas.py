@@ -26,7 +26,7 @@ def test_tail():
 
 
 def test_worst():
-    assert float(metrics.metric("worst", [10, 0, 4], [5, 0, 1])) == 0.25
+    assert float(metrics.metric("worst-class", [10, 0, 4], [5, 0, 1])) == 0.25
 
 
 def test_wilson():

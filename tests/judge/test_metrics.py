@@ -44,7 +44,7 @@ def test_equal_to_scikit_learn(drawn):
     assert np.isnan(recalls(n, k)[n == 0]).all()
     assert float(metric("standard", n, k)) == pytest.approx(accuracy_score(truth, answer))
     assert float(metric("balanced", n, k)) == pytest.approx(per.mean())
-    assert float(metric("worst", n, k)) == pytest.approx(per.min())
+    assert float(metric("worst-class", n, k)) == pytest.approx(per.min())
     tail = [c for c in present if c >= len(n) - len(n) // 2]
     if tail:
         assert float(metric("tail", n, k)) == pytest.approx(np.mean([k[c] / n[c] for c in tail]))
@@ -64,7 +64,7 @@ def test_known_answers(classes):
     constant = np.where(np.arange(classes) == 0, n, 0)
     assert float(metric("balanced", n, constant)) == 1 / classes  # exactly
     assert float(metric("standard", n, constant)) == n[0] / n.sum()
-    assert float(metric("worst", n, constant)) == 0
+    assert float(metric("worst-class", n, constant)) == 0
     for name in METRICS:
         assert float(metric(name, n, n)) == 1  # memorised
         assert float(metric(name, n, 0 * n)) == 0
@@ -102,7 +102,7 @@ def test_summarise_orders_classes_by_training_frequency():
     line = summarise(rows).iloc[0]
     assert line["tail"] == pytest.approx((0.1 + 0.2) / 2)
     assert line["head"] == pytest.approx((0.9 + 0.8) / 2)
-    assert (line["worst"], line["worst_class"], line["classes"]) == (0.1, "class 0", 4)
+    assert (line["worst-class"], line["worst_class"], line["classes"]) == (0.1, "class 0", 4)
     assert (line["n"], line["correct"]) == (40, 20)
 
 

@@ -108,7 +108,7 @@ def test_intervals_hold_their_value_and_stay_in_range(drawn, level):
 @settings(max_examples=30, deadline=None)
 def test_a_higher_level_is_wider_and_order_of_classes_does_not_matter(drawn):
     n, k = split(drawn)
-    for name in ("balanced", "standard", "worst"):
+    for name in ("balanced", "standard", "worst-class"):
         narrow, wide = stats.sampling(name, n, k, 0.8), stats.sampling(name, n, k, 0.99)
         assert wide.low <= narrow.low
         assert narrow.high <= wide.high
@@ -187,7 +187,7 @@ RATES = {"equal": lambda c: np.full(c, 0.5), "falling": lambda c: np.linspace(0.
 def coverage(name, n, p, draws=3000):
     k = numpy_stream(0, "coverage", name).binomial(n, p, size=(draws, len(n)))
     sizes = np.broadcast_to(n, k.shape)
-    if name == "worst":
+    if name == "worst-class":
         _, low, high = stats.worst_class(sizes, k)
         true = p.min()
     else:
@@ -201,7 +201,7 @@ def coverage(name, n, p, draws=3000):
 def test_coverage_of_the_sampling_intervals(size, rates):
     """At least the nominal 95%, less 2 points for the normal approximation and the simulation's own error."""
     n = SETS[size]
-    for name in ("balanced", "standard", "worst"):
+    for name in ("balanced", "standard", "worst-class"):
         assert coverage(name, n, RATES[rates](len(n))) > 0.93, name
 
 
