@@ -89,7 +89,8 @@ def attacks_of_worst(
     Of rows without their cell.json nobody knows which attacks share the radius: then it is all that there are.
     """
     found: dict[tuple[str, str], tuple[str, ...]] = {}
-    for (name, split), attacks in rows.groupby(["cell", "test_split"], sort=False)["attack"]:
+    places: Any = rows.groupby(["cell", "test_split"], sort=False)["attack"]
+    for (name, split), attacks in places:
         cell = (cells or {}).get(name)
         facts = of_split(cell, split) if cell else {}
         labels = taken_over(facts, float(cell["spec"]["threat"]["eps"])) if cell and facts else []
