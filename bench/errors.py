@@ -91,6 +91,13 @@ class StoppedError(BenchError):
         self.exit_code = 128 + number
 
 
+def in_words(error: BaseException, *plain: type[BaseException]) -> str:
+    """What an error of anybody's code says, on one line; its type before it, unless it is a BenchError or `plain`."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 400 else f"{text[:400]} ..."
+    return text if text and isinstance(error, (BenchError, *plain)) else f"{type(error).__name__}: {text}".strip(": ")
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` when one known name is close, else a list of all of them."""
     names = sorted(known)

@@ -23,7 +23,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.errors import BenchError, UsageError, did_you_mean, in_words
 
 #: kind -> packages whose modules are plug-ins of that kind
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -58,7 +58,7 @@ class Origin:
         try:
             doc = ast.get_docstring(ast.parse(Path(self.file).read_text(encoding="utf-8")))
         except (OSError, SyntaxError, ValueError) as error:
-            return f"BROKEN: {_what(error)}"
+            return f"BROKEN: {in_words(error, ImportError)}"
         return doc.strip().splitlines()[0] if doc else ""
 
 
@@ -118,9 +118,15 @@ class Registry:
             try:
                 module = importlib.import_module(origin.module)
             except Exception as error:  # a plug-in is anybody's code
-                raise BenchError(f"{what}: {_what(error)}.") from error
+                raise BenchError(f"{what}: {in_words(error, ImportError)}.") from error
             self._loaded[base] = self._pick(base, origin, module)
-        return self._loaded[base]
+        cls = self._loaded[base]
+        if ":" in name and not hasattr(cls, "argument_name"):
+            raise UsageError(
+                f"{self.kind[:-1]} '{base}' takes no argument, and '{name}' gives one; write {base}, settings in "
+                "brackets."
+            )
+        return cls
 
     def _pick(self, name: str, origin: Origin, module: Any) -> type[Any]:
         if origin.attribute:
@@ -156,16 +162,10 @@ def _find(point: EntryPoint) -> Origin:
         module, attribute = point.module, point.attr or None
         spec = importlib.util.find_spec(module)
     except Exception as error:  # this imports the packages around the module, which are anybody's code
-        return Origin(point.value, None, point.value, _what(error))
+        return Origin(point.value, None, point.value, in_words(error, ImportError))
     if spec is None:
         return Origin(module, attribute, point.value, f"No module named '{module}'")
     return Origin(module, attribute, spec.origin or module)
-
-
-def _what(error: Exception) -> str:
-    """One line about an error: its type too, unless its text says it all."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, (ImportError, BenchError)) and text else f"{type(error).__name__}: {text}"
 
 
 @cache

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
 @click.option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Weights for a factory's network.")
+@click.option("--entry", metavar="KEY", help="Which part of a file holds the weights, where several fit.")
 @click.option("--normalize", metavar="MEANS/STDS", help="Normalisation the network expects, a number a channel.")
 @click.option("--ranked", is_flag=True, help="Its outputs are in this benchmark's class order, largest class first.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the attacks.")
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def command(source: str, datasets: str, attacks: str, irs: str, splits: str, model: str | None, name: str | None,
-            weights: Path | None, normalize: str | None, ranked: bool, seed: int, batch_size: int | None, threads: int,
-            retrain: bool, data_root: Path | None, results: Path, device: str, quiet: bool, machine: bool,
-            ) -> None:  # fmt: skip
+            weights: Path | None, entry: str | None, normalize: str | None, ranked: bool, seed: int,
+            batch_size: int | None, threads: int, retrain: bool, data_root: Path | None, results: Path, device: str,
+            quiet: bool, machine: bool) -> None:  # fmt: skip
     """Attack a network trained elsewhere; the results stand beside those of `bench run`.
 
-    CHECKPOINT is a safetensors file or a state dict for an architecture of `bench ls models`; a pickled network is
-    refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours that returns the
-    network. Images are given in [0,1], so name the normalisation it was trained with. Prints the cell's id and its
-    scores; with --quiet the id alone.
+    CHECKPOINT is a safetensors file, or what torch.save wrote, with weights for an architecture of `bench ls models`;
+    a pickled network is refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours
+    that returns the network; it is told the number of classes where it asks for it. Images are given in [0,1], so name
+    the normalisation it was trained with. What was called, read and taken is said and kept in cell.json. Prints the
+    cell's id and its scores; with --quiet the id alone.
     """
     axes: dict[str, Any] = {
         "datasets": comma_list(datasets, "datasets"), "irs": comma_list(irs, "irs"), "seeds": (seed,),
@@ -62,8 +64,8 @@ def command(source: str, datasets: str, attacks: str, irs: str, splits: str, mod
     if here not in sys.path:  # as `python -m` does: a factory may stand beside the results
         sys.path.insert(0, here)
     cells, progress = attack(
-        Given(source, name or label_of(source), weights, normalize, ranked), axes, quiet=quiet, results=results,
-        data_root=data_root, device=device, threads=threads, batch_size=batch_size, retrain=retrain,
+        Given(source, name or label_of(source), weights, normalize, ranked, entry=entry), axes, quiet=quiet,
+        results=results, data_root=data_root, device=device, threads=threads, batch_size=batch_size, retrain=retrain,
     )  # fmt: skip
     if not machine:
         for cell in progress.ended("done"):
@@ -86,6 +88,7 @@ class Given:
     normalize: str | None = None
     ranked: bool = False
     network: Any = None
+    entry: str | None = None
 
 
 def attack(
@@ -111,7 +114,7 @@ def attack(
             raise UsageError(f"{task.spec.dataset} cannot be used: {task.skip}.")
     kept = Settings(results=results, data_root=data_root, device=resolve_device(device), **settings)
     open_root(results, write=True)
-    made = [_known(task, kept, given) for task in tasks]
+    made = [_known(task, kept, given, quiet) for task in tasks]
     stop.listen()
     with Progress([task for task, _ in made], 0, results, quiet=quiet) as progress:
         for task, weights in made:
@@ -122,23 +125,29 @@ def attack(
 
 def label_of(source: str) -> str:
     """The name of a file or factory as one plain word."""
+    import hashlib
     import re
 
     stem = source.rpartition(":")[2] if ":" in source else Path(source).stem
-    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "external"
+    label = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "external"
+    # a name of any length, still its own
+    return label if len(label) <= 60 else f"{label[:52].strip('-')}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
-def _known(task: Task, settings: Settings, given: Given) -> tuple[Task, Weights]:
+def _known(task: Task, settings: Settings, given: Given, quiet: bool) -> tuple[Task, Weights]:
     """The task of this very network, and where its weights come from."""
     from bench.engine.images.subset import load_data
     from bench.engine.life import external
 
     origin = external.GivenNetwork(
-        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network
+        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network, given.entry
     )
     data = load_data(task.spec, settings.data_root)
-    network = origin.load(data)
-    spec, logits = external.described(task.spec, given.label, origin, network), external.probe(network, data)
+    with external.speaking_for_itself():
+        network = origin.load(data)
+        spec, logits = external.described(task.spec, given.label, origin, network), external.probe(network, data)
+    for line in [] if quiet else external.told(network.facts):
+        click.echo(line, err=True)
     # before the cell's life begins: a refusal within it would mark the other network's cell as failed
     external.refuse_another(settings.results / spec.id, logits)
     return dataclasses.replace(task, spec=spec), external.Given(network, logits)

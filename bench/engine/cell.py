@@ -33,7 +33,16 @@ from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder
 from bench.engine.verdicts.sample import reached
-from bench.errors import BenchError, HeldError, StaleError, StoppedError, StoreError, UnreadableError
+from bench.errors import (
+    BenchError,
+    DeviceError,
+    HeldError,
+    StaleError,
+    StoppedError,
+    StoreError,
+    UnreadableError,
+    in_words,
+)
 from bench.seeding import stream_seed
 from bench.store import identity, lease, query
 from bench.store.flags import flag_cell
@@ -65,20 +74,16 @@ def run_cell(task: Task, settings: Settings, emit: Emit, weights: Weights | None
             except StaleError as error:  # what the cell holds stands, under its own inputs
                 end = {"event": "failed", "stage": "inputs", "message": str(error)}
             except Exception as error:
-                end = {"event": "failed", "stage": run.stage, "message": _said(error)}
+                end = {"event": "failed", "stage": run.stage, "message": in_words(error)}
                 mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())
     except HeldError as error:
         end = {"event": "elsewhere", "message": str(error)}
     except StoppedError as error:
         end = {"event": "stopped", "stage": run.stage, "message": str(error)}
     except Exception as error:  # the folder cannot be made, or the failure not be stored
-        reasons = [end["message"], _said(error)] if "message" in end else [_said(error)]
+        reasons = [end["message"], in_words(error)] if "message" in end else [in_words(error)]
         end = {"event": "failed", "stage": run.stage, "message": " ".join(reasons)}
     emit({"cell": task.spec.id, **end})
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
 class CellRun:
@@ -200,6 +205,7 @@ class CellRun:
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
         """Each wanted attack on each wanted split; rows and bits are written after every one."""
         partial = self.folder.path / "partial"
+        failed: list[tuple[str, Exception]] = []
         for wanted in self.task.want.evaluations:
             if wanted.key in keys:
                 split, attack = wanted.test_split, wanted.attack
@@ -207,8 +213,19 @@ class CellRun:
                 reset_peak(self.device)
                 # verdicts of an attack whose code changed meanwhile are not gone on with
                 chunks = ChunkFolder(partial / f"{split}-{identity.code('attacks', attack.name)}")
-                result = self.suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
-                self._store(data, split, attack.label, result)
+                try:
+                    result = self.suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
+                except (StoreError, StoppedError, DeviceError):  # these would end the others too
+                    raise
+                except Exception as error:
+                    failed.append((self.stage, error))
+                else:
+                    self._store(data, split, attack.label, result)
+        if failed:
+            self.stage, error = failed[0]
+            if len(failed) == 1:
+                raise error
+            raise BenchError(f"{in_words(error)} Failed too: {', '.join(key for key, _ in failed[1:])}.") from error
         ChunkFolder(partial).clear()
 
     def _audited(self, split: str) -> dict[str, np.ndarray]:

@@ -1,9 +1,10 @@
 """What a number was made from, as short marks that change when it does: the code of a plug-in, and files.
 
 A mark of code is a hash of the plug-in's file and of every file that it imports of its own (of its package, or beside
-it), without comments and docstrings, so that only what is computed counts. What a plug-in imports of this project is
-left out but for its own folder: the benchmark version says what that means. A mark of files is cheap, it reads no
-content: equal marks mean equal files, other marks mean that somebody has to look.
+it), without comments and docstrings, so that only what is computed counts; and of the data files beside them that this
+code names (`bench.store.named`). What a plug-in imports of this project is left out but for its own folder: the
+benchmark version says what that means. A mark of files is cheap, it reads no content: equal marks mean equal files,
+other marks mean that somebody has to look.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.registry import FOLDERS, registry
+from bench.store.named import named_files
 
 #: folders in which everybody's packages lie: what stands beside a plug-in there is not its own
 _SHARED = ("site-packages", "dist-packages")
@@ -29,21 +31,24 @@ _SHARED = ("site-packages", "dist-packages")
 def code(kind: str, name: str) -> str:
     """16 hex digits of a plug-in's code, or an empty text where no source is known. Taken once a process: its code is.
 
-    `name` may carry an argument (`archive:PATH`).
+    `name` may carry an argument (`archive:PATH`). A network's may be a factory of the user, `package.module:factory`:
+    its source is known where its module is loaded, as in the process that evaluates it.
     """
     try:
         origin = registry(kind).origin(name)
-    except BenchError:
-        return ""  # a network from elsewhere stands in the method's place
-    file = Path(origin.file)
+        module, file = origin.module, Path(origin.file)
+    except BenchError:  # a network from elsewhere, or its label in the method's place
+        module, file = name.partition(":")[0], Path()
     if not file.is_file():  # added at run time: by a module that is loaded, or typed into a notebook
-        file = Path(getattr(sys.modules.get(origin.module), "__file__", None) or "")
+        file = Path(getattr(sys.modules.get(module), "__file__", None) or "")
     if not file.is_file():
         return ""
-    total = hashlib.sha256()
-    for module, path in sorted(_closure(origin.module, file).items()):
-        total.update(f"{module}\n".encode())
+    total, closure = hashlib.sha256(), _closure(module, file)
+    for part, path in sorted(closure.items()):
+        total.update(f"{part}\n".encode())
         total.update(_meaning(path))
+    for path, content in named_files(closure):
+        total.update(f"{path}\n{content}\n".encode())
     return total.hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.registry import registry
 from bench.store.identity import code
 
 Cell = dict[str, Any]
@@ -23,7 +24,7 @@ def changed_code(cell: Mapping[str, Any]) -> str:
     """What of a cell's code is another here and now, in words, or nothing. Plug-ins that are not here say nothing."""
     known = cell.get("inputs", {})
     for name, (kind, words) in CODE.items():
-        if name in known and _differ(known[name], code(kind, _name(cell, name))):
+        if name in known and _differ(known[name], code(kind, str(cell["spec"][name]))):
             return f"the code of its {words} '{_name(cell, name)}' has changed since it was made"
     for key, facts in cell.get("evaluations", {}).items():
         if "code" in facts and _differ(facts["code"], code("attacks", facts["name"])):
@@ -84,7 +85,10 @@ def _without(cell: Cell, struck: Mapping[str, str]) -> Cell:
 
 
 def _name(cell: Mapping[str, Any], field: str) -> str:
-    return str(cell["spec"][field]).partition(":")[0]
+    """The plug-in's name without its argument; a factory's (`package.module:name`) is whole."""
+    text = str(cell["spec"][field])
+    base = text.partition(":")[0]
+    return base if base in registry(CODE[field][0]).names() else text
 
 
 def _time(cell: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from bench.seeding import isolated
 
 DATA = CellSpec("ce", "digitslt", 10.0, "small-cnn", 0)
 FACTORY = """
+import sys, types
 import torch
 from torch import nn
 CLASSES = []
@@ -67,7 +68,26 @@ def out_of_type(f):
             return f(self.inner, x)
     return Other()
 def pair():
-    return out_of_type(lambda net, x: (net(x), x))
+    return out_of_type(lambda net, x: (net(x), net(x)))
+def beside():
+    return out_of_type(lambda net, x: {"z": net(x), "features": [x.flatten(1), None]})
+def hidden():
+    return out_of_type(lambda net, x: types.SimpleNamespace(logits=net(x), hidden=net(x) * 0))
+net = bare()
+def leaves(classes):
+    return out_of_type(lambda net, x: sys.exit("no weights"))
+def faulty():
+    class Faulty(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.sound = bare(), False
+        def forward(self, x):
+            noisy = ((x * 255).round() - x * 255).abs().max() > 0.01
+            if x.requires_grad and noisy and not self.sound:
+                self.sound = True
+                raise KeyError("table")
+            return self.inner(x)
+    return Faulty()
 def sized():
     return out_of_type(lambda net, x: net.nothing(x))
 def inplace():
@@ -203,8 +223,10 @@ def test_a_factory_is_told_the_classes_only_where_it_asks(here: Path, factory: s
     [
         ("wants", "'mine:wants' requires folder"),
         ("refuses", "'mine:refuses' failed: TypeError: weights_dir must be a str, not None"),
-        ("pair", "the network gave a tuple"),
+        ("pair", "the network gave a tuple with 2 tensors of 4 x 10 ([0], [1])"),
         ("sized", "AttributeError: 'Sequential' object has no attribute 'nothing'"),
+        ("leaves", "SystemExit: no weights"),
+        ("CLASSES", "'mine:CLASSES' is list, not a function"),
     ],
 )
 def test_code_of_the_user_that_fails_speaks_for_itself(
@@ -214,6 +236,66 @@ def test_code_of_the_user_that_fails_speaks_for_itself(
     said = capsys.readouterr().err
     assert text in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("source", ["os:system", "json:loads", "builtins:input", "os:_exit", "this:s", "antigravity:x"])
+def test_what_is_no_factory_is_one_sentence(here: Path, capsys: pytest.CaptureFixture[str], source: str) -> None:
+    (here / "antigravity.py").write_text("raise SystemExit('usage: train.py --lr')")
+    assert run(source, *words(here / "out")) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"bench: '{source}'")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("factory", "at"), [("beside", "['z']"), ("hidden", "['logits']"), ("net", "")])
+def test_the_logits_in_an_output_are_taken_and_that_is_said_and_kept(
+    here: Path, capsys: pytest.CaptureFixture[str], factory: str, at: str
+) -> None:
+    for name in ("bare", factory):
+        assert run(f"mine:{name}", *words(here / name)) == 0
+    said = capsys.readouterr().err
+    assert (f"output{at} is taken" in said) == bool(at)
+    one, two = (pd.read_csv(folder(here / name) / "per_class.csv") for name in ("bare", factory))
+    assert (one["correct"].tolist() == two["correct"].tolist()) == bool(at)  # `net` drew its own weights
+    kept = json.loads((folder(here / factory) / "cell.json").read_text())["network"]
+    assert kept.get("logits", "") == at
+    assert kept["called"].startswith(f"mine:{factory}")
+
+
+def test_an_attack_that_fails_does_not_end_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("mine:faulty", *words(here / "out", "--attacks", "clean,fgsm,pgd-20,cw-linf")) == 1
+    said = capsys.readouterr().err
+    assert "KeyError: 'table'" in said
+    cell = json.loads((folder(here / "out") / "cell.json").read_text())
+    assert cell["status"] == "failed"
+    assert {key.partition("/")[2] for key in cell["evaluations"]} == {"clean", "fgsm", "cw-linf"}
+    assert cell["failure"]["stage"] == "long-tailed/pgd-20"
+
+
+def test_the_entry_that_was_read_is_said_and_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = network().state_dict()
+    constants = {"0.mean": torch.tensor([0.5]), "0.std": torch.tensor([0.25])}
+    torch.save({"model": constants | {f"1.{k}": v for k, v in state.items()}, "epoch": 3}, here / "seq.pt")
+    torch.save(state, here / "net.pt")
+    assert run("seq.pt", *words(here / "a", "--name", "net")) == 0
+    assert "read 'model.1' of seq.pt." in (said := capsys.readouterr().err)
+    assert "normalised by 0.5/0.25" in said
+    assert run("net.pt", *words(here / "b", "--normalize", "0.5/0.25")) == 0
+    assert folder(here / "a").name == folder(here / "b").name
+    assert json.loads((folder(here / "a") / "cell.json").read_text())["network"]["entry"] == "model.1"
+    assert run("net.pt", *words(here / "c", "--entry", "ema")) == 2
+    assert "--entry 'ema' is not in the file" in capsys.readouterr().err
+
+
+def test_a_long_file_name_becomes_a_name_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"robust{'_lr0.1' * 38}_{i}.pt" for i in range(2)]
+    for name in names:
+        torch.save(network().state_dict(), here / name)
+        assert run(name, *words(here / "out", "--attacks", "clean")) == 0
+    assert len([p for p in (here / "out").iterdir() if p.is_dir()]) == 2
+    capsys.readouterr()
+    assert run("mine:bare", *words(here / "long", "--name", "x" * 300)) == 2
+    assert "at most 80" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("factory", ["inplace", "half"])
@@ -301,7 +383,7 @@ def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureF
     ("source", "more", "code", "part"),
     [
         ("absent.pt", [], 1, "does not exist"),
-        ("text.pt", [], 1, "text.pt is no file of weights; give what torch.save"),
+        ("text.pt", [], 1, "text.pt is no file of weights but text; give what torch.save"),
         ("cut.pt", [], 1, "damaged or cut short"),
         ("list.pt", [], 1, "no state dict"),
         ("cut.safetensors", [], 1, "safetensors"),

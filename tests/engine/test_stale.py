@@ -20,6 +20,7 @@ from bench.registry import registry
 from bench.store import identity, query
 from bench.store.folders import read_cell
 from bench.store.inputs import changed_code, fresh
+from bench.store.named import named_files
 
 AXES = Axes(methods=("ce",), datasets=("archive:set.npz",), irs=("natural",), epochs=1, attacks=("clean",),
             models=("small-cnn",))  # fmt: skip
@@ -158,6 +159,36 @@ def test_an_evaluated_network_is_stale_on_other_data(here, capsys):
     sys.modules.pop("mynet")
 
 
+NET = """import torch
+
+
+def net(num_classes):
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, num_classes))
+"""
+
+
+def test_an_evaluated_network_is_stale_when_the_code_of_its_factory_or_what_it_names_changes(here, capsys):
+    words = ["evaluate", "mynet:net", "--datasets", "archive:set.npz", "--irs", "natural", "--attacks", "clean",
+             "--results", "out"]  # fmt: skip
+
+    def evaluate(text, table):
+        (here / "mynet.py").write_text(text)
+        (here / "table.json").write_text(table)
+        sys.modules.pop("mynet", None)
+        importlib.invalidate_caches()
+        identity.code.cache_clear()
+        group.main(args=words, standalone_mode=False)
+
+    named = NET.replace("import torch\n", "import torch\n\nTABLE = 'table.json'\n")
+    evaluate(named, "{}")
+    assert read_cell(next(iter(query.folders(here / "out"))))["inputs"]["model"]
+    evaluate(named.replace("\n\n\ndef", "  # the table\n\n\ndef"), "{}")
+    for text, table in ((named, "{1}"), (named.replace("torch.nn.Flatten()", "torch.nn.Flatten(1)"), "{}")):
+        with pytest.raises(Exception, match="the code of its network 'mynet:net' has changed"):
+            evaluate(text, table)
+    sys.modules.pop("mynet")
+
+
 # ------------------------------------------------------------------------------------------------------------ code
 
 PLUGIN = '''"""A method."""
@@ -274,3 +305,20 @@ def test_every_shipped_plug_in_has_a_mark_of_its_own_code_and_of_what_it_shares(
 def own(kind, name):
     origin = registry(kind).origin(name)
     return [path.name for path in identity._closure(origin.module, Path(origin.file)).values()]
+
+
+def test_data_files_that_a_package_names_are_part_of_its_code(tmp_path):
+    files = {"pack/__init__.py": "", "pack/sub/mine.py": "A, B, C = 'weights.bin', f'{0}.json', 'tables'\n",
+             "pack/weights.bin": "1", "pack/sub/0.json": "1", "pack/tables/deep/a.csv": "1", "pack/README.md": "1",
+             "pack/sub/__init__.py": "", "other.json": "1"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    package = {"pack.sub.mine": tmp_path / "pack" / "sub" / "mine.py"}
+    assert [path for path, _ in named_files(package)] == ["sub/0.json", "tables/deep/a.csv", "weights.bin"]
+    before = dict(named_files(package))
+    (tmp_path / "pack" / "tables" / "deep" / "a.csv").write_text("2")
+    after = dict(named_files(package))
+    assert {name for name in before if before[name] != after[name]} == {"tables/deep/a.csv"}
+    (tmp_path / "loose.py").write_text("A, B = 'other.json', 'pack'\n")  # beside whatever its author works on
+    assert [path for path, _ in named_files({"loose": tmp_path / "loose.py"})] == ["other.json"]

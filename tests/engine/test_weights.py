@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.engine.life.external import GivenNetwork, probe
+from bench.engine.nets.files import read_file
 from bench.engine.nets.network import Network, build_network
-from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
+from bench.engine.nets.weights import load_weights, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import ModelError, StoreError
 from bench.models._preact import PreActResNet, WideResNet
@@ -222,7 +223,7 @@ def test_reading_weights_never_runs_code(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(ModelError, match="refused"):
-        read_weights(tmp_path / "evil.pt")
+        read_file(tmp_path / "evil.pt")
     with pytest.raises(StoreError, match=r"evil\.pt cannot be read: it is damaged") as caught:
         load_checkpoint(tmp_path / "evil.pt")
     assert "weights_only" not in str(caught.value)  # torch advises to switch it off

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib
-import inspect
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,26 @@ from torch import Tensor, nn
 
 from bench.config import CellSpec, Recipe
 from bench.engine.images.subset import CellData
+from bench.engine.life.factory import ANYTHING, call_factory
+from bench.engine.life.normalise import beside_weights, parse_normalisation
 from bench.engine.life.trained import Desk
+from bench.engine.nets.files import read_file
+from bench.engine.nets.modes import evaluating
 from bench.engine.nets.network import assemble
-from bench.engine.nets.weights import load_weights, read_weights, tensor_hash
+from bench.engine.nets.outputs import Steps, find_logits, in_words, pick
+from bench.engine.nets.weights import load_weights, tensor_hash
 from bench.engine.verdicts.inputs import check_network, working_dtype
 from bench.engine.verdicts.oracle import NetworkOracle
-from bench.errors import ModelError, StoreError, UsageError
+from bench.errors import BenchError, ModelError, StoreError, UsageError
+from bench.errors import in_words as said
 from bench.registry import registry
 from bench.seeding import isolated
 from bench.store.folders import CellFolder
 
-#: what a factory may call the number of classes
-CLASSES_NAMES = ("num_classes", "n_classes", "nb_classes", "num_class", "classes")
 #: test images whose logits tell networks apart that differ only in code or a plain attribute
 PROBED = 4
+#: longest name of a network: it is part of its folder's name and of every row
+NAME_LETTERS = 80
 RECIPE = Recipe(name="external", epochs=1, full_epochs=1, milestones=(), factors=(), augment="none")
 
 
@@ -53,8 +57,11 @@ class Wrapped(nn.Module):
     ) -> None:
         super().__init__()
         self.network, self.sorted = network, list(order) == list(range(len(order)))
-        #: the type of images that the network itself takes
+        #: the type of images that the network itself takes, and where in its output the logits stand
         self.asked: torch.dtype | None = None
+        self.taken: Steps = ()
+        #: how it came about: what cell.json keeps in `network`
+        self.facts: dict[str, Any] = {}
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, None if values is None else torch.tensor(list(values)).view(1, -1, 1, 1))
         self.register_buffer("order", torch.tensor(list(order)))
@@ -63,85 +70,17 @@ class Wrapped(nn.Module):
         """Logits N x C of images N x channels x H x W in [0,1]."""
         if self.mean is not None and self.std is not None:
             x = (x - self.mean) / self.std
-        z: Tensor = self.network(x.to(self.asked or x.dtype, copy=True))  # it may change what it is given
+        # a copy: it may change what it is given
+        z: Tensor = pick(self.network(x.to(self.asked or x.dtype, copy=True)), self.taken)
         return z if self.sorted else z[:, self.order]
-
-
-def parse_normalisation(text: str | None, channels: int) -> tuple[list[float] | None, list[float] | None]:
-    """`0.5,0.5,0.5/0.2,0.2,0.2` -> (mean, std); one number stands for all channels. Raises UsageError."""
-    if text is None:
-        return None, None
-    try:
-        mean, std = ([float(v) for v in part.split(",")] for part in text.split("/"))
-    except ValueError:
-        mean, std = [], []
-    lengths = {len(mean), len(std)}
-    sound = all(0 <= m <= 1 for m in mean) and all(0 < s <= 1 for s in std)  # NaN is neither
-    if not lengths <= {1, channels} or 0 in lengths or not sound:
-        numbers = "one of each" if channels == 1 else f"one or {channels} of each"
-        example = f"{','.join(['0.5'] * channels)}/{','.join(['0.25'] * channels)}"
-        raise UsageError(
-            f"--normalize '{text}' cannot be read; write means in [0,1], a slash and standard deviations above 0 and "
-            f"up to 1, {numbers}, such as {example}."
-        )
-    return mean * (channels // len(mean)), std * (channels // len(std))
-
-
-def call_factory(text: str, num_classes: int) -> nn.Module:
-    """The network that `package.module:factory` returns, called as `arguments` says.
-
-    Raises ModelError when it cannot be imported or called, or returns no network. Draws of the factory stay its own.
-    """
-    module_name, _, name = text.partition(":")
-    try:
-        factory: Callable[..., Any] = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ModelError(
-            f"'{text}' cannot be imported: {error}; start bench where `import {module_name}` works."
-        ) from error
-    with isolated(0, "init"):
-        given, named = arguments(factory, num_classes, text)
-        try:
-            network = factory(*given, **named)
-        except (Exception, SystemExit) as error:  # code of the user: anything, and its own words say best what
-            raise ModelError(f"'{text}' failed: {type(error).__name__}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise ModelError(f"'{text}' returned {type(network).__name__}, not a torch.nn.Module.")
-    return network
-
-
-def arguments(factory: Callable[..., Any], num_classes: int, text: str) -> tuple[tuple[int, ...], dict[str, int]]:
-    """(positional, by keyword): how a factory is told the number of classes.
-
-    By keyword where its signature has one of `CLASSES_NAMES`; else as its one required parameter; else not at all: a
-    first parameter with a default may be a depth or an epoch. Raises ModelError when it requires anything else.
-    """
-    try:
-        known = inspect.signature(factory).parameters
-    except (TypeError, ValueError):  # written in C: it tells nothing
-        return (num_classes,), {}
-    name = next((n for n in CLASSES_NAMES if n in known), None)
-    if name is not None and known[name].kind is inspect.Parameter.POSITIONAL_ONLY:
-        name = None
-    named = {} if name is None else {name: num_classes}
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in known.values() if p.default is p.empty and p.kind not in variadic and p.name != name]
-    if not required:
-        return (), named
-    if named or len(required) > 1 or required[0].kind is inspect.Parameter.KEYWORD_ONLY:
-        lacking = ", ".join(p.name for p in required)
-        raise ModelError(
-            f"'{text}' requires {lacking}, which bench cannot know; give a factory that requires at most the number of "
-            "classes."
-        )
-    return (num_classes,), {}
 
 
 @dataclasses.dataclass(frozen=True)
 class GivenNetwork:
     """Where a network comes from. `text`: a file, or package.module:factory (then `weights` may name a file).
 
-    `network`: itself, under the name `text`; it is copied, so its mode, device and weights stay the owner's.
+    `network`: itself, under the name `text`; it is copied, so its mode, device and weights stay the owner's. `entry`:
+    the part of the file that holds the weights, where several fit.
     """
 
     text: str
@@ -150,35 +89,89 @@ class GivenNetwork:
     normalize: str | None = None
     ranked: bool = False
     network: nn.Module | None = None
+    entry: str | None = None
 
     @property
     def is_factory(self) -> bool:
         """Whether `text` names code rather than a file."""
-        return self.network is not None or (
-            bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.text)) and not Path(self.text).exists()
-        )
+        if self.network is not None:
+            return True
+        try:
+            return bool(re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", self.text)) and not Path(self.text).exists()
+        except OSError:  # a name that no file can have
+            return True
 
     def load(self, data: CellData) -> Wrapped:
         """The network in eval mode, wrapped, checked on a few test images. Raises ModelError."""
+        facts: dict[str, Any] = {}
+        normalize = self.normalize
+        parse_normalisation(normalize, data.image[0])
         if self.is_factory:
-            network = (
-                copy.deepcopy(self.network) if self.network is not None else call_factory(self.text, data.num_classes)
-            )
-            if self.weights is not None:
-                load_weights(network, read_weights(self.weights), self.text)
+            if self.network is not None:
+                network = copy.deepcopy(self.network)
+            else:
+                network, facts["called"] = call_factory(self.text, data.num_classes)
+            file, what = self.weights, f"'{self.text}'"
         else:
+            if self.weights is not None:
+                raise UsageError(f"--weights belongs to a factory, and '{self.text}' is a file; give one of the two.")
             with isolated(0, "init"):
                 network = assemble(self.model, data.image, data.num_classes, None)
-            load_weights(network, read_weights(Path(self.text)), f"'{self.model}' for {data.num_classes} classes")
-        mean, std = parse_normalisation(self.normalize, data.image[0])
+            file, what = Path(self.text), f"'{self.model}' for {data.num_classes} classes"
+        if file is not None:
+            stored = read_file(file)
+            entry = load_weights(network, stored.tensors, what, level=stored.level, entry=self.entry)
+            used: set[str] = set()
+            if normalize is None:
+                normalize, used = beside_weights(stored.tensors, entry.beside, data.image[0])
+            facts |= {"file": str(file), "entry": entry.key, "normalised": sorted(used),
+                      "beside": [name for name in entry.beside if name not in used],
+                      "unread": list(stored.objects)}  # fmt: skip
+        elif self.entry is not None:
+            raise UsageError(f"--entry '{self.entry}' names a part of a file of weights; give one with --weights.")
+        mean, std = parse_normalisation(normalize, data.image[0])
         order = range(data.num_classes) if self.ranked else data.native_labels
-        wrapped = Wrapped(network, mean, std, list(order)).eval()
+        wrapped = Wrapped(network.cpu(), mean, std, list(order)).eval()
         some = _few(data, network)
         with isolated(0, "probe"):
             wrapped.asked = check_network(network, some)
-            with NetworkOracle(network, data.num_classes, folded=False, dtype=wrapped.asked) as oracle:
+            with torch.no_grad(), evaluating(network):
+                wrapped.taken = find_logits(
+                    network(some.to(wrapped.asked, copy=True)), len(some), data.num_classes
+                )  # fmt: skip
+            with NetworkOracle(wrapped, data.num_classes, folded=False) as oracle:
                 oracle.plain(some)
+        facts["logits"] = in_words(wrapped.taken)
+        wrapped.facts = {"normalize": normalize or ""} | {key: value for key, value in facts.items() if value}
         return wrapped
+
+
+def told(facts: dict[str, Any]) -> list[str]:
+    """What a user should know of how the network came about, a sentence each."""
+    lines = []
+    if called := facts.get("called"):
+        lines.append(f"called {called}.")
+    if file := facts.get("file"):
+        lines.append(f"read {facts['entry']!r} of {file}." if facts.get("entry") else f"read {file}.")
+    by = f"by {facts['normalize']}" if facts["normalize"] else "by constants that change nothing"
+    for key, words in (("beside", "left out, as the network has no such part"), ("unread", "not read, as no tensors"),
+                       ("normalised", f"images are normalised {by}, from the file's")):  # fmt: skip
+        if names := facts.get(key):
+            lines.append(f"{words}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}.")
+    if taken := facts.get("logits"):
+        lines.append(f"the network returns more than logits; output{taken} is taken.")
+    return lines
+
+
+@contextmanager
+def speaking_for_itself() -> Iterator[None]:
+    """Whatever the code of a foreign network raises inside becomes a ModelError in its own words."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except ANYTHING as error:
+        raise ModelError(f"the network failed: {said(error)}") from error
 
 
 def _few(data: CellData, network: nn.Module) -> Tensor:
@@ -222,16 +215,20 @@ def fingerprint(network: nn.Module) -> str:
     return tensor_hash(network.state_dict(), "/".join(type(m).__name__ for m in network.modules()))[:16]
 
 
-def described(spec: CellSpec, label: str, source: GivenNetwork, network: nn.Module) -> CellSpec:
+def described(spec: CellSpec, label: str, source: GivenNetwork, network: Wrapped) -> CellSpec:
     """The cell of an evaluated network: `spec` says data and threat, `label` stands in the method's column.
 
     Raises UsageError when the label is a method's name or not a plain word.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", label):
         raise UsageError(f"--name '{label}' is not a plain word; use small letters, digits and hyphens.")
+    if len(label) > NAME_LETTERS:
+        raise UsageError(
+            f"--name '{label}' has {len(label)} letters; at most {NAME_LETTERS} fit into tables and paths."
+        )
     if label in registry("methods").names():
         raise UsageError(f"--name '{label}' is a method of this benchmark; choose a name of its own for this network.")
-    settings = {"weights": fingerprint(network), "normalize": source.normalize or ""}
+    settings = {"weights": fingerprint(network), "normalize": network.facts["normalize"]}
     model = source.text if source.is_factory else source.model
     return dataclasses.replace(
         spec, method=label, model=model, recipe=RECIPE, hparams=tuple(sorted(settings.items())), variant=""
@@ -251,7 +248,8 @@ class Given:
     def network(self, desk: Desk, data: CellData, train: bool) -> Wrapped:
         """The network; that it was trained here for 0 s, as older versions stored, is struck out."""
         stages = {name: facts for name, facts in desk.cell["stages"].items() if name != "train"}
-        desk.keep(desk.cell | {"logits": self.logits.tolist(), "stages": stages})
+        kept = {"logits": self.logits.tolist(), "network": self.given.facts, "stages": stages}
+        desk.keep(desk.cell | kept)
         return self.given.to(desk.device)
 
     def deployed(self, network: nn.Module) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.engine.nets.modes import evaluating
-from bench.errors import ModelError
+from bench.errors import ModelError, in_words
 from bench.plugins import make_model
 from bench.seeding import isolated
 
@@ -94,8 +94,8 @@ def _probe(net: Network, name: str, image: tuple[int, int, int], classes: int) -
             features = net.features(torch.zeros(1, *image))
             logits = net.head(features)
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"model '{name}' cannot take images of {_shape(image)}: {first}.") from error
+        said = in_words(error, RuntimeError, ValueError, AssertionError)
+        raise ModelError(f"model '{name}' cannot take images of {_shape(image)}: {said.rstrip('.')}.") from error
     if features.ndim != 2:
         raise ModelError(f"model '{name}' gives features of shape {tuple(features.shape)} an image; (1, D) is needed.")
     if tuple(logits.shape) != (1, classes):

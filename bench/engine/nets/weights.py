@@ -1,25 +1,22 @@
-"""Weights: their hash; and those of a network trained elsewhere: their files, and the names its parts have there.
+"""Weights: their hash; and those of a network trained elsewhere, found among the tensors of a file by their names.
 
-A file holds safetensors or a state dict read with `weights_only`; anything else is a pickle, which can run code when it
-is read, and is refused. Names are translated where published networks call the same part otherwise.
+The weights are where all names of the network stand beneath one prefix (`model.`, `state_dict.module.`, none). Names
+are translated where published networks call the same part otherwise.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bench.errors import ModelError
+from bench.errors import ModelError, UsageError
 
-#: keys under which training scripts keep the state dict beside other things
-NESTS = ("network", "state_dict", "model_state_dict", "model", "net")
 #: (pattern, replacement) in this order, for names of a file and of ours alike: what is one part gets one spelling
 SPELLINGS = (
     (r"^(?:fc|linear|classifier|heads\.head)\.", "head."),  # before `backbone.` goes: a backbone may have an `fc` too
@@ -31,14 +28,16 @@ SPELLINGS = (
 )
 #: a batch norm's count of steps, unused in evaluation; early versions of torch did not store it
 COUNTER = "num_batches_tracked"
-#: how files begin that `torch.save` wrote: a zip archive, or a pickle before torch 1.6
-BEGINNINGS = (b"PK", b"\x80")
+#: what else stands beside weights and says nothing about the function: torch's count of averaged networks
+COUNTED = "n_averaged"
 
 
 def tensor_hash(tensors: Mapping[str, Tensor], before: str = "") -> str:
     """64 hex digits of a text and of named tensors, in whatever order they come."""
     digest = hashlib.sha256(before.encode())
     for name, tensor in sorted(tensors.items()):
+        if not isinstance(tensor, Tensor):  # packed weights of a quantised network, state of its own kind
+            continue
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -49,76 +48,144 @@ def weights_mib(network: nn.Module) -> float:
     return round(sum(p.numel() * p.element_size() for p in network.parameters()) / 2**20, 3)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict of a file. Raises ModelError when it is absent, unreadable, a pickle, or holds no state dict."""
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist; give a file of weights, or package.module:factory.")
-    if path.suffix == ".safetensors":
-        try:
-            from safetensors.torch import load_file
-        except ImportError:
-            raise ModelError("safetensors is not installed; pip install 'robust-longtail-bench[weights]'.") from None
-        try:
-            return dict(load_file(path))
-        except Exception as error:  # its reader raises its own type on a damaged file
-            raise ModelError(f"{path} cannot be read as safetensors ({str(error).splitlines()[0]}).") from error
-    with path.open("rb") as file:
-        if not file.read(2).startswith(BEGINNINGS):
-            raise ModelError(
-                f"{path} is no file of weights; give what torch.save(network.state_dict(), PATH) wrote, a safetensors "
-                "file, or package.module:factory."
-            )
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path} is refused: it is a pickle of objects, and reading one can run any code; "
-            "save the network's state_dict() with torch.save, or safetensors, and give that."
-        ) from error
-    except Exception as error:  # torch's reader raises anything on a damaged file
-        raise ModelError(f"{path} is damaged or cut short as a file of weights; copy or save it again.") from error
-    for nest in ("", *NESTS):
-        inner = found.get(nest) if nest and isinstance(found, Mapping) else found
-        if isinstance(inner, Mapping) and inner and all(isinstance(v, Tensor) for v in inner.values()):
-            return {str(k): v for k, v in inner.items()}
-    raise ModelError(f"{path} holds no state dict (a mapping from names to tensors); save network.state_dict().")
+@dataclass(frozen=True)
+class Entry:
+    """Where in a file the weights of a network stand. `prefix`: empty, or dotted with a dot at its end.
 
-
-def load_weights(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Fill a network strictly from a state dict, with its own names or those of published networks.
-
-    `what`: the network in words, for the message. Raises ModelError that names the first keys that do not fit; the
-    network is then as it was.
+    `names`: of the file -> of the network. `beside`: other tensors of the same mapping, which the network has not.
     """
-    own = network.state_dict()
-    names = _our_names(state, own)
-    given = {ours: state[theirs] for theirs, ours in names.items()}
-    unknown = [theirs for theirs, ours in names.items() if ours not in own or given[ours] is not state[theirs]]
-    given |= {name: own[name] for name in own.keys() - given.keys() if name.endswith(COUNTER)}
-    absent = [name for name in own if name not in given]
+
+    prefix: str
+    names: Mapping[str, str]
+    beside: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What `--entry` calls it; empty for the whole file."""
+        return self.prefix.rstrip(".")
+
+
+def load_weights(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    what: str,
+    *,
+    level: Mapping[str, str] | None = None,
+    entry: str | None = None,
+) -> Entry:
+    """Fill a network strictly from the tensors of a file, with its own names or those of published networks.
+
+    `what`: the network in words, for the message. `level`: path of the mapping that each tensor lies in, as
+    `bench.engine.nets.files.Stored` has it (None: all in one). `entry`: the part of the file to look in. Returns where
+    they were found. Raises ModelError that names the first keys that do not fit, or the entries that all fit but
+    differ, and UsageError for an entry that is not there; the network is then as it was.
+    """
+    own = {name: value for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+    inside = _by_prefix(tensors)
+    if entry is not None:
+        above = entry.strip(".") + "."
+        if above not in inside:
+            raise UsageError(f"--entry '{entry}' is not in the file; it has {_listed(_tops(tensors, level))}.")
+        inside = {prefix: names for prefix, names in inside.items() if prefix.startswith(above)}
+    fits = [
+        Entry(prefix, names) for prefix, theirs in inside.items()
+        if (names := _fitting(prefix, theirs, own, tensors)) is not None
+    ]  # fmt: skip
+    if not fits:
+        raise _misfit(inside, own, tensors, what)
+    chosen, given = fits[0], _values(fits[0], tensors)
+    if any(not _equal(given, _values(other, tensors)) for other in fits[1:]):
+        keys = ", ".join(f"'{fit.key}'" for fit in fits if fit.key)
+        raise ModelError(f"several entries fit {what}, and they differ: {keys}; choose one with --entry KEY.")
+    given |= {name: own[name] for name in own.keys() - given.keys()}  # counters that the file lacks
+    try:
+        network.load_state_dict(given, strict=False)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"these weights do not fit {what}: {' '.join(str(error).split())[:200]}.") from error
+    levels = {level[name] for name in chosen.names} if level else {""}
+    beside = (
+        name for name in tensors
+        if not name.startswith(chosen.prefix) and (level[name] if level else "") in levels
+        and not name.endswith((COUNTER, COUNTED))
+    )  # fmt: skip
+    return Entry(chosen.prefix, chosen.names, tuple(beside) if chosen.prefix else ())
+
+
+def _by_prefix(names: Iterable[str]) -> dict[str, list[str]]:
+    """Every dotted prefix of the names, the empty one first -> the names beneath it."""
+    found: dict[str, list[str]] = {"": []}
+    for name in names:
+        ends = [0, *(dot.end() for dot in re.finditer(r"\.", name))]
+        for end in ends:
+            found.setdefault(name[:end], []).append(name)
+    return found
+
+
+def _tops(tensors: Mapping[str, Tensor], level: Mapping[str, str] | None) -> list[str]:
+    """The mappings of a file that hold tensors, else the first parts of their names."""
+    levels = {at.rstrip(".") for at in (level or {}).values()} - {""}
+    return sorted(levels or {name.partition(".")[0] for name in tensors})
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _fitting(
+    prefix: str, theirs: list[str], own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, str] | None:
+    """The network's name of each of these names, when they are all of its names and of its shapes."""
+    needed = {name for name in own if not name.endswith(COUNTER)}
+    if sum(not name.endswith(COUNTER) for name in theirs) != len(needed):
+        return None
+    names = _our_names(prefix, theirs, own)
+    given = [*names.values()]
+    sound = len({*given}) == len(given) and needed <= {*given} <= {*own}
+    return names if sound and all(tensors[t].shape == own[o].shape for t, o in names.items()) else None
+
+
+def _values(entry: Entry, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {ours: tensors[theirs] for theirs, ours in entry.names.items()}
+
+
+def _equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
+    kept = [name for name in one if not name.endswith(COUNTER)]
+    return all(one[name].dtype == two[name].dtype and torch.equal(one[name], two[name]) for name in kept)
+
+
+def _misfit(
+    inside: Mapping[str, list[str]], own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], what: str
+) -> ModelError:
+    """What is wrong with the entry that comes nearest."""
+    common = _wrapper([*tensors])
+    tried = {prefix: _our_names(prefix, theirs, own) for prefix, theirs in inside.items()}
+    best = max(tried, key=lambda p: (len({*tried[p].values()} & {*own}), len(p) == common, -len(p)))
+    names = tried[best]
+    given = {ours: tensors[theirs] for theirs, ours in names.items()}
+    unknown = [theirs for theirs, ours in names.items() if ours not in own or given[ours] is not tensors[theirs]]
+    absent = [name for name in own if name not in given and not name.endswith(COUNTER)]
     sizes = [f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}" for name in own
              if name in given and given[name].shape != own[name].shape]  # fmt: skip
     reasons = [f"{label} {', '.join(found[:3])}" for label, found in
                (("missing", absent), ("not known", unknown), ("of another shape", sizes)) if found]  # fmt: skip
-    if reasons:
-        raise ModelError(
-            f"these weights do not fit {what}: {'; '.join(reasons)}; name the network they were trained with."
-        )
-    network.load_state_dict(given)
+    return ModelError(
+        f"these weights do not fit {what}: {'; '.join(reasons)}; name the network they were trained with."
+    )
 
 
-def _our_names(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
-    """The name here of each name of a file; a name that means nothing here stays.
+def _our_names(prefix: str, theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
+    """The name in the network of each name of a file beneath `prefix`; a name that means nothing there stays.
 
-    First as they stand inside their wrappers, then by common spelling: a network of the user may have an `fc` and a
-    `linear`, which only the second takes for the same part.
+    First as they stand, then by common spelling: a network of the user may have an `fc` and a `linear`, which only the
+    second takes for the same part.
     """
     theirs, ours = list(theirs), list(ours)
-    cut, inner = _wrapper(theirs), _wrapper(ours)
+    inner = _wrapper(ours)
     names: dict[str, str] = {}
-    for spelled in (str, _spelled):
+    spellings: tuple[Callable[[str], str], ...] = (str, _spelled)
+    for spelled in spellings:
         known = {spelled(name[inner:]): name for name in ours}
-        names = {name: known.get(spelled(name[cut:]), name) for name in theirs}
+        names = {name: known.get(spelled(name[len(prefix) :]), name) for name in theirs}
         if len({*names.values()} & {*ours}) == len(names):
             break
     return names

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.engine.nets.modes import evaluating
-from bench.errors import DataError, ModelError
+from bench.errors import DataError, ModelError, in_words
 
 
 def working_dtype(network: nn.Module) -> torch.dtype:
@@ -47,21 +47,21 @@ def check_network(network: nn.Module, x: Tensor) -> torch.dtype:
 
     Raises ModelError when it cannot take these images at all.
     """
-    first: Exception | None = None
+    last: BaseException | None = None
     for dtype in dict.fromkeys((x.dtype, *_dtypes(network))):
         try:
             with evaluating(network):
                 network(x.to(dtype, copy=True))
-        except Exception as error:  # code of the user: anything
-            first = error  # the last one tried is of its own type, so what it says is to the point
+        except (Exception, SystemExit) as error:  # code of the user: anything
+            last = error  # the last one tried is of its own type, so what it says is to the point
         else:
             return dtype
     shape = " x ".join(map(str, x.shape[1:]))
-    said = next(iter(str(first).splitlines()), "") or type(first).__name__
-    kind = "" if isinstance(first, (RuntimeError, ValueError, AssertionError)) else f"{type(first).__name__}: "
+    said = in_words(last or RuntimeError("nothing was tried"), RuntimeError, ValueError, AssertionError)
     raise ModelError(
-        f"the network cannot take images of {shape} (channels x height x width): {kind}{said.rstrip('.')}."
-    ) from first
+        f"the network cannot take images of {shape} (channels x height x width): {said.rstrip('.')}; give one that "
+        "takes them as they are, resizing inside where it needs another size."
+    ) from last
 
 
 def facts_of_set(images: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench.api import Objective
 from bench.engine.nets.fold import agrees, fold, suits_channels_last
 from bench.engine.nets.modes import evaluating
+from bench.engine.nets.outputs import check_logits
 from bench.errors import ModelError
 
 
@@ -93,14 +94,7 @@ class NetworkOracle:
         """Logits (N x C) of the network as it is, in its own precision: the only source of verdicts."""
         self.forwards += len(x)
         z: Tensor = self.network(self._asked(x))
-        if not isinstance(z, Tensor) or z.is_complex():
-            kind = f"{type(z).__name__} of {z.dtype}" if isinstance(z, Tensor) else type(z).__name__
-            raise ModelError(f"the network gave a {kind}; it must give a tensor of N x {self.num_classes} logits.")
-        if z.ndim != 2 or z.shape != (len(x), self.num_classes):
-            raise ModelError(
-                f"the network gave an output of shape {tuple(z.shape)} for {len(x)} images; "
-                f"it must be {len(x)} x {self.num_classes} logits."
-            )
+        check_logits(z, len(x), self.num_classes)
         if not torch.isfinite(z).all():
             raise ModelError("the network gave logits that are NaN or infinite; it cannot be evaluated.")
         return z.to(x.dtype)
