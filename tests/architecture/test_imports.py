@@ -39,18 +39,12 @@ MAY_IMPORT = {
     "bench.reports": BASE | {"bench.store", "bench.judge", "bench.results"},
     "bench.presets": BASE | {"bench.engine"},
     "bench.engine": BASE | {"bench.store"},
+    "bench.board": BASE | {"bench.store", "bench.judge"},
     "bench.scaffold": BASE | {"bench.store"},
     "bench.testing": BASE | {"bench.engine", "bench.store", "bench.reports"},
     "bench.cli": BASE
-    | {
-        "bench.engine",
-        "bench.presets",
-        "bench.store",
-        "bench.judge",
-        "bench.reports",
-        "bench.results",
-        "bench.scaffold",
-    },
+    | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"}
+    | {"bench.board", "bench.scaffold"},
     "bench.results": set(),
 }
 

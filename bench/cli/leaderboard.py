@@ -1,0 +1,37 @@
+"""`bench leaderboard`: a folder of entries as a static page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli._format import counted
+
+
+@click.command("leaderboard")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--check", is_flag=True, help="Derive every number again from the counts; write nothing.")
+def command(folder: Path, check: bool) -> int:
+    """Write FOLDER/index.html from FOLDER/entries/*.json: one page that needs no network and no other file.
+
+    Balanced accuracy under AutoAttack comes first. Numbers always follow from the counts; an entry whose stated numbers
+    do not is refused here, and named by --check (exit code 1).
+    """
+    from bench.board.page import PAGE, html, load, problems
+    from bench.errors import StoreError
+    from bench.store.folders import atomic_write
+
+    if check:
+        found = problems(folder)
+        for problem in found:
+            click.echo(problem)
+        click.echo(f"{counted(len(found), 'problem')} in {folder}." if found else f"every number of {folder} follows.")
+        return 1 if found else 0
+    entries = load(folder)
+    wrong = [problem for problem in problems(folder) if PAGE not in problem]
+    if wrong:
+        raise StoreError(f"{wrong[0]} Mend the entry, or submit its cells again.")
+    atomic_write(folder / PAGE, html(entries))
+    click.echo(f"{folder / PAGE}: {len(entries)} entr{'y' if len(entries) == 1 else 'ies'}.")
+    return 0
