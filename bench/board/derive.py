@@ -70,7 +70,7 @@ def numbers(entry: Entry) -> Numbers:
     for attack in entry.attacks:
         n, correct = counts(entry, attack)
         values = {name: float(metric(name, n, correct).mean()) for name in SHOWN}
-        found = estimate("balanced", n, correct, LEVEL)
+        found = estimate("balanced", [*n], [*correct], LEVEL)
         values |= {"low": found.sampling.low, "high": found.sampling.high}
         values |= {} if found.seeds is None else {"seeds_low": found.seeds.low, "seeds_high": found.seeds.high}
         made[attack] = {name: round(100 * value, 2) for name, value in values.items()}
