@@ -117,7 +117,8 @@ class Torchset(Dataset):
             ) from None
         if not size:
             raise DataError(f"the {what} set of 'torchset:{self.argument}' is empty; write one with images.")
-        images, labels = [], np.zeros(size, np.int64)
+        images: list[np.ndarray] = []
+        labels = np.zeros(size, np.int64)
         for i in range(size):
             image, labels[i] = _item(data, i, f"{who} {i}")
             if images and image.shape != images[0].shape:
