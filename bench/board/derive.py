@@ -16,13 +16,13 @@ import numpy as np
 from scipy import special, stats
 
 from bench.board.entry import FIRST, Entry, Numbers, setting
-from bench.judge.metrics import metric
+from bench.judge.metrics import WORST_CLASS, metric
 from bench.judge.paired import holm
 from bench.judge.stats import LEVEL, estimate, standard_error
 from bench.store.flags import FLAGS
 from bench.store.where import Where
 
-SHOWN = ("balanced", "tail", "worst", "standard")
+SHOWN = ("balanced", "tail", WORST_CLASS, "standard")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def command(cells: tuple[str, ...], results: Path, target: Path, test_split: str
     atomic_write(path, content)
     first = entry.numbers["aa"]
     click.echo(f"{path}: balanced AA {first['balanced']:.2f} [{first['low']:.2f}, {first['high']:.2f}], tail "
-               f"{first['tail']:.2f}, worst class {first['worst']:.2f}")  # fmt: skip
+               f"{first['tail']:.2f}, worst class {first['worst-class']:.2f}")  # fmt: skip
     if entry.claimed:
         click.echo(f"it will be shown as claimed, not measured: {entry.claimed}.")
     click.echo(f"render the page: bench leaderboard {target}")

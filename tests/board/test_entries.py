@@ -50,8 +50,8 @@ def test_a_cell_becomes_an_entry_with_its_counts(store, tmp_path, call):
     assert entry.runs[0].weights == json.loads((store / CELL / "cell.json").read_text())["weights"]
     for label, found in entry.numbers.items():
         (row,) = rows[rows["attack"] == label].to_dict("records")
-        assert [found[m] for m in ("balanced", "tail", "worst", "standard")] == [
-            round(100 * row[m], 2) for m in ("balanced", "tail", "worst", "standard")
+        assert [found[m] for m in ("balanced", "tail", "worst-class", "standard")] == [
+            round(100 * row[m], 2) for m in ("balanced", "tail", "worst-class", "standard")
         ]
     assert "worst" not in entry.attacks
     assert entry.claimed == ""
@@ -138,7 +138,7 @@ def test_numbers_are_means_over_seeds_of_recalls(entry):
     found = numbers(made)["aa"]
     assert found["balanced"] == pytest.approx(100 * sum(sum(r) / 4 for r in recalls) / 3, abs=0.005)
     assert found["tail"] == pytest.approx(100 * sum(sum(r[2:]) / 2 for r in recalls) / 3, abs=0.005)
-    assert found["worst"] == pytest.approx(100 * sum(min(r) for r in recalls) / 3, abs=0.005)
+    assert found["worst-class"] == pytest.approx(100 * sum(min(r) for r in recalls) / 3, abs=0.005)
     assert found["low"] < found["balanced"] < found["high"]
     assert found["seeds_low"] < found["balanced"] < found["seeds_high"]
 
