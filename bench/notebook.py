@@ -17,6 +17,7 @@ import io
 import json
 import signal
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -104,12 +105,15 @@ def results(path: str | Path = RUNS) -> pd.DataFrame:
 
     Columns: the coordinates of `per_class.csv` (method, variant, dataset, ir, model, seed, ...), `n` and `correct`
     images, and in [0, 1] `balanced`, `standard`, `head`, `tail`, `worst` accuracy and the name of the `worst_class`.
-    Raises StoreError when there is no such folder.
+    Raises StoreError when there is no such folder; warns of every cell or file that is left out, with the reason.
     """
     from bench.judge.metrics import summarise
-    from bench.store import query
+    from bench.store.results import Results
 
-    return summarise(query.rows(Path(path)))
+    found = Results(Path(path))
+    for problem in found.problems:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    return summarise(found.rows)
 
 
 def compare(

@@ -24,7 +24,7 @@ from bench.engine.grid import Axes, expand
 from bench.engine.host.device import resolve_jobs
 from bench.engine.plan import plan
 from bench.engine.price.cost import estimate
-from bench.store import query
+from bench.store.results import Results
 
 
 def words(options: argparse.Namespace) -> list[str]:
@@ -102,7 +102,7 @@ def predict(options: argparse.Namespace) -> str:
                     "nothing is known of this machine; run `bench doctor --calibrate` with the models of the grid."
                 )
             seconds = run(options, "1", Path(folder))
-            stages = [stage for cell in query.cells(Path(folder)) for stage in cell["stages"].values()]
+            stages = [stage for cell in Results(Path(folder)).cells for stage in cell["stages"].values()]
         memory = max(stage["peak_memory_mib"] for stage in stages)
         lines.append(
             f"| {round_ + 1} | {cost.seconds:.1f} | {seconds:.1f} | {cost.seconds / seconds:.2f} "

@@ -6,29 +6,37 @@ python benchmarks/report.py --cells 1000
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+from bench.config import cell_from_plain, to_plain
 from bench.judge.reference import shipped
 from bench.reports import render
 from bench.reports.report import make
-from bench.store.query import folders
+from bench.seeding import stream_seed
+from bench.store.folders import CellFolder, read_cell
+from bench.store.parts.bits import marked
+from bench.store.query import folders, samples
+from bench.store.rows import rows_text
+from bench.store.schema import FEATURES, ROWS
 
 
 def grow(root: Path, count: int) -> None:
-    """`count` cells in `root`, copies of the golden ones as other seeds."""
-    originals = [f for f in folders(shipped("golden")) if (f / "per_class.csv").exists()]
+    """`count` whole cells in `root`: the golden ones as those of other seeds, as this version writes them."""
+    originals = [f for f in folders(shipped("golden")) if (f / ROWS).exists()]
     for number in range(count):
         source, seed = originals[number % len(originals)], number // len(originals)
-        name = source.name.replace("-s0-", f"-s{seed}-")
-        shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("features.npz"))
-        for file in ("cell.json", "per_class.csv"):
-            text = (root / name / file).read_text(encoding="utf-8").replace(source.name, name)
-            text = text.replace(',"seed":0', f',"seed":{seed}').replace(",small-cnn,0,", f",small-cnn,{seed},")
-            (root / name / file).write_text(text, encoding="utf-8")
+        cell, bits = read_cell(source), samples(source)
+        spec = dataclasses.replace(cell_from_plain(cell["spec"]), seed=seed)
+        folder = CellFolder(root, spec.id)
+        shutil.copytree(source, folder.path, ignore=shutil.ignore_patterns(FEATURES))
+        seeds = {stream: stream_seed(seed, stream) for stream in cell["seeds"]}
+        cell = marked(cell | {"id": spec.id, "spec": to_plain(spec), "seeds": seeds}, bits)
+        folder.write(folder.put(cell, ROWS, rows_text(cell, bits)))
 
 
 def main() -> None:

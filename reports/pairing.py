@@ -45,9 +45,8 @@ class Pairs:
 
     @cached_property
     def _cells(self) -> dict[str, judge.Cell]:
-        if not self.source.is_folder:
-            return {}
-        return {str(cell.info["id"]): cell for cell in judge.finished(self.source.root)}
+        store = self.source.results
+        return {} if store is None else {str(cell.info["id"]): cell for cell in judge.finished(store)}
 
     def bits(self, cell: str, split: str, attack: str) -> Bits | None:
         """One evaluation image by image; None where the store lacks it or cannot read it."""

@@ -16,6 +16,7 @@ from bench.config import parse_variant, variant_label
 from bench.judge import stats
 from bench.store import query
 from bench.store.counts import complaint, of_rows
+from bench.store.results import Results
 from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import SETTING, Where
 
@@ -79,9 +80,11 @@ class Source:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.is_folder = not root.is_file()
-        loaded = query.load(root) if self.is_folder else query.Loaded(query.read_rows(root), [], [])
-        self.rows, self.problems = loaded.rows, loaded.problems
-        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in loaded.cells}
+        self.results = Results(root) if self.is_folder else None
+        self.rows = query.read_rows(root) if self.results is None else self.results.rows
+        self.problems: list[str] = [] if self.results is None else self.results.problems
+        cells = [] if self.results is None else self.results.cells
+        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.files: dict[Path, Any] = {}
         self.index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}

@@ -52,6 +52,7 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
     A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05].
     """
     from bench.judge.compare import compare_methods, compare_stores
+    from bench.store.results import Results
 
     wanted = () if attacks is None else comma_list(attacks, "attack")
     for option, text in (("dataset", dataset), ("ir", ir)):
@@ -63,15 +64,19 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
         raise UsageError("give two methods or --stores FOLDER FOLDER, not both.")
     if stores:
         names = tuple(map(str, stores))
-        lines = compare_stores(*stores, attacks=wanted, test_split=test_split, level=level, dataset=dataset or "",
-                               ir=ir or "")  # fmt: skip
+        read = [Results(folder) for folder in stores]
+        lines = compare_stores(read[0], read[1], attacks=wanted, test_split=test_split, level=level,
+                               dataset=dataset or "", ir=ir or "")  # fmt: skip
     else:
         if len(methods) != 2:
             raise UsageError(f"two methods are compared, {len(methods)} given; write for instance "
                              "`bench compare taet at-bsl --attack aa`.")  # fmt: skip
         names = methods
-        lines = compare_methods(results, *methods, attacks=wanted, dataset=dataset or "", ir=ir or "",
+        read = [Results(results)]
+        lines = compare_methods(read[0], methods[0], methods[1], attacks=wanted, dataset=dataset or "", ir=ir or "",
                                 test_split=test_split, level=level)  # fmt: skip
+    for problem in (problem for store in read for problem in store.problems):
+        click.echo(f"left out: {problem}", err=True)
     # one seed pooled would only repeat its own line
     facts = [_facts(line, level, None if gap is None else gap / 100) for line in lines
              if line.seed is not None or len(line.seeds) > 1]  # fmt: skip

@@ -71,13 +71,16 @@ def _find(results: Path, text: str) -> Path:
 def _cell(folder: Path, as_json: bool) -> None:
     from bench.judge.intact import hurt
     from bench.store.folders import read_cell
+    from bench.store.parts.record import complaint, understood
     from bench.store.schema import CELL, ROWS
 
     cell = read_cell(folder)
     if as_json:
         click.echo(json.dumps(cell, indent=1, sort_keys=True))
         return
+    record = understood(cell)
     try:
+        _ = record.made
         _facts(folder, cell)
         damage = hurt(folder)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -85,6 +88,8 @@ def _cell(folder: Path, as_json: bool) -> None:
             f"{folder / CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the folder "
             "away and run the cell again."
         ) from error
+    if wrong := complaint(record, folder.name, cell):
+        raise StoreError(f"{folder / CELL}: {wrong}; restore it, or move the folder away and run the cell again.")
     if ROWS in damage:
         raise StoreError(f"{folder}: {damage[ROWS]}")
     if (folder / ROWS).exists():

@@ -33,7 +33,7 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
         click.echo(json.dumps({
             "results": str(results), "cells": report.cells, "rows": report.numbers,
             "problems": [{"cell": p.cell, "file": p.file, "message": p.message} for p in report.problems],
-            "under_way": list(report.busy),
+            "under_way": list(report.busy), "unsealed": report.unsealed,
         }, indent=1))  # fmt: skip
     else:
         for problem in report.problems:
@@ -41,6 +41,9 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
         count, busy = len(report.problems), len(report.busy)
         if busy:
             click.echo(f"{counted(busy, 'cell')} under way, left alone: {', '.join(report.busy)}.")
+        if report.unsealed:
+            click.echo(f"{counted(report.unsealed, 'cell')} of a version that kept no seals: a value of cell.json, or "
+                       "bits and rows together, could have been changed there so that it still fits.")  # fmt: skip
         click.echo(f"{counted(report.cells, 'cell')}, {counted(report.numbers, 'row')} recomputed: "
                    + (f"{counted(count, 'problem')}." if count else "everything fits."))  # fmt: skip
         if not all(problem.file for problem in report.problems):

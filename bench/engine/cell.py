@@ -47,7 +47,8 @@ from bench.seeding import stream_seed
 from bench.store import identity, lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
-from bench.store.rows import build_rows
+from bench.store.parts.bits import marked
+from bench.store.rows import rows_text
 from bench.store.schema import CELL, FEATURES, REACHED, ROWS, SAMPLES
 from bench.store.state import State, look
 from bench.versions import versions
@@ -142,11 +143,11 @@ class CellRun:
         return look(path) if damaged else state
 
     def _fresh(self, state: State) -> State:
-        """The state, unless it comes from other code or data than there is now: then that of a cell not begun.
+        """The state, unless it comes from other code or data than there is now, or was changed: then that of none.
 
         What was there is kept under `stale/`. Raises StaleError when it is not to be begun anew.
         """
-        why = self.inputs.stale(self.spec, state.cell)
+        why = state.changed or self.inputs.stale(self.spec, state.cell)
         if why and not self.settings.retrain:
             raise StaleError(why)
         if not why:
@@ -260,9 +261,8 @@ class CellRun:
 
     def _rows(self, bits: Mapping[str, np.ndarray]) -> None:
         """Derive flags and rows from what is known, and keep them."""
-        cell = flag_cell(self.cell, bits)
-        atomic_write(self.folder.path / ROWS, build_rows(cell, bits).to_csv(index=False, lineterminator="\n"))
-        self.keep(cell)
+        cell = flag_cell(marked(self.cell, bits), bits)
+        self.keep(self.folder.put(cell, ROWS, rows_text(cell, bits)))
 
     def _features(self, data: CellData, network: Network) -> None:
         """Penultimate features and logits of the clean long-tailed test images, for Figure 3."""
@@ -275,11 +275,11 @@ class CellRun:
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)
                 parts.append((f.cpu(), network.head(f).cpu()))
-        atomic_write(self.folder.path / FEATURES, _packed({
+        packed = _packed({
             "features": torch.cat([p[0] for p in parts]).numpy(), "logits": torch.cat([p[1] for p in parts]).numpy(),
             "label": data.test_labels[index].numpy(), "index": index.numpy(),
-        }))  # fmt: skip
-        self.keep(self.cell | {"features": True})
+        })  # fmt: skip
+        self.keep(self.folder.put(self.cell | {"features": True}, FEATURES, packed))
 
 
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -29,7 +29,7 @@ def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, re
     planned = []
     for task in tasks:
         state = look(results / task.spec.id)
-        stale = inputs.stale(task.spec, state.cell)
+        stale = state.changed or inputs.stale(task.spec, state.cell)
         planned.append(Work(task, missing(task, State() if stale and retrain else state), stale))
     return [work for work in planned if work.lacks or work.stale]
 

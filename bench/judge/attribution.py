@@ -23,6 +23,7 @@ from bench.judge.compare import SHARED, Cell, finished
 from bench.judge.metrics import WORST_CLASS, in_tail, metric
 from bench.judge.paired import VERDICTS, Bits, compare, holm
 from bench.judge.stats import LEVEL, Interval, over_seeds
+from bench.store.results import Results, opened
 
 SCOPES = ("balanced", "head", "tail", WORST_CLASS)
 #: how a base without enhancers is called
@@ -57,10 +58,10 @@ class Gain:
 Seen = tuple[Cell, Bits]
 
 
-def attribution(root: Path, level: float = LEVEL) -> list[Gain]:
+def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
     """All gains that the cells of a store allow: enhancers first, then methods. Empty where no cell has an enhancer."""
     gains = []
-    for where, split, attack, cells in _evaluations(finished(root)):
+    for where, split, attack, cells in _evaluations(finished(opened(store))):
         bases = sorted({base for base, _ in cells})
         sets = sorted({trained for _, trained in cells}, key=lambda text: (text.count("+"), text))
         pairs = [((base, tricks), (base, ""), True) for base in bases for tricks in sets if tricks]

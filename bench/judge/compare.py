@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import TEST_SPLITS, CellSpec, cell_from_plain
+from bench.config import TEST_SPLITS, CellSpec
 from bench.errors import StoreError
 from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
-from bench.store import query
+from bench.store.results import Results, opened
 from bench.store.rows import WORST, counted, of_split, taken_over, worst_case
 from bench.store.where import arithmetic
 
@@ -62,11 +62,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Cell:
-    """A finished cell: its spec, cell.json and folder."""
+    """A finished cell: its spec, cell.json and the store that it is of."""
 
     spec: CellSpec
     info: dict[str, Any]
-    folder: Path
+    store: Results
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.store.folder(str(self.info["id"]))
 
     def evaluated(self, test_split: str = "") -> set[str]:
         """Labels of what can be compared on a test split (empty: on any)."""
@@ -85,7 +90,7 @@ class Cell:
             *self.info["evaluations"],
             *(f"{split}/{name}" for split in TEST_SPLITS for name in ("index", "label")),
         }
-        found = {key: bits for key, bits in query.samples(self.folder).items() if key in plain}
+        found = {key: bits for key, bits in self.store.samples(str(self.info["id"])).items() if key in plain}
         for split in TEST_SPLITS:
             facts = {k.partition("/")[2]: v for k, v in self.info["evaluations"].items() if k.startswith(f"{split}/")}
             correct = {attack: found[f"{split}/{attack}"] for attack in facts if f"{split}/{attack}" in found}
@@ -110,25 +115,26 @@ class Cell:
         return tuple(taken_over(of_split(self.info, test_split), self.spec.threat.eps))
 
 
-def finished(root: Path) -> list[Cell]:
+def finished(store: Results) -> list[Cell]:
     """Cells of a store with at least one evaluation of every image, by id: an audit's bits are not all verdicts."""
     return [
-        Cell(cell_from_plain(info["spec"]), info | {"evaluations": full}, root / str(info["id"]))
-        for info in query.cells(root)
+        Cell(store.spec(info["id"]), info | {"evaluations": full}, store)
+        for info in store.cells
         if (full := {key: facts for key, facts in info.get("evaluations", {}).items() if counted(facts)})
     ]
 
 
 def compare_methods(
-    root: Path, a: str, b: str, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "", test_split: str = "",
-    level: float = LEVEL,
+    store: Path | Results, a: str, b: str, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
+    test_split: str = "", level: float = LEVEL,
 ) -> list[Line]:  # fmt: skip
     """Method `a` minus method `b` (each `name` or `name[setting=value]`) for every seed, and pooled over seeds.
 
     Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method, data set or ratio that is
     not in the store and an attack that does not exist, StoreError when no two evaluations belong together.
     """
-    everywhere = finished(root)
+    found = opened(store)
+    root, everywhere = found.root, finished(found)
     cells = filtered(everywhere, root, dataset, ir)
     first, second = of_method(cells, a, everywhere), of_method(cells, b, everywhere)
     partner = {(_shared(c.spec), c.spec.seed): c for c in second}
@@ -157,15 +163,17 @@ def _lacking(pairs: Iterable[tuple[Cell, Cell]], wanted: Sequence[str], test_spl
 
 
 def compare_stores(
-    root_a: Path, root_b: Path, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "", test_split: str = "",
-    level: float = LEVEL,
+    a: Path | Results, b: Path | Results, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
+    test_split: str = "", level: float = LEVEL,
 ) -> list[Line]:  # fmt: skip
     """Every cell of store A minus the same cell (same method, settings and seed) of store B, and pooled over seeds.
 
     Raises StoreError when they share no evaluation.
     """
-    other = {_full(c.spec): c for c in finished(root_b)}
-    mine = filtered(finished(root_a), root_a, dataset, ir)
+    store_a, store_b = opened(a), opened(b)
+    root_a, root_b = store_a.root, store_b.root
+    other = {_full(c.spec): c for c in finished(store_b)}
+    mine = filtered(finished(store_a), root_a, dataset, ir)
     pairs = [(c, other[_full(c.spec)]) for c in mine if _full(c.spec) in other]
     wanted = [canonical(attack) for attack in attacks]
     check_attacks(wanted, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))

@@ -42,7 +42,12 @@ def _found(folder: Path) -> Iterator[tuple[str, str]]:
         yield SAMPLES, "is missing"
     if not state.rows:
         there = (folder / ROWS).exists()
-        yield ROWS, "is damaged: it lacks whole rows of what was evaluated" if there else "is missing"
+        yield (
+            ROWS,
+            "is damaged: it lacks whole rows of what was evaluated, or is not what was written"
+            if there
+            else "is missing",
+        )
     if state.curves and not _epochs_are_whole(folder / CURVES, state.cell or {}):
         yield CURVES, "is damaged: it has not one whole line an epoch"
     for name in (FEATURES, CHECKPOINT):

@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.errors import StoreError
 from bench.store import query
+from bench.store.results import Results
 from bench.store.schema import ROWS
 
 #: Standing of a printed number: sound enough to check against, shown only, contradicts itself
@@ -76,8 +77,9 @@ def measured(path: Path) -> pd.DataFrame:
         raise StoreError(f"{path} does not exist; run `bench run` first, or give a results folder with --results.")
     if path.is_dir() and (path / ROWS).is_file():
         path = path / ROWS
-    rows = query.rows(path)
-    problems = [] if path.is_file() else query.damaged(path)
-    if problems:
-        raise StoreError(problems[0])
-    return rows
+    if path.is_file():
+        return query.read_rows(path)
+    found = Results(path)
+    if found.problems:
+        raise StoreError(found.problems[0])
+    return found.rows

@@ -2,7 +2,7 @@
 
     cell id        the hash of the specification in cell.json, and the folder's name
     seeds          the streams' seeds from the cell's own seed
-    files          none is cut short or overwritten (`bench.judge.intact`)
+    files          none is cut short or overwritten (`bench.judge.intact`), all are what was written (their marks)
     bits           zeros and ones, one an image; indices distinct, labels within the classes
     counts         test images a class in bits, rows and cell.json; correct images a class in bits and rows
     rows           every other column of per_class.csv from cell.json; the worst case from the bits
@@ -15,7 +15,9 @@ With `data`, the images are read again too, and their hashes and the choice of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.config import BENCHMARK_VERSION, CellSpec, cell_from_plain
+from bench.config import BENCHMARK_VERSION, CellSpec
 from bench.errors import BenchError, StoreError
 from bench.judge.intact import hurt
 from bench.seeding import stream_seed
@@ -31,8 +33,11 @@ from bench.store import query
 from bench.store.folders import read_cell
 from bench.store.inputs import MEND, changed_code, fresh
 from bench.store.lease import held
-from bench.store.rows import WORST, build_rows
-from bench.store.schema import CELL, PER_CLASS, REACHED, ROWS, SAMPLES, STATUSES
+from bench.store.parts.bits import complaints, unknown
+from bench.store.parts.files import mark, read
+from bench.store.parts.record import seal, understood
+from bench.store.rows import WORST, build_rows, rows_text
+from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES
 
 #: What identifies a row within a cell
 ROW = ("test_split", "attack", "class_index")
@@ -51,12 +56,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """All problems of a store and how much was looked at. `busy`: folders left alone, for somebody works in them."""
+    """All problems of a store and how much was looked at. `busy`: folders left alone, for somebody works in them.
+
+    `unsealed`: cells of older versions without seal and marks; what fits may still have been changed there.
+    """
 
     problems: tuple[Problem, ...]
     cells: int
     numbers: int
     busy: tuple[str, ...] = ()
+    unsealed: int = 0
 
 
 def verify(root: Path, data: Reader | None = None) -> Report:
@@ -74,7 +83,10 @@ def verify(root: Path, data: Reader | None = None) -> Report:
         damage, found, rows = dict[str, str](), [], 0
         try:
             cell = read_cell(folder)
-            spec = cell_from_plain(cell["spec"])
+            spec = understood(cell).made
+            if cell.get("evaluations") and not cell.get("data"):
+                raise StoreError(f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
+                                 "away and run the cell again.")  # fmt: skip
             if cell.get("data"):
                 hashes.setdefault(_data_key(spec, cell), []).append((folder.name, cell["data"]["data_hash"]))
             found += list(_identity(folder, cell, spec))
@@ -82,6 +94,9 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             if why := changed_code(cell):
                 found.append(f"{why}; {MEND}")
             damage = hurt(folder)
+            for name, what in _changed(folder, cell):
+                damage |= {name: what} if name and name not in damage else {}
+                found += [] if name else [what]
             if not damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
                 more, rows = _evaluations(folder, cell)
                 found += more
@@ -89,8 +104,8 @@ def verify(root: Path, data: Reader | None = None) -> Report:
                     found += list(_read_again(folder, cell, data(spec)))
         except BenchError as error:
             found.append(str(error))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            found.append(f"{CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
+        except (KeyError, TypeError, ValueError) as error:  # rows of words, or with fewer columns
+            found.append(f"{ROWS} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
                          "folder away and run the cell again.")  # fmt: skip
         numbers += rows
         problems += [Problem(folder.name, message, name) for name, message in damage.items()]
@@ -101,7 +116,8 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             if value != group[0][1]:
                 problems.append(Problem(name, f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
                                               "which used the same data set, ratio and selection"))  # fmt: skip
-    return Report(tuple(problems), len(folders) - len(busy), numbers, busy)
+    unsealed = sum(not cell.get("seal") for cell in whole)
+    return Report(tuple(problems), len(folders) - len(busy), numbers, busy, unsealed)
 
 
 def _data_key(spec: CellSpec, cell: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -116,8 +132,6 @@ def _identity(folder: Path, cell: Mapping[str, Any], spec: CellSpec) -> Iterator
         yield f"cell.json says id {cell['id']}, its specification hashes to {spec.id}"
     if folder.name != cell["id"]:
         yield f"the folder is called {folder.name}, its cell.json says {cell['id']}"
-    if cell["status"] not in STATUSES:
-        yield f"status '{cell['status']}' is none of {', '.join(STATUSES)}"
     for stream, seed in cell.get("seeds", {}).items():
         if seed != stream_seed(spec.seed, stream):
             yield f"stream '{stream}' has seed {seed}, seed {spec.seed} gives {stream_seed(spec.seed, stream)}"
@@ -129,52 +143,39 @@ def _evaluations(folder: Path, cell: Mapping[str, Any]) -> tuple[list[str], int]
     bits = query.samples(folder)
     if not evaluations and not bits and not (folder / ROWS).exists():
         return (["status is done, but nothing was evaluated"] if cell["status"] == "done" and _wanted(cell) else []), 0
-    found = list(_bits(evaluations, bits, cell["data"]))
+    found = [*complaints(evaluations, bits, cell["data"]), *unknown(evaluations, bits)]
     if found:  # rows cannot be derived from bits that do not fit themselves
         return found, 0
-    rows = query.read_rows(folder / ROWS)
+    text = read(folder / ROWS).decode("utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
     found += _counts(rows, bits, cell["data"])
-    found += _columns(rows, build_rows(cell, bits))
+    if text not in (rows_text(cell, bits), rows_text(cell, bits, bare=True)):
+        found += _columns(query.read_rows(folder / ROWS), query.whole(build_rows(cell, bits)))
     found += _order(evaluations, bits)
     return found, len(rows)
+
+
+def _changed(folder: Path, cell: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(file, what) of what is not as it was written, as far as the cell keeps seal and marks."""
+    if cell.get("seal") and cell["seal"] != seal(cell):
+        yield "", f"{CELL} is not as it was written: a value in it was changed"
+    for name, known in cell.get("files", {}).items():
+        if (folder / name).is_file() and mark(read(folder / name)) != known:
+            yield name, f"{name} is not as it was written; restore it, or run the cell again with --retrain."
 
 
 def _wanted(cell: Mapping[str, Any]) -> bool:
     return bool(cell.get("stages", {}).keys() - {"train", "curves"})
 
 
-def _bits(evaluations: Mapping[str, Any], bits: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Iterator[str]:
-    """The bits themselves, and the number of images a class against cell.json."""
-    classes = len(data["class_names"])
-    for split in dict.fromkeys(key.partition("/")[0] for key in (*evaluations, *bits)):
-        own = {key for key in evaluations if key.startswith(f"{split}/")}
-        stages = {key + REACHED for key in own if "audit" in evaluations[key]}
-        index, label = bits.get(f"{split}/index"), bits.get(f"{split}/label")
-        if index is None or label is None:
-            yield f"per_sample.npz has no indices or labels of the {split} test split"
-            continue
-        if len(np.unique(index)) != len(index) or len(index) != len(label):
-            yield f"per_sample.npz: the {split} test split has not one distinct index for each of {len(label)} labels"
-            continue
-        if len(label) and not 0 <= int(label.min()) <= int(label.max()) < classes:
-            yield f"per_sample.npz: labels of the {split} test split reach {label.max()}, there are {classes} classes"
-            continue
-        counted, stored = np.bincount(label, minlength=classes).tolist(), list(data["test_counts"][split])
-        if counted != stored:
-            yield f"{split} test images a class: {counted} in per_sample.npz, {stored} in cell.json"
-        for key in sorted(own):
-            if key not in bits:
-                yield f"per_sample.npz has no bits of {key}"
-            elif len(bits[key]) != len(label) or not np.isin(bits[key], (0, 1)).all():
-                yield f"per_sample.npz: {key} is not one bit for each of {len(label)} images"
-        for key in sorted(k for k in bits if k.startswith(f"{split}/")):
-            if key not in own | stages | {f"{split}/index", f"{split}/label"}:
-                yield f"per_sample.npz has bits of {key}, cell.json knows no such evaluation"
-
-
-def _counts(rows: pd.DataFrame, bits: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> Iterator[str]:
+def _counts(
+    rows: Sequence[Mapping[str, str]], bits: Mapping[str, np.ndarray], data: Mapping[str, Any]
+) -> Iterator[str]:
     """N and correct of every row, counted from the bits without the code that wrote them."""
-    for (split, attack), part in rows.groupby(["test_split", "attack"], sort=False):
+    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["test_split"], row["attack"]), []).append(row)
+    for (split, attack), part in groups.items():
         key = f"{split}/{attack}"
         if f"{split}/label" not in bits or (attack != WORST and key not in bits):
             yield f"{ROWS} has rows of {key}, per_sample.npz has no bits of it"
@@ -182,13 +183,16 @@ def _counts(rows: pd.DataFrame, bits: Mapping[str, np.ndarray], data: Mapping[st
         label = bits[f"{split}/label"]
         images = np.bincount(label, minlength=len(data["class_names"]))
         correct = None if attack == WORST else np.bincount(label[bits[key] == 1], minlength=len(images))
-        rows_of_attack: Any = part.itertuples()
-        for row in rows_of_attack:
-            where = f"{ROWS}, {key}, class {row.class_index} ({row.class_name})"
-            if row.n != images[row.class_index]:
-                yield f"{where}: n is {row.n}, the bits hold {images[row.class_index]} images"
-            if correct is not None and row.correct != correct[row.class_index]:
-                yield f"{where}: correct is {row.correct}, the bits count {correct[row.class_index]}"
+        for row in part:
+            index, n, right = (int(row[name]) for name in ("class_index", "n", "correct"))
+            where = f"{ROWS}, {key}, class {index} ({row['class_name']})"
+            if not 0 <= index < len(images):
+                yield f"{where}: there are {len(images)} classes"
+                continue
+            if n != images[index]:
+                yield f"{where}: n is {n}, the bits hold {images[index]} images"
+            if correct is not None and right != correct[index]:
+                yield f"{where}: correct is {right}, the bits count {correct[index]}"
 
 
 def _columns(rows: pd.DataFrame, derived: pd.DataFrame) -> Iterator[str]:

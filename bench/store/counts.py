@@ -14,12 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.errors import StoreError
+from bench.store.schema import MOST
 
 Ints = npt.NDArray[np.int64]
 #: what makes one evaluation of a store's rows
 EVALUATION = ("cell", "test_split", "attack")
-#: no class has more images than this, and no set more classes
-MOST = 2**40
 
 
 @dataclass(frozen=True, eq=False)

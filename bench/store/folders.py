@@ -20,6 +20,8 @@ from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.lease import TERM, Lease, leased
 from bench.store.lease import over as lease_over
+from bench.store.parts.files import mark, read_json
+from bench.store.parts.record import seal, understood
 from bench.store.schema import CELL, STATUSES
 
 
@@ -88,19 +90,27 @@ def open_root(root: Path, *, write: bool = False) -> Path:
 
 
 def read_cell(path: Path) -> dict[str, Any]:
-    """The cell.json of a folder. Raises NewerSchemaError, UnreadableError, or StoreError when it is damaged."""
+    """The cell.json of a folder, of the types that `bench.store.parts.record` says.
+
+    Raises NewerSchemaError, UnreadableError, or StoreError when it is damaged.
+    """
+    file = path / CELL
     try:
-        cell = json.loads((path / CELL).read_text(encoding="utf-8"))
-        schema = int(cell["schema"])
-    except PermissionError as error:
-        raise UnreadableError.of(path / CELL) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise StoreError(f"{path / CELL} cannot be read ({reason}); set it aside or restore it.") from error
-    if schema > SCHEMA_VERSION:
-        raise NewerSchemaError(
-            f"{path / CELL} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
-        )
+        cell = read_json(file)
+        schema = cell.get("schema") if isinstance(cell, dict) else None
+        if type(schema) is int and schema > SCHEMA_VERSION:
+            raise NewerSchemaError(
+                f"{file} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
+            )
+        understood(cell)
+    except FileNotFoundError as error:
+        raise StoreError(f"{file} cannot be read (it is not there); restore it.") from error
+    except (NewerSchemaError, UnreadableError):
+        raise
+    except StoreError as error:
+        if str(file) in str(error):
+            raise
+        raise StoreError(f"{file} cannot be read ({error}); set it aside or restore it.") from error
     return dict(cell)
 
 
@@ -135,9 +145,16 @@ class CellFolder:
             part.rename(place / part.name)
         return place
 
+    def put(self, cell: Mapping[str, Any], name: str, content: bytes | str) -> dict[str, Any]:
+        """Write a file of the folder; the cell with its mark, to be written next."""
+        body = content.encode() if isinstance(content, str) else content
+        atomic_write(self.path / name, body)
+        return {**cell, "files": cell.get("files", {}) | {name: mark(body)}}
+
     def write(self, cell: Mapping[str, Any]) -> None:
-        """Replace cell.json."""
-        atomic_write(self.path / CELL, json.dumps(cell, indent=1, sort_keys=True, allow_nan=False) + "\n")
+        """Replace cell.json, sealed as it stands."""
+        sealed = {**cell, "seal": seal(cell)}
+        atomic_write(self.path / CELL, json.dumps(sealed, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def new_cell(spec: CellSpec) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,9 +29,35 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
 
     `cell`: cell.json. `bits`: per_sample.npz. Attacks stand in the order of their strength, then by name.
     """
+    where, rows = _rows(cell, bits)
+    kinds = columns(where)
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
+
+
+def rows_text(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray], bare: bool = False) -> str:
+    """The same as the text of per_class.csv, without pandas.
+
+    `bare`: as it was written before the worst case inherited flags.
+    """
+    where, rows = _rows(cell, bits, bare)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns(where)), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def columns(where: Where) -> dict[str, str]:
+    """Name -> pandas dtype of a cell's columns: the later ones only where they do not hold their usual value."""
+    return PER_CLASS | {k: v for k, v in LATER.items() if getattr(where, k) != USUAL[k]}
+
+
+def _rows(
+    cell: Mapping[str, Any], bits: Mapping[str, np.ndarray], bare: bool = False
+) -> tuple[Where, list[dict[str, Any]]]:
     spec, data = cell_from_plain(cell["spec"]), cell["data"]
-    counts = data["train_counts"]
-    where = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=counts,
+    train, names = data["train_counts"], data["class_names"]
+    where = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=train,
                      benchmark=cell["benchmark"])  # fmt: skip
     same = where.row() | {"cell": cell["id"]}
     rows = []
@@ -37,22 +65,22 @@ def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.Da
         facts = of_split(cell, split)
         if not facts:
             continue
-        labels = bits[f"{split}/label"]
+        labels = bits[f"{split}/label"].astype(np.int64)
         correct = {label: bits[f"{split}/{label}"].astype(bool) for label in facts}
         worst = worst_case(facts, correct, spec.threat.eps)
         if worst is not None:
-            flags = shared_flags(facts[k]["flags"] for k in taken_over(facts, spec.threat.eps))
+            flags = [] if bare else shared_flags(facts[k]["flags"] for k in taken_over(facts, spec.threat.eps))
             correct[WORST], facts = worst, facts | {WORST: {"engine": "bench", "flags": flags}}
+        n = np.bincount(labels, minlength=len(names)).tolist()
         for label in sorted(facts, key=lambda name: _place(facts[name], name)):
-            for index, name in enumerate(data["class_names"]):
-                member = labels == index
-                rows.append(same | {
-                    "test_split": split, "attack": label, "engine": facts[label]["engine"],
-                    "flags": " ".join(sorted(facts[label]["flags"])), "class_index": index, "class_name": name,
-                    "train_count": counts[index], "n": int(member.sum()), "correct": int(correct[label][member].sum()),
-                })  # fmt: skip
-    columns = PER_CLASS | {k: v for k, v in LATER.items() if getattr(where, k) != USUAL[k]}
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+            right = np.bincount(labels[correct[label]], minlength=len(names)).tolist()
+            this = same | {"test_split": split, "attack": label, "engine": facts[label]["engine"],
+                           "flags": " ".join(sorted(facts[label]["flags"]))}  # fmt: skip
+            rows += [
+                this | {"class_index": i, "class_name": name, "train_count": train[i], "n": n[i], "correct": right[i]}
+                for i, name in enumerate(names)
+            ]
+    return where, rows
 
 
 def bounded(facts: Mapping[str, Any], eps: float) -> bool:

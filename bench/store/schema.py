@@ -43,6 +43,9 @@ LATER: dict[str, str] = {}
 #: correct counts on the long-tailed test split of tracked attacks as `<attack>:<class index>`
 EPOCHS = ("epoch", "phase", "lr", "loss", "seconds", "images", "peak_memory_mib")
 
+#: no class has more images than this, and no set more classes
+MOST = 2**40
+
 STATUSES = ("planned", "running", "done", "failed")
 
 #: Files of a cell's folder

@@ -1,29 +1,40 @@
 """What is really in a cell's folder: read before anything is planned or done, so both see the same.
 
-cell.json says what was done; the files say whether it is still there. Nothing is changed here.
+cell.json says what was done; the files say whether it is still there, and whether it is what was written: nothing is
+ever derived from bits that were changed. Nothing in the folder is changed here.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store import query
 from bench.store.folders import read_cell
+from bench.store.inputs import MEND
+from bench.store.parts import bits
+from bench.store.parts.files import mark, read
+from bench.store.parts.record import Key, complaint, understood
 from bench.store.rows import counted
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
+
+Lines = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class State:
     """`cell`: cell.json with only those evaluations whose bits are there, or None where there is none to be read.
 
-    `rows`: whether per_class.csv holds every row of them. `damaged`: files that are there and cannot be read.
+    `rows`: whether per_class.csv holds every row of them and is what was written. `damaged`: files that are there and
+    cannot be read. `changed`: why what can be read is not what was written, in one sentence with the mend; or nothing.
     """
 
     cell: dict[str, Any] | None = None
@@ -32,6 +43,7 @@ class State:
     curves: bool = False
     features: bool = False
     damaged: tuple[Path, ...] = ()
+    changed: str = ""
 
 
 def look(path: Path) -> State:
@@ -45,34 +57,74 @@ def look(path: Path) -> State:
         cell = None
         damaged.append(path / CELL)
     try:
-        bits = query.samples(path).keys()
+        found = query.samples(path)
     except UnreadableError:
         raise
     except StoreError:
-        bits = dict[str, Any]().keys()
+        found = {}
         damaged.append(path / SAMPLES)
+    lines, whole, changed = None, True, ""
     if cell is not None:
-        kept = {key: facts for key, facts in cell.get("evaluations", {}).items() if key in bits}
+        lines = _lines(path / ROWS, cell)
+        changed = _changed(path, cell, found, lines)
+        kept = {key: facts for key, facts in cell.get("evaluations", {}).items() if key in found}
         cell = {"stages": {}, "flags": [], **cell, "evaluations": kept}
+        whole = _are_whole(lines, cell)
     there = {name: (path / name).exists() for name in (CHECKPOINT, CURVES, FEATURES)}
     return State(
-        cell, cell is None or _rows_are_whole(path / ROWS, cell), there[CHECKPOINT], there[CURVES], there[FEATURES],
-        tuple(damaged),
+        cell, whole, there[CHECKPOINT], there[CURVES], there[FEATURES], tuple(damaged), changed,
     )  # fmt: skip
 
 
-def _rows_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
+def _lines(path: Path, cell: Mapping[str, Any]) -> Lines | None:
+    """The rows of a table as text; None where there is none that can be read, or another than was written."""
+    try:
+        content = read(path)
+        if mark(content) != cell.get("files", {}).get(ROWS, mark(content)):
+            return None
+        return list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
+    except UnreadableError:
+        raise
+    except (OSError, StoreError, ValueError, csv.Error):
+        return None
+
+
+def _are_whole(lines: Lines | None, cell: Mapping[str, Any]) -> bool:
     """Whether the table has one row a class, with its counts, of every evaluation."""
-    wanted = {tuple(key.partition("/")[::2]) for key, f in cell["evaluations"].items() if counted(f)}
+    wanted = {Key.of(key) for key, f in cell["evaluations"].items() if counted(f)}
     if not wanted:
         return True
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        whole = [(r["test_split"], r["attack"]) for r in rows if int(r["n"]) >= int(r["correct"]) >= 0]
-    except PermissionError as error:
-        raise UnreadableError.of(path) from error
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        whole = [(r["test_split"], r["attack"]) for r in lines or () if int(r["n"]) >= int(r["correct"]) >= 0]
+    except (ValueError, KeyError, TypeError):
         return False
-    found, classes = Counter(whole), len(cell["data"]["class_names"])
-    return len(whole) == len(rows) and all(found[pair] == classes for pair in wanted)
+    have, classes = Counter(whole), len(cell["data"]["class_names"])
+    return lines is not None and len(whole) == len(lines) and all(have[pair] == classes for pair in wanted)
+
+
+def _changed(path: Path, cell: Mapping[str, Any], found: bits.Bits, lines: Lines | None) -> str:
+    """Why a cell is not what was written. `found`: its bits, `lines`: its rows."""
+    why = complaint(understood(cell), path.name, cell)
+    evaluations = {key: facts for key, facts in cell.get("evaluations", {}).items() if key in found}
+    if not why and evaluations:
+        why = bits.complaint({**cell, "evaluations": evaluations}, found)
+    if not why and lines:
+        without = [key for key, facts in evaluations.items() if "bits" not in facts and counted(facts)]
+        differ = [key for key in without if (own := _stored(lines, key)) and own != _counts(found, key, cell)]
+        why = f"the bits of {differ[0]} are not those that its rows count" if differ else ""
+    return f"cell {path.name} was changed: {why}; restore it, or {MEND}." if why else ""
+
+
+def _counts(found: bits.Bits, key: str, cell: Mapping[str, Any]) -> list[int]:
+    label = found[f"{Key.of(key).split}/label"]
+    counted_ = np.bincount(label[found[key] == 1], minlength=len(cell["data"]["class_names"]))
+    return [int(k) for k in counted_]
+
+
+def _stored(lines: Lines, key: str) -> list[int]:
+    """Correct images a class as the rows of an evaluation say; empty where they cannot be read."""
+    try:
+        own = {int(r["class_index"]): int(r["correct"]) for r in lines if (r["test_split"], r["attack"]) == Key.of(key)}
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [own[i] for i in sorted(own)]

@@ -15,7 +15,9 @@ from typing import Any
 
 import msgspec
 
+from bench.errors import StoreError
 from bench.store import lease
+from bench.store.parts.files import read
 from bench.store.schema import CELL
 
 #: where grids are written down, within a results folder
@@ -42,6 +44,7 @@ class _Glance(msgspec.Struct):
     """Those keys of cell.json that say how far a cell is."""
 
     status: str
+    id: str = ""
     failure: _Failure | None = None
     history: list[_Entry] = []
     stages: dict[str, _Stage] = {}
@@ -129,15 +132,17 @@ def _standing(folder: Path, wanted: set[str]) -> Standing:
     owner = lease.owner(folder)
     alive = owner is not None and not owner.dead and owner.silent <= lease.TERM
     try:
-        raw = (folder / CELL).read_bytes()
+        raw = read(folder / CELL)
     except FileNotFoundError:
         raw = b""
-    except OSError as error:
-        return Standing(folder.name, "damaged", reason=f"{CELL} cannot be read ({error.strerror})")
+    except StoreError as error:
+        return Standing(folder.name, "damaged", reason=str(error))
     try:
         glance = msgspec.json.decode(raw, type=_Glance) if raw else _Glance("planned")
     except (msgspec.DecodeError, RecursionError) as error:
         return Standing(folder.name, "damaged", reason=f"{CELL} cannot be understood ({error})")
+    if glance.id not in ("", folder.name):
+        return Standing(folder.name, "damaged", reason=f"it is a copy: its {CELL} says {glance.id}")
     seconds = sum(stage.seconds for stage in glance.stages.values())
     last = glance.history[-1] if glance.history else _Entry()
     if owner is not None and alive:

@@ -5,8 +5,6 @@ A file that cannot be used is one of the store's problems, named in the report; 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import pandas as pd
 from bench.errors import StoreError
 from bench.reports.source import Source
 from bench.store import query
+from bench.store.parts.arrays import read_arrays
 from bench.store.schema import EPOCHS
 
 T = TypeVar("T")
@@ -27,8 +26,6 @@ FEATURES = "features.npz"
 ENOUGH = 5
 #: columns of epochs.csv that hold words
 WORDS = ("phase",)
-#: what reading a damaged archive can raise
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,11 @@ def _read(source: Source, path: Path, read: Callable[[Path], T]) -> T | None:
     """What `read` makes of a file, once; a file that it refuses becomes a problem of the store."""
     if path not in source.files:
         try:
-            source.files[path] = read(path) if source.is_folder and path.exists() else None
-        except StoreError as error:
             source.files[path] = None
+            if source.results is not None and path.exists():
+                source.results.must_be_written(path)
+                source.files[path] = read(path)
+        except StoreError as error:
             source.problems.append(str(error))
     found: T | None = source.files[path]
     return found
@@ -82,9 +81,9 @@ def _curves(path: Path) -> pd.DataFrame:
 def _features(path: Path) -> Features:
     """Raises StoreError unless it holds finite features N x D, N >= 5, D >= 2, and N labels."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            values, label = np.asarray(stored["features"], dtype=np.float64), np.asarray(stored["label"])
-    except UNREADABLE as error:
+        stored = read_arrays(path)
+        values, label = np.asarray(stored["features"], dtype=np.float64), np.asarray(stored["label"])
+    except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it or run the cell again.") from error
     sound = values.ndim == 2 and values.shape[1] >= 2 and label.shape == values.shape[:1] and label.dtype.kind in "iu"
     if not sound or not len(values):

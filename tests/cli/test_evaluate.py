@@ -166,7 +166,7 @@ def test_a_training_of_zeros_in_an_older_store_is_no_training(here: Path, capsys
     torch.save(network().state_dict(), here / "best.pth")
     assert run("best.pth", *words(here / "out")) == 0
     where = folder(here / "out") / "cell.json"
-    cell = json.loads(where.read_text())
+    cell = {name: value for name, value in json.loads(where.read_text()).items() if name != "seal"}
     zeros = dict.fromkeys(("seconds", "peak_memory_mib", "epochs", "images", "forward", "backward"), 0)
     for old in (cell, cell | {"stages": cell["stages"] | {"train": zeros}}):
         where.write_text(json.dumps(old))

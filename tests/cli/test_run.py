@@ -11,7 +11,7 @@ import pytest
 from bench.cli import main
 from bench.cli import run as run_module
 from bench.engine.price.cost import Cost
-from bench.store import query
+from bench.store.results import Results
 
 SMALL = [
     "--datasets", "digitslt", "--irs", "10", "--epochs", "1", "--limit", "6", "--attacks", "clean", "--jobs", "0",
@@ -36,7 +36,7 @@ def test_a_run_fills_the_grid_and_the_same_command_does_nothing_more(tmp_path, c
     assert "2 cells done, 0 failed" in capsys.readouterr().out
     assert call(*words) == 0
     assert "all 2 cells are done" in capsys.readouterr().out
-    assert query.rows(tmp_path / "r")["method"].nunique() == 2
+    assert Results(tmp_path / "r").rows["method"].nunique() == 2
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys):

@@ -24,6 +24,7 @@ from bench.errors import HeldError, StoreError
 from bench.judge.metrics import summarise
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
+from bench.store.results import Results
 from bench.store.state import look
 
 AXES = Axes(methods=("at-bsl",), datasets=("digitslt",), irs=("10",), epochs=3, limit=12, attacks=("clean", "fgsm"))
@@ -57,7 +58,7 @@ def finished(tmp_path_factory):
 
 def test_rows_hold_the_counts_of_the_law_and_of_the_bits(finished):
     root, task = finished
-    rows, cell = query.rows(root), read_cell(root / task.spec.id)
+    rows, cell = Results(root).rows, read_cell(root / task.spec.id)
     bits = query.samples(root / task.spec.id)
     for (split, attack), own in rows.groupby(["test_split", "attack"]):
         assert own["n"].tolist() == cell["data"]["test_counts"][split]
@@ -70,7 +71,7 @@ def test_rows_hold_the_counts_of_the_law_and_of_the_bits(finished):
 
 
 def test_metrics_are_what_their_names_say_on_the_stored_counts(finished):
-    rows = query.rows(finished[0])
+    rows = Results(finished[0]).rows
     for line in summarise(rows).itertuples():
         own = rows[(rows.attack == line.attack) & (rows.test_split == line.test_split)]
         assert line.balanced == pytest.approx((own.correct / own.n).mean())
@@ -80,7 +81,7 @@ def test_metrics_are_what_their_names_say_on_the_stored_counts(finished):
 def test_a_balanced_test_split_gives_equal_balanced_and_standard(tmp_path):
     task = tasks(test_splits=("balanced",))[0]
     run(task, tmp_path)
-    lines = summarise(query.rows(tmp_path))
+    lines = summarise(Results(tmp_path).rows)
     assert set(lines.test_split) == {"balanced"}
     np.testing.assert_allclose(lines.balanced, lines.standard, rtol=1e-12)
 
@@ -100,7 +101,7 @@ def test_an_attack_added_later_does_not_train_again(finished, tmp_path, monkeypa
     assert missing(more, look(root / task.spec.id)) == ["long-tailed/cw-linf"]
     monkeypatch.setattr(trained, "train", lambda *a, **k: pytest.fail("trained again"))
     assert run(more, root)[-1]["event"] == "done"
-    assert "cw-linf" in set(query.rows(root)["attack"])
+    assert "cw-linf" in set(Results(root).rows["attack"])
 
 
 class Stop(BaseException):
@@ -145,7 +146,7 @@ def test_an_evaluation_killed_between_attacks_keeps_the_finished_one(tmp_path, m
     monkeypatch.setattr(cell_module.CellRun, "_store", dying)
     with pytest.raises(Stop):
         run(task, tmp_path)
-    assert set(query.rows(tmp_path)["attack"]) == {"clean"}
+    assert set(Results(tmp_path).rows["attack"]) == {"clean"}
     monkeypatch.undo()
     assert missing(task, look(tmp_path / task.spec.id)) == ["long-tailed/fgsm"]
     run(task, tmp_path)
@@ -163,7 +164,7 @@ def test_a_loss_that_is_not_finite_fails_the_cell_and_keeps_where(tmp_path):
     assert cell["failure"]["stage"] == "train"
     for word in ("at-bsl", "epoch", "step", "last good loss"):
         assert word in cell["failure"]["message"]
-    assert bad.spec.id not in set(query.rows(tmp_path)["cell"])
+    assert bad.spec.id not in set(Results(tmp_path).rows["cell"])
 
 
 def test_a_cell_is_never_continued_on_other_images(finished, tmp_path):
@@ -248,7 +249,7 @@ def test_curves_are_recorded_and_can_be_drawn_later_without_touching_the_cell(fi
     assert run(tracked, root)[-1]["event"] == "done"
     curves = query.curves(root / task.spec.id)
     assert [f"clean:{c}" in curves for c in range(10)] == [True] * 10
-    final = query.rows(root)
+    final = Results(root).rows
     final = final[(final.attack == "clean") & (final.test_split == "long-tailed")]
     assert [int(curves[f"clean:{c}"].iloc[-1]) for c in range(10)] == final.correct.tolist()
     assert (digest(root, task), digest(root, task, "checkpoint.pt")) == before
@@ -283,7 +284,7 @@ def test_a_store_of_a_newer_schema_is_refused(tmp_path):
     with pytest.raises(StoreError, match="schema 99"):
         plan([task], tmp_path)
     with pytest.raises(StoreError, match="upgrade"):
-        query.rows(tmp_path)
+        Results(tmp_path)
 
 
 def test_a_damaged_cell_is_named_set_aside_and_done_again(tmp_path):
@@ -291,11 +292,11 @@ def test_a_damaged_cell_is_named_set_aside_and_done_again(tmp_path):
     folder = tmp_path / task.spec.id
     folder.mkdir()
     (folder / "cell.json").write_text("{ not json")
-    assert "cannot be read" in query.damaged(tmp_path)[0]
+    assert "cannot be read" in Results(tmp_path).problems[0]
     assert [work.task for work in plan([task], tmp_path)] == [task]
     assert run(task, tmp_path)[-1]["event"] == "done"
     assert (folder / "cell.json.damaged").read_text() == "{ not json"
-    assert isinstance(query.rows(tmp_path), pd.DataFrame)
+    assert isinstance(Results(tmp_path).rows, pd.DataFrame)
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_training_begins_again(tmp_path):

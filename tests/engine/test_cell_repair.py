@@ -27,6 +27,7 @@ from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.plugins import make_method
 from bench.store import query
 from bench.store.folders import CellFolder, read_cell
+from bench.store.results import Results
 from bench.store.state import look
 
 AXES = Axes(methods=("ce",), datasets=("digitslt",), irs=("10",), epochs=2, limit=8, attacks=("clean", "fgsm"))
@@ -97,13 +98,13 @@ def test_a_table_that_lacks_rows_is_named_never_reported_and_derived_again(finis
     table = folder / "per_class.csv"
     before = digest(table)
     harm(table)
-    assert query.rows(folder.parent).empty
-    assert str(table) in query.damaged(folder.parent)[0]
+    assert Results(folder.parent).rows.empty
+    assert str(table) in Results(folder.parent).problems[0]
     assert missing(cell, look(folder)) == ["rows"]
     done(cell, folder.parent)
     assert digest(table) == before
     assert plan([cell], folder.parent) == []
-    assert query.damaged(folder.parent) == []
+    assert Results(folder.parent).problems == []
 
 
 @pytest.mark.parametrize("harm", [cut_middle, lambda path: path.write_bytes(b"no archive")])
@@ -123,8 +124,8 @@ def test_damaged_bits_are_set_aside_with_their_table_and_attacked_again(finished
 def test_a_cell_file_without_a_schema_is_damaged_not_newer(finished, text):
     folder, cell = finished
     (folder / "cell.json").write_text(text)
-    assert query.rows(folder.parent).empty
-    assert "cell.json cannot be read" in query.damaged(folder.parent)[0]
+    assert Results(folder.parent).rows.empty
+    assert "cell.json cannot be read" in Results(folder.parent).problems[0]
     assert [work.task for work in plan([cell], folder.parent)] == [cell]
     done(cell, folder.parent)
     assert (folder / "cell.json.damaged").read_text() == text
@@ -334,7 +335,7 @@ def test_a_prefix_belongs_to_a_version_a_kind_of_device_and_a_number_of_threads(
 def test_rows_are_a_table_even_when_nothing_is_whole(tmp_path):
     cell = task()
     mark_failed(tmp_path, cell, "process", "killed")
-    assert isinstance(query.rows(tmp_path), pd.DataFrame)
+    assert isinstance(Results(tmp_path).rows, pd.DataFrame)
     assert json.loads((tmp_path / cell.spec.id / "cell.json").read_text())["evaluations"] == {}
 
 
@@ -352,6 +353,6 @@ def test_each_stage_reports_its_own_peak(tmp_path, monkeypatch):
 def test_runs_of_another_arithmetic_are_never_taken_for_another_seed(tmp_path):
     for changes in ({}, {"deterministic": True}):
         done(task(**changes), tmp_path)
-    rows = query.rows(tmp_path)
+    rows = Results(tmp_path).rows
     assert set(rows["precision"]) == {"fp32", "fp32, deterministic"}
     assert not rows.drop(columns="cell").duplicated().any()

@@ -13,8 +13,8 @@ from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import UsageError
 from bench.judge.selected import canonical, label
 from bench.registry import registry
-from bench.store import query
 from bench.store.folders import CellFolder
+from bench.store.results import Results
 from bench.store.schema import CHECKPOINT
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ def test_a_resumed_cell_has_the_same_bytes(method, tmp_path):
 @pytest.mark.parametrize("name", registry("enhancers").names())
 def test_every_enhancer_runs_through_a_cell_and_shows_in_its_rows(name, tmp_path):
     run(task(f"at[steps=1]+{name}", epochs=2), tmp_path)
-    assert set(query.rows(tmp_path)["method"]) == {f"at+{name}"}
+    assert set(Results(tmp_path).rows["method"]) == {f"at+{name}"}
 
 
 def test_averaged_weights_are_what_is_kept(tmp_path):

@@ -21,6 +21,7 @@ from bench.store import identity, query
 from bench.store.folders import read_cell
 from bench.store.inputs import changed_code, fresh
 from bench.store.named import named_files
+from bench.store.results import Results
 
 AXES = Axes(methods=("ce",), datasets=("archive:set.npz",), irs=("natural",), epochs=1, attacks=("clean",),
             models=("small-cnn",))  # fmt: skip
@@ -133,7 +134,7 @@ def test_a_cell_of_a_version_that_kept_no_marks_is_not_called_stale(here):
     done(cell, root)
     path = root / cell.spec.id / "cell.json"
     plain = json.loads(path.read_text())
-    del plain["inputs"]
+    del plain["inputs"], plain["seal"]
     for facts in plain["evaluations"].values():
         del facts["code"]
     path.write_text(json.dumps(plain))
@@ -265,9 +266,9 @@ def test_seeds_of_two_codes_are_never_averaged(here, plugin):
     path = root / old.spec.id / "cell.json"
     path.write_text(path.read_text().replace('"at": "20', '"at": "19'))  # a minute ago, for one
     done(new, root)
-    loaded = query.load(root)
+    loaded = Results(root)
     assert set(loaded.rows["cell"]) == {new.spec.id, other.spec.id}
-    assert [cell["id"] for cell in query.cells(root)] == sorted([new.spec.id, other.spec.id])
+    assert [cell["id"] for cell in Results(root).cells] == sorted([new.spec.id, other.spec.id])
     (sentence,) = loaded.problems
     assert sentence.startswith(
         f"{old.spec.id} is stale: its method 'mine' had other code than in the newer {new.spec.id}"

@@ -67,8 +67,13 @@ class Maker:
         return json.loads((folder / CELL).read_text())
 
     @staticmethod
-    def edit(folder, change):
-        """Apply `change` to the frame of per_class.csv (in place, or by returning another) and write it back."""
+    def edit(folder, change, alone=False):
+        """Apply `change` to the frame of per_class.csv (in place, or by returning another) and write it back.
+
+        `alone`: as the rows of a store without bits, which would speak against them.
+        """
+        if alone:
+            (folder / SAMPLES).unlink(missing_ok=True)
         frame = pd.read_csv(folder / ROWS, dtype=dict(PER_CLASS), keep_default_na=False)
         changed = change(frame)
         frame = frame if changed is None else changed

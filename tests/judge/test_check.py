@@ -17,6 +17,7 @@ from bench.judge.check import check_rows
 from bench.judge.paper import check_paper
 from bench.judge.verdict import judge
 from bench.store import query
+from bench.store.results import Results
 from bench.store.schema import CELL, PER_CLASS, ROWS
 
 
@@ -41,7 +42,7 @@ def lose(maker, folder, count, attack="clean", split="balanced"):
         at = (frame.attack == attack) & (frame.test_split == split) & (frame.class_index == 0)
         frame.loc[at, "correct"] -= count
 
-    maker.edit(folder, change)
+    maker.edit(folder, change, alone=True)
 
 
 def test_a_store_against_itself_is_the_same(two):
@@ -49,7 +50,7 @@ def test_a_store_against_itself_is_the_same(two):
     assert status == 0
     assert "passed" in output
     assert " off" not in output
-    outcome = check_rows(query.rows(two.root), query.rows(two.root), name="itself")
+    outcome = check_rows(Results(two.root).rows, Results(two.root).rows, name="itself")
     assert set(outcome.counts) == {"same"}
     # 2 cells x 2 splits x (4 attacks + worst case) x (4 metrics + 4 classes)
     assert len(outcome.numbers) == 2 * 2 * 5 * 8
@@ -61,7 +62,7 @@ def test_both_tolerances_must_be_exceeded(two, another):
     lose(another, folder, 1)  # one image of 40: 2.5 points in its class, 0.6 balanced
     status, output = run("--results", another.root, "--against", two.root)
     assert status == 0
-    outcome = check_rows(query.rows(another.root), query.rows(two.root), name="two")
+    outcome = check_rows(Results(another.root).rows, Results(two.root).rows, name="two")
     assert {(n.name, n.verdict) for n in outcome.numbers if n.verdict != "same"} == {
         ("class zero", "within noise"), ("head", "within noise"), ("balanced", "match"), ("standard", "match"),
     }  # fmt: skip
@@ -140,7 +141,9 @@ def test_cells_that_differ_in_what_is_usually_equal_are_told_apart(two, another)
 def test_what_is_not_comparable_is_refused_by_its_field(two, another, column, value, text):
     shutil.copytree(two.root, another.root)
     for folder in another.root.iterdir():
-        another.edit(folder, lambda frame: frame.__setitem__(column, float(value) if column == "eps" else value))
+        another.edit(
+            folder, lambda frame: frame.__setitem__(column, float(value) if column == "eps" else value), alone=True
+        )
     status, output = run("--results", another.root, "--against", two.root)
     assert status == 1
     assert "REFUSED" in output
@@ -163,7 +166,7 @@ def test_another_test_split_is_refused(two, another):
 
 def test_one_file_can_be_the_reference(two, tmp_path):
     path = tmp_path / "stored.csv"
-    query.rows(two.root).to_csv(path, index=False)
+    Results(two.root).rows.to_csv(path, index=False)
     assert run("--results", two.root, "--against", path, "--exact")[0] == 0
     folder = tmp_path / "flat"
     folder.mkdir()

@@ -50,9 +50,9 @@ def test_a_line_for_each_seed_and_one_pooled(grid):
 
 def test_the_difference_is_that_of_the_stored_counts(grid):
     from bench.judge.metrics import summarise
-    from bench.store import query
+    from bench.store.results import Results
 
-    table = summarise(query.rows(grid.root)).set_index(["method", "seed", "test_split", "attack"])["balanced"]
+    table = summarise(Results(grid.root).rows).set_index(["method", "seed", "test_split", "attack"])["balanced"]
     for line in compare_methods(grid.root, "taet", "at-bsl"):
         if line.seed is not None:
             key = (line.seed, line.test_split, line.attack)

@@ -12,7 +12,7 @@ from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.registry import registry
-from bench.store import query
+from bench.store.results import Results
 
 SMALL = {"las-at": "las-at[strategy_width=2,every=2]", "adt": "adt[inner_steps=2,samples=1]"}
 
@@ -32,7 +32,7 @@ def run(cell, root):
 def test_every_method_runs_through_a_cell(name, tmp_path):
     cell = task(SMALL.get(name, f"{name}[steps=2]"))
     assert run(cell, tmp_path) == {"cell": cell.spec.id, "event": "done"}
-    rows = query.rows(tmp_path)
+    rows = Results(tmp_path).rows
     assert set(rows["attack"]) >= {"clean", "fgsm"}
 
 
@@ -103,5 +103,5 @@ def test_a_method_of_an_installed_package_runs(tmp_path):
         command, env={**os.environ, "PYTHONPATH": str(site)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    rows = query.rows(tmp_path / "runs")
+    rows = Results(tmp_path / "runs").rows
     assert set(rows["method"]) == {"halved"}

@@ -28,18 +28,23 @@ def law(largest: int, ratio: float, classes: int) -> list[int]:
     return [int(largest * ratio ** (-i / (classes - 1))) for i in range(classes)]
 
 
+def engine(attack: str) -> str:
+    """Which implementation ran."""
+    return "pyautoattack 0.2.0" if attack.startswith("aa") else "bench"
+
+
 def write_cell(
     root: Path, method: str, *, dataset: str = "cifar10lt", source: str = "cifar10", ir: float = 10.0,
     model: str = "resnet18", seed: int = 0, variant: str = "", names: tuple[str, ...] = CIFAR,
     attacks: tuple[str, ...] = ATTACKS, splits: tuple[str, ...] = ("long-tailed",), status: str = "done",
     largest: tuple[int, int] = (5000, 1000), flags: str = "", epochs: bool = False, features: bool = False,
-    spec: CellSpec | None = None, level: float | None = None,
+    spec: CellSpec | None = None, level: float | None = None, natural: bool = False,
 ) -> str:  # fmt: skip
     """One cell's folder; returns its id. Counts depend only on the arguments."""
     params = parse_variant(f"x[{variant}]")[1] if variant else {}
     base = spec or CellSpec(method, dataset, ir, model, seed)
-    cell = replace(base, method=method, dataset=dataset, ir=ir, model=model, seed=seed, variant=variant,
-                   hparams=tuple(sorted(params.items())))  # fmt: skip
+    cell = replace(base, method=method, dataset=dataset, ir=None if natural else ir, model=model, seed=seed,
+                   variant=variant, hparams=tuple(sorted(params.items())))  # fmt: skip
     folder = root / cell.id
     folder.mkdir(parents=True, exist_ok=True)
     train, test = law(largest[0], ir, len(names)), law(largest[1], ir, len(names))
@@ -64,8 +69,8 @@ def write_cell(
                             "data_hash": "0123456789abcdef", "ir": ir, "selection": cell.selection,
                             "class_order": cell.class_order, "model": model, "seed": seed,
                             "precision": cell.precision, "test_split": split, "attack": attack,
-                            "engine": "pyautoattack 0.2.0" if attack.startswith("aa") else "bench",
-                            "eps": repr(cell.threat.eps), "flags": flags if attack != "clean" else "",
+                            "engine": engine(attack), "eps": repr(cell.threat.eps),
+                            "flags": flags if attack != "clean" else "",
                             "class_index": i, "class_name": name, "train_count": train[i],
                             "n": counts[split][i], "correct": int(got[i]),
                         })  # fmt: skip
@@ -79,8 +84,10 @@ def write_cell(
         "device": {"name": "CPU", "kind": "cpu"},
         "stages": {"train": {"seconds": 100.0, "peak_memory_mib": 512.0, "forward": 1000, "backward": 900,
                              "images": 20431, "epochs": cell.recipe.epochs}},
-        "evaluations": {f"{s}/{a}": {"engine": "bench", "params": {"steps": 20, "step": 1 / 255} if "pgd" in a else {},
-                                     "notes": [], "flags": []} for s in splits for a in attacks if not failure},
+        "evaluations": {f"{s}/{a}": {"engine": engine(a), "notes": [],
+                                     "params": {"steps": 20, "step": 1 / 255} if "pgd" in a else {},
+                                     "flags": flags.split() if a != "clean" else []}
+                        for s in splits for a in attacks if not failure},
         "flags": flags.split(),
     }  # fmt: skip
     if epochs:

@@ -20,7 +20,7 @@ from bench.reports.model import PaperNumber, Table, Verdict
 from bench.reports.pages import DAMAGED
 from bench.reports.report import make
 from bench.reports.source import Source
-from bench.store import query
+from bench.store.results import Results
 
 
 def cell_of(table: Table, row: tuple[str, ...], column: str, group: str = "") -> Any:
@@ -196,7 +196,7 @@ def test_report_and_check_judge_a_run_alike(tmp_path: Path, make_cell: Any, prec
     for method, seed in itertools.product(("at-bsl", "taet"), (0, 1)):
         spec = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, precision=precision)
         make_cell(tmp_path, method, seed=seed, spec=spec)
-    outcome = check_paper(query.rows(tmp_path), paper_tables())
+    outcome = check_paper(Results(tmp_path).rows, paper_tables())
     checked = {n.where["attack"]: n for n in outcome.numbers
                if n.verdict != "missing" and n.where["table"] == 1 and n.where["method"] == "taet"}  # fmt: skip
     rows = [r for t in only(tmp_path, "table01") for r in t.rows if r.labels == ("TAET",)]

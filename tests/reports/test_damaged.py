@@ -174,4 +174,4 @@ def test_impossible_counts_are_left_out_and_named(tmp_path: Path, old: str, new:
     assert {c for cell in report.tables[0].cells if cell.value is not None for c in cell.provenance} == {good}
     (problem,) = report.problems
     assert bad in problem
-    assert "left out" in problem
+    assert "cannot be used" in problem

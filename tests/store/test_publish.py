@@ -12,8 +12,8 @@ from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.store import publish as store
-from bench.store import query
 from bench.store.folders import CellFolder
+from bench.store.results import Results
 
 AXES = Axes(methods=("ce",), datasets=("digitslt",), irs=("10",), epochs=1, limit=6, attacks=("clean",))
 
@@ -34,7 +34,7 @@ def publish(*words):
 def test_a_published_store_has_the_rows_and_no_weights(runs, tmp_path, capsys):
     assert publish(tmp_path / "out", "--results", runs) == 0
     assert "1 finished cell copied to" in capsys.readouterr().out
-    assert query.rows(tmp_path / "out").equals(query.rows(runs))
+    assert Results(tmp_path / "out").rows.equals(Results(runs).rows)
     assert list(runs.rglob("checkpoint.pt"))
     assert not list((tmp_path / "out").rglob("*.pt"))
     assert publish(tmp_path / "out", "--results", runs) == 0
@@ -82,8 +82,8 @@ def test_a_failed_cell_goes_with_what_it_had_finished(runs, tmp_path, capsys):
     assert publish(tmp_path / "out", "--results", tmp_path / "runs") == 0
     assert "0 finished cells copied" in (said := capsys.readouterr().out)
     assert "1 failed, copied with the reason" in said
-    assert query.load(tmp_path / "out").problems == []
-    assert query.rows(tmp_path / "out").equals(query.rows(runs))
+    assert Results(tmp_path / "out").problems == []
+    assert Results(tmp_path / "out").rows.equals(Results(runs).rows)
 
 
 def test_a_cell_under_way_is_left_out_and_nothing_is_no_success(runs, tmp_path, capsys):
@@ -138,7 +138,7 @@ def test_the_golden_store_is_replaced_as_a_whole(runs, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main(["golden", "update", "--target", str(target)])
     assert not ended.value.code
-    assert query.rows(target).equals(query.rows(runs))
+    assert Results(target).rows.equals(Results(runs).rows)
     assert (target / "README.md").read_text() == "kept"
     assert [p.name for p in tmp_path.iterdir()] == ["golden"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -29,7 +28,7 @@ from bench.engine.suite import SuiteResult
 from bench.engine.train import Progress, train
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
-from bench.store.folders import CellFolder, atomic_write
+from bench.store.folders import CellFolder
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS
 
 #: state of a training that only draws curves again
@@ -160,15 +159,15 @@ class Trained:
             on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )  # fmt: skip
-        _keep_curves(done, desk.folder.path / CURVES)
+        drawn = desk.folder.put(desk.cell, CURVES, _curves(done))
         forward, backward = passes(self.spec, method)
         facts = {
             "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
             "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
             "weights_mib": weights_mib(network), **({} if best is None else {"kept_epoch": best.epoch}),
         }  # fmt: skip
-        stages = desk.cell["stages"] | {stage: facts}
-        return desk.cell | {"tracked": _tracked(done.curves, track), "stages": stages}
+        stages = drawn["stages"] | {stage: facts}
+        return drawn | {"tracked": _tracked(done.curves, track), "stages": stages}
 
 
 def _check_needs(method: Method, data: CellData) -> None:
@@ -212,8 +211,9 @@ def _tracked(curves: Sequence[Mapping[str, Any]], track: Sequence[str]) -> list[
     return [text for text in track if curves and all(f"{labels[text]}:0" in row for row in curves)]
 
 
-def _keep_curves(done: Progress, path: Path) -> None:
+def _curves(done: Progress) -> str:
+    """What epochs.csv holds."""
     frame = pd.DataFrame(done.curves)
     first = [c for c in EPOCHS if c in frame]
     rest = [c for c in frame if c not in first]
-    atomic_write(path, frame[first + rest].to_csv(index=False, lineterminator="\n"))
+    return str(frame[first + rest].to_csv(index=False, lineterminator="\n"))

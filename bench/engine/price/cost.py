@@ -25,7 +25,7 @@ from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.plugins import dataset_facts, make_method, passes
 from bench.registry import registry
-from bench.store import query
+from bench.store.results import Results
 
 #: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
@@ -191,7 +191,7 @@ def class_counts(largest: int, own: Sequence[int], ir: float | None, classes: in
 
 def learn(results: Path, data_root: Path | None, device: str) -> Known:
     """Everything measured so far: the calibration file's rates, and the store's where that has none."""
-    cells = query.cells(results) if results.is_dir() else []
+    cells = Results(results).cells if results.is_dir() else []
     kind = device.partition(":")[0]
     rates = _rates_of(cells, data_root, kind) | read_calibration(device)
     return Known(rates, _passes_of(cells), EVALUATION_BATCH.get(kind, EVALUATION_BATCH["cpu"]))

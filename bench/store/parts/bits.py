@@ -1,0 +1,83 @@
+"""One bit an image and attack, as per_sample.npz holds them: whether they fit together and are what was written.
+
+With every evaluation cell.json keeps a mark of its images, labels and bits. Bits whose mark differs, or that do not
+fit, never become rows: what was changed once would be a result from then on. Evaluations of older versions have no
+mark; of them only what must fit is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.store.parts.record import Key
+from bench.store.schema import REACHED, SAMPLES
+
+Bits = Mapping[str, np.ndarray]
+
+
+def mark(bits: Bits, key: str) -> str:
+    """16 hex digits of an evaluation's images, labels and bits, and of the stages that an audit reached."""
+    split, total = Key.of(key).split, hashlib.sha256()
+    for name, kind in ((f"{split}/index", "<i8"), (f"{split}/label", "<i8"), (key, "u1"), (key + REACHED, "u1")):
+        values = np.ascontiguousarray(bits.get(name, ()), dtype=kind)
+        total.update(f"{len(values)} ".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()[:16]
+
+
+def marked(cell: Mapping[str, Any], bits: Bits) -> dict[str, Any]:
+    """The cell with the mark of its bits in every evaluation."""
+    return {**cell, "evaluations": {key: f | {"bits": mark(bits, key)} for key, f in cell["evaluations"].items()}}
+
+
+def complaint(cell: Mapping[str, Any], bits: Bits) -> str:
+    """The first of `complaints`, or nothing."""
+    return next(complaints(cell.get("evaluations", {}), bits, cell.get("data") or {}), "")
+
+
+def complaints(evaluations: Mapping[str, Any], bits: Bits, data: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit: in the bits themselves, with the images a class that cell.json says, and with their marks."""
+    for split in dict.fromkeys(Key.of(key).split for key in evaluations):
+        own = {key for key in evaluations if key.startswith(f"{split}/")}
+        unfit = _images(split, bits, data)
+        if unfit:
+            yield f"{SAMPLES}{unfit}" if unfit.startswith((" ", ":")) else unfit
+            continue
+        size = len(bits[f"{split}/label"])
+        for key in sorted(own):
+            if key not in bits:
+                yield f"{SAMPLES} has no bits of {key}"
+            elif bits[key].shape != (size,) or not np.isin(bits[key], (0, 1)).all():
+                yield f"{SAMPLES}: {key} is not one bit for each of {size} images"
+            elif evaluations[key].get("bits", known := mark(bits, key)) != known:
+                yield f"{SAMPLES}: the bits of {key} are not those that were written"
+
+
+def unknown(evaluations: Mapping[str, Any], bits: Bits) -> Iterator[str]:
+    """Bits of what was not evaluated, as far as cell.json knows."""
+    stages = {key + REACHED for key, facts in evaluations.items() if "audit" in facts}
+    images = {f"{Key.of(key).split}/{name}" for key in evaluations for name in ("index", "label")}
+    for key in sorted(bits.keys() - {*evaluations, *stages, *images}):
+        yield f"{SAMPLES} has bits of {key}, cell.json knows no such evaluation"
+
+
+def _images(split: str, bits: Bits, data: Mapping[str, Any]) -> str:
+    """What is wrong with the images of a split; nothing when all is well."""
+    index, label = bits.get(f"{split}/index"), bits.get(f"{split}/label")
+    classes = len(data.get("class_names", ()))
+    if index is None or label is None:
+        return f" has no indices or labels of the {split} test split"
+    if any(values.dtype.kind not in "iu" or values.ndim != 1 for values in (index, label)):
+        return f": indices and labels of the {split} test split are not whole numbers, one an image"
+    if len(np.unique(index)) != len(index) or len(index) != len(label):
+        return f": the {split} test split has not one distinct index for each of {len(label)} labels"
+    if len(label) and not 0 <= int(label.min()) <= int(label.max()) < classes:
+        return f": labels of the {split} test split reach {label.max()}, there are {classes} classes"
+    counted, stored = np.bincount(label, minlength=classes).tolist(), list(data["test_counts"].get(split, ()))
+    if counted != stored:
+        return f"{split} test images a class: {counted} in {SAMPLES}, {stored} in cell.json"
+    return ""

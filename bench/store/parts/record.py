@@ -1,0 +1,214 @@
+"""What cell.json says, typed: a record of a cell and of its data, stages, evaluations and failure.
+
+`understood` makes the record and refuses what is none; `complaint` says what in it cannot be of the cell of a folder.
+What a cell's numbers rest on is sealed when it is written (`seal`): a value that changed afterwards is noticed. Cells
+of older versions have no seal; nothing can be said of them then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from bench.config import BENCHMARK_VERSION, TEST_SPLITS, CellSpec, cell_from_plain
+from bench.errors import BenchError, StoreError
+from bench.store.schema import MOST
+
+#: no class has fewer images, and nothing takes less time or memory
+Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Counted = list[Count]
+#: what changes while a cell is worked on and after it, and is no number
+UNSEALED = ("status", "history", "failure", "seal")
+
+
+class Key(NamedTuple):
+    """One evaluation: a test split and an attack, `long-tailed/pgd-20` in cell.json and per_sample.npz."""
+
+    split: str
+    attack: str
+
+    @classmethod
+    def of(cls, text: str) -> Key:
+        """From its text."""
+        split, _, attack = text.partition("/")
+        return cls(split, attack)
+
+    def __str__(self) -> str:
+        return f"{self.split}/{self.attack}"
+
+
+class DataFacts(msgspec.Struct, frozen=True):
+    """The images: where they come from, hashes (16 hex digits), classes, and images of each class."""
+
+    source: str
+    data_hash: str
+    class_names: list[str]
+    train_counts: Counted
+    test_counts: dict[str, Counted]
+    subset_hash: str = ""
+    validation_counts: Counted | None = None
+
+
+class StageFacts(msgspec.Struct, frozen=True):
+    """What a stage took: seconds, MiB, images passed forward and backward through the network; epochs of a training."""
+
+    seconds: Amount = 0.0
+    peak_memory_mib: Amount | None = None
+    forward: Amount = 0.0
+    backward: Amount = 0.0
+    images: Amount = 0.0
+    epochs: Count | None = None
+    kept_epoch: Count | None = None
+    weights_mib: Amount = 0.0
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A stage of an attack: images that it was run on, and those that it broke."""
+
+    name: str
+    attacked: Amount
+    broken: Amount
+    white_box: bool = False
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What an audit found; `whole`: every image met every stage, so its bits are verdicts. Fractions."""
+
+    whole: bool
+    gap: bool
+    continues: str
+    balanced: float
+    audit: tuple[float, float]
+    sampling: tuple[float, float]
+
+
+class EvaluationFacts(msgspec.Struct, frozen=True):
+    """An attack on a test split. `code`: mark of its code; `bits`: mark of its verdicts (see `parts.bits`)."""
+
+    engine: str = ""
+    name: str = ""
+    norm: str = ""
+    white_box: bool = False
+    strength: float | None = None
+    eps: float | None = None
+    params: dict[str, Any] = {}
+    notes: list[str] = []
+    refused: Count = 0
+    flags: list[str] = []
+    stages: list[Part] = []
+    audit: Audit | None = None
+    code: str = ""
+    bits: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Where a cell failed, and why."""
+
+    stage: str = ""
+    message: str = ""
+    traceback: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A change of status, with its time (UTC)."""
+
+    at: str = ""
+    status: str = ""
+    stage: str = ""
+
+
+class Device(msgspec.Struct, frozen=True):
+    """Where a cell was last worked on."""
+
+    kind: str = ""
+    name: str = ""
+    threads: int = 0
+    at: float = 0
+
+
+class CellRecord(msgspec.Struct, frozen=True, dict=True):
+    """A whole cell.json. `files`: marks of what lies beside it; `seal`: mark of the record itself."""
+
+    schema: int
+    id: str
+    spec: dict[str, Any]
+    status: Literal["planned", "running", "done", "failed"]
+    benchmark: str = ""
+    history: list[Entry] = []
+    failure: Failure | None = None
+    data: DataFacts | None = None
+    stages: dict[str, StageFacts] = {}
+    evaluations: dict[str, EvaluationFacts] = {}
+    flags: list[str] = []
+    probes: dict[str, dict[str, float | None]] = {}
+    seeds: dict[str, int] = {}
+    versions: dict[str, str] = {}
+    device: Device | None = None
+    weights: str = ""
+    tracked: list[str] = []
+    features: bool = False
+    inputs: dict[str, str] = {}
+    files: dict[str, str] = {}
+    seal: str = ""
+
+    @cached_property
+    def made(self) -> CellSpec:
+        """The specification. Raises StoreError when it is none."""
+        try:
+            return cell_from_plain(self.spec)
+        except (BenchError, KeyError, TypeError, ValueError, AttributeError) as error:
+            said = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+            raise StoreError(f"its specification is none ({said})") from error
+
+
+def understood(cell: Any) -> CellRecord:
+    """The record that a decoded cell.json is. Raises StoreError that names the value of a wrong type."""
+    try:
+        return msgspec.convert(cell, CellRecord)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise StoreError(f"it cannot be understood: {error}") from error
+
+
+def complaint(record: CellRecord, folder: str, cell: Mapping[str, Any]) -> str:
+    """Why this is not the record of the cell in `folder` (its name), in words; empty when nothing speaks against it.
+
+    `cell`: the same as a mapping. An id of another benchmark version cannot be recomputed, so it is taken.
+    """
+    return next(_complaints(record, folder, cell), "")
+
+
+def _complaints(record: CellRecord, folder: str, cell: Mapping[str, Any]) -> Iterator[str]:
+    if folder != record.id:
+        yield f"the folder is called {folder}, its cell.json says {record.id}: a copy is not another cell"
+    if record.seal and record.seal != seal(cell):
+        yield "its cell.json is not as it was written: a value in it was changed"
+    try:
+        if record.benchmark == BENCHMARK_VERSION and record.made.id != record.id:
+            yield f"its cell.json says id {record.id}, its specification hashes to {record.made.id}"
+        _ = record.made
+    except StoreError as error:
+        yield str(error)
+    data = record.data
+    if data is None:
+        if record.evaluations:
+            yield "it has evaluations and nothing about its data"
+        return
+    splits = {"train": data.train_counts, **data.test_counts}
+    for name, counts in splits.items():
+        if len(counts) != len(data.class_names):
+            yield f"it says {counts} {name} images for {len(data.class_names)} classes"
+    for key in map(Key.of, record.evaluations):
+        if key.split not in TEST_SPLITS or key.split not in data.test_counts or not key.attack:
+            yield f"it says it was evaluated with '{key}', which is no attack on a test split of its data"
+
+
+def seal(cell: Mapping[str, Any]) -> str:
+    """16 hex digits of all that cell.json says but for status, history and failure."""
+    body = {name: value for name, value in cell.items() if name not in UNSEALED}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
