@@ -15,7 +15,7 @@ from torch import nn
 import bench
 from bench.errors import ModelError, StoreError, UsageError
 from bench.judge import reference
-from bench.store import query
+from bench.store.results import Results
 
 SMALL = {"epochs": 1, "limit": 6, "jobs": 0, "device": "cpu"}
 GOLDEN = Path(__file__).resolve().parents[1] / "results" / "golden"
@@ -35,7 +35,7 @@ def test_a_run_gives_the_numbers_of_its_cells(tmp_path, capsys):
     assert said.out == ""
     assert "[2/2] at-digitslt-ir10-s0" in said.err
     assert list(frame["method"].unique()) == ["at", "ce"]
-    rows = query.rows(tmp_path)
+    rows = Results(tmp_path).rows
     for line in frame.to_dict("records"):
         some = rows[(rows["cell"] == line["cell"]) & (rows["attack"] == line["attack"])]
         assert line["balanced"] == pytest.approx(float((some["correct"] / some["n"]).mean()))

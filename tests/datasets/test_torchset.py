@@ -12,7 +12,7 @@ import pytest
 from bench.cli import main
 from bench.errors import BenchError
 from bench.plugins import make_dataset
-from bench.store import query
+from bench.store.results import Results
 
 MODULE = '''
 import numpy as np
@@ -169,6 +169,6 @@ def test_a_run_from_a_torch_data_set(here, tmp_path, capsys):
         assert ended.value.code == 0, capsys.readouterr().err
     a, b = (next((tmp_path / jobs).glob("ce-*/per_class.csv")).read_bytes() for jobs in "01")
     assert a == b
-    rows = query.rows(tmp_path / "0")
+    rows = Results(tmp_path / "0").rows
     assert set(rows["source"]) == {"torchset torchset_pairs:hub"}
     assert set(rows["class_name"]) == {"zero", "one", "two"}

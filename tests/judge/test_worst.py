@@ -12,6 +12,7 @@ from bench.judge.compare import compare_methods
 from bench.judge.verify import verify
 from bench.reports.report import make
 from bench.store import query
+from bench.store.results import Results
 from bench.store.rows import build_rows
 from bench.store.schema import ROWS
 
@@ -49,7 +50,7 @@ def test_a_store_written_before_shows_them_too(maker):
     maker.edit(folder, lambda frame: frame.assign(flags=frame["flags"].where(frame["attack"] != "worst", "")))
     before = (folder / ROWS).read_bytes()
     assert flags_of(pd.read_csv(folder / ROWS, keep_default_na=False), "worst") == {""}
-    assert flags_of(query.rows(maker.root), "worst") == {"collapse"}
+    assert flags_of(Results(maker.root).rows, "worst") == {"collapse"}
     assert verify(maker.root).problems == ()
     assert (folder / ROWS).read_bytes() == before
 
@@ -80,7 +81,7 @@ def test_it_is_compared_over_equal_sets_of_attacks_only(maker):
 def test_a_check_refuses_one_over_other_attacks(maker, another):
     maker.cell("taet", attacks=FEW, draw="shared")
     another.cell("taet", attacks=ALL, draw="shared")
-    found = check_rows(query.rows(maker.root), query.rows(another.root), name="x", allow_missing=True)
+    found = check_rows(Results(maker.root).rows, Results(another.root).rows, name="x", allow_missing=True)
     refused = [n for n in found.numbers if n.verdict == "refused"]
     assert {n.where["attack"] for n in refused} == {"worst"}
     assert refused[0].reason == "attacks differ: reference aa, clean, fgsm, pgd-20, measured clean, fgsm"
