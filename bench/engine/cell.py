@@ -223,10 +223,10 @@ class CellRun:
                 else:
                     self._store(data, split, attack.label, result)
         if failed:
-            self.stage, error = failed[0]
+            self.stage, first = failed[0]
             if len(failed) == 1:
-                raise error
-            raise BenchError(f"{in_words(error)} Failed too: {', '.join(key for key, _ in failed[1:])}.") from error
+                raise first
+            raise BenchError(f"{in_words(first)} Failed too: {', '.join(key for key, _ in failed[1:])}.") from first
         ChunkFolder(partial).clear()
 
     def _audited(self, split: str) -> dict[str, np.ndarray]:

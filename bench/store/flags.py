@@ -94,6 +94,9 @@ def _order(e: Evidence) -> Iterable[str]:
     for strong, a in graded.items():
         if e.outlasts(strong, [k for k, b in graded.items() if b["strength"] < a["strength"]]):
             yield strong
+    for label in e.bounded().keys() - graded.keys():  # of no known place, but no attack is weaker than none
+        if e.outlasts(label, [k for k, b in graded.items() if not b["strength"]]):
+            yield label
 
 
 def _aa_beaten(e: Evidence) -> Iterable[str]:
@@ -194,8 +197,9 @@ FLAGS: tuple[Flag, ...] = (
          "Put the network into eval mode; give its batch norm running statistics.",
          _probe(lambda p: p["unsettled_norms"] > 0 or p["batch_difference"] > 1e-3, _everyone)),
     Flag("small-logits", "i", "logits so small that cw-l2 stalls at most images",
-         "At more than half of the correctly classified probe images the margin m exceeds (c/2) times the squared norm "
-         "of its gradient (c = 10): on a locally linear network cw-l2 then stops before the boundary.",
+         "At more than half of the correctly classified probe images the margin m is at least (c/2) times the squared "
+         "norm of its gradient (c = 10): on a locally linear network cw-l2 then stops before the boundary. Where every "
+         "logit is negative, as after a log-softmax, both are zero.",
          "`cw-l2` weighs distance against logits, so it fails on a network with small logits; its number measures "
          "logit scale, not robustness.",
          "Do not compare `cw-l2` across methods. Read `cw-linf`, `aa` and `worst`.",
@@ -236,6 +240,21 @@ FLAGS: tuple[Flag, ...] = (
          "its number is that of the full chain.",
          "Read the other flags; ask for `aa` and `aa-plus`.",
          lambda e: [k for k, a in e.attacks.items() if raised_gap(a)], invalid=False),
+    Flag("astray-gradient", "p", "a small step along the gradient leads away from the boundary",
+         "At more than a quarter of the probe images the margin grows by a step of 1/255 along the gradient that "
+         "should shrink it, although two forward passes agree.",
+         "The gradient is not that of what the network computes: its sign is turned round, it is random, or a "
+         "replaced backward pass leads astray. Attacks that follow it make the network more often right.",
+         "Do not read any attack with gradients. Evaluate the network with its true backward pass, or with attacks "
+         "without gradients (`aa-plus`, more queries).",
+         _probe(lambda p: p.get("astray_share", 0) > 0.25 and p["random_difference"] <= 1e-4, Evidence.white)),
+    Flag("coarse-logits", "q", "logits so large for their number format that their differences are rounded away",
+         "At more than half of the probe images the two largest logits are less than 16 steps of their number format "
+         "apart.",
+         "Losses and their gradients see differences of logits, of which rounding has left a few steps: a common "
+         "offset of all logits hides what attacks would follow.",
+         "Subtract the offset inside the network, or evaluate it in double precision.",
+         _probe(lambda p: p.get("coarse_share", 0) > 0.5, Evidence.white)),
 )  # fmt: skip
 
 

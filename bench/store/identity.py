@@ -47,8 +47,8 @@ def code(kind: str, name: str) -> str:
     for part, path in sorted(closure.items()):
         total.update(f"{part}\n".encode())
         total.update(_meaning(path))
-    for path, content in named_files(closure):
-        total.update(f"{path}\n{content}\n".encode())
+    for data, content in named_files(closure):
+        total.update(f"{data}\n{content}\n".encode())
     return total.hexdigest()[:16]
 
 

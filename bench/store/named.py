@@ -28,17 +28,18 @@ def named_files(modules: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
             below = path.relative_to(folder)
             if path not in found and _named(texts, below.parts if whole else below.parts[-1:]):
                 found[path] = below.as_posix()
-    for path, below in sorted(found.items(), key=lambda item: item[1]):
+    for path, name in sorted(found.items(), key=lambda item: item[1]):
         if content := _content(path):
-            yield below, content
+            yield name, content
 
 
 def _texts(modules: Mapping[str, Path]) -> dict[Path, set[str]]:
     """Folder of a package, or of a module outside one -> parts of paths that its source names."""
     found: dict[Path, set[str]] = {}
-    for file in modules.values():
+    for module, file in modules.items():
         folder = file.parent
-        while (folder.parent / "__init__.py").is_file():
+        # a plug-in of this project has its folder to itself, not the project
+        while not module.startswith("bench.") and (folder.parent / "__init__.py").is_file():
             folder = folder.parent
         try:
             tree = ast.parse(file.read_bytes())

@@ -73,6 +73,39 @@ class Constant(Rounding):
         return self.net(x) * 1e-3 + torch.eye(10)[0]
 
 
+class LogSoftmax(Rounding):
+    """Gives logarithms of probabilities, all negative."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).log_softmax(1)
+
+
+class Lifted(Rounding):
+    """Adds one large number to all logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) + 1e8
+
+
+class Turned(torch.autograd.Function):
+    """The identity, whose backward pass turns the sign round."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return -gradient
+
+
+class Astray(Rounding):
+    """Computes what its network does, and gives the opposite of its gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(Turned.apply(x))
+
+
 def judged(net: nn.Module, x: Tensor, y: Tensor, specs: list[str]) -> tuple[SuiteResult, dict[str, list[str]]]:
     result = evaluate(net.eval(), x, y, torch.arange(len(x)), [AttackSpec.parse(s) for s in specs],
                       threat=ThreatModel(0.15), num_classes=10, root_seed=0)  # fmt: skip
@@ -98,6 +131,24 @@ def test_a_rounding_network_is_caught(trained: Trained) -> None:
     assert result.probes["zero_gradient_share"] == 1.0
     assert all("zero-gradient" in flags[label] for label in ALL[1:])
     assert "black-box" in flags["aa[queries=300,steps=20]"]
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "flag", "whom"),
+    [(LogSoftmax, "small-logits", ["cw-l2"]), (Lifted, "coarse-logits", ["fgsm", "cw-linf", "cw-l2"]),
+     (Astray, "astray-gradient", ["fgsm", "cw-linf", "cw-l2"])],
+)  # fmt: skip
+def test_what_weakens_an_attack_without_changing_a_prediction_is_caught(
+    trained: Trained, wrapped: type[nn.Module], flag: str, whom: list[str]
+) -> None:
+    net, x, y = trained("conv", robust=False)
+    specs = ["clean", "fgsm", "cw-linf", "cw-l2"]
+    plain, _ = judged(net, x[:80], y[:80], specs)
+    found, flags = judged(wrapped(net), x[:80], y[:80], specs)
+    assert [label for label in specs if flag in flags[label]] == whom
+    weakened = [label for label in specs if found.attacks[label].correct.sum() > plain.attacks[label].correct.sum() + 4]
+    assert weakened
+    assert set(weakened) <= set(whom)
 
 
 def test_saturated_logits_are_caught_and_the_adaptive_stages_see_through(trained: Trained) -> None:

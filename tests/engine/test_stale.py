@@ -323,3 +323,12 @@ def test_data_files_that_a_package_names_are_part_of_its_code(tmp_path):
     assert {name for name in before if before[name] != after[name]} == {"tables/deep/a.csv"}
     (tmp_path / "loose.py").write_text("A, B = 'other.json', 'pack'\n")  # beside whatever its author works on
     assert [path for path, _ in named_files({"loose": tmp_path / "loose.py"})] == ["other.json"]
+
+
+def test_no_data_file_is_part_of_a_shipped_plug_in():
+    """Marks in stores of this project depend on source alone."""
+    kinds = ("methods", "models", "datasets", "attacks", "enhancers")
+    origins = [origin for kind in kinds for origin in registry(kind).origins.values()]
+    assert len(origins) > 40
+    shipped = {o.module: Path(o.file) for o in origins if o.module.startswith("bench.")}
+    assert list(named_files(shipped)) == []

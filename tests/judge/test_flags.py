@@ -91,6 +91,9 @@ def test_a_sound_evaluation_has_no_flag() -> None:
         ("pixels", EVERYONE, {"probes": {"pixel_max": 2.6}}),
         ("refused", {"pgd-20"}, {"pgd-20": {"refused": 1}}),
         ("audit-gap", {"aa"}, {"aa": {"audit": {"gap": True, "whole": True}}}),
+        ("order", {"cw-linf"}, {"standing": {"cw-linf": 169}}),
+        ("astray-gradient", WHITE, {"probes": {"astray_share": 0.26}}),
+        ("coarse-logits", WHITE, {"probes": {"coarse_share": 0.51}}),
     ],
 )  # fmt: skip
 def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], given: dict[str, Any]) -> None:
@@ -111,6 +114,10 @@ def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], g
         ("small-class", {"labels": np.r_[np.zeros(170), np.ones(30)].astype(int)}),
         ("zero-gradient", {"probes": {"zero_gradient_share": 0.05}}),
         ("audit-gap", {"aa": {"audit": {"gap": False, "whole": True}}}),
+        ("order", {"standing": {"cw-linf": 162}}),
+        ("astray-gradient", {"probes": {"astray_share": 0.25}}),
+        ("astray-gradient", {"probes": {"astray_share": 0.5, "random_difference": 2e-4}}),
+        ("coarse-logits", {"probes": {"coarse_share": 0.5}}),
     ],
 )  # fmt: skip
 def test_flag_is_not_raised_without_reason(flag: str, given: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def _restricted(path: Path) -> tuple[Any, tuple[str, ...]]:
     known: dict[str, Any] = {}
     while True:
         try:
-            allowed = [(made, name) for name, made in {**_NUMPY, **known}.items()]
+            allowed: list[Any] = [(made, name) for name, made in {**_NUMPY, **known}.items()]
             # an open file: torch would choose its reader by the name
             with torch.serialization.safe_globals(allowed), path.open("rb") as file, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about files of old versions, whose content is checked below

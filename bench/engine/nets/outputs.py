@@ -48,7 +48,8 @@ def find_logits(output: Any, images: int, classes: int) -> Steps:
 def pick(output: Any, steps: Steps) -> Any:
     """What stands at `steps` in an output."""
     for step in steps:
-        output = output[step] if isinstance(output, (Mapping, list, tuple)) else getattr(output, str(step))
+        keyed = isinstance(output, Mapping) or isinstance(step, int)
+        output = output[step] if keyed else getattr(output, str(step))
     return output
 
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +33,8 @@ COUNTER = "num_batches_tracked"
 COUNTED = "n_averaged"
 
 
-def tensor_hash(tensors: Mapping[str, Tensor], before: str = "") -> str:
-    """64 hex digits of a text and of named tensors, in whatever order they come."""
+def tensor_hash(tensors: Mapping[str, Any], before: str = "") -> str:
+    """64 hex digits of a text and of named tensors, in whatever order they come; what is no tensor is left out."""
     digest = hashlib.sha256(before.encode())
     for name, tensor in sorted(tensors.items()):
         if not isinstance(tensor, Tensor):  # packed weights of a quantised network, state of its own kind

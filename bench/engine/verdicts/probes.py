@@ -13,6 +13,10 @@ from bench.engine.verdicts.oracle import NetworkOracle
 
 #: images looked at, evenly spread over the set
 IMAGES = 128
+#: steps of the number format between the two largest logits that leave a softmax some shape
+COARSE = 16
+#: number formats of logits, the coarsest first
+_FORMATS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -32,6 +36,8 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
     margin                  median distance between the two largest logits
     saturated_share         images whose softmax is exactly 0 and 1 in single precision (margin above 24 ln 2)
     cw_blocked_share        correct images at which cw-l2 (c = 10) stalls on a locally linear network
+    astray_share            images whose margin grows by a step of 1/255 along the gradient that should shrink it
+    coarse_share            images whose two largest logits are less than 16 steps of their number format apart
     """
     logits = oracle.plain(x)
     scale = logits.abs().amax().clamp_min(1e-12)
@@ -53,7 +59,11 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
         "margin": float(gap.median()),
         "saturated_share": float((gap > 16.6355).double().mean()),
     }
-    return facts | {"cw_blocked_share": _blocked(oracle, x, y, logits)}
+    return facts | {
+        "cw_blocked_share": _blocked(oracle, x, y, logits),
+        "astray_share": _astray(oracle, x, y),
+        "coarse_share": float((gap < COARSE * _step(logits)).double().mean()),
+    }
 
 
 def _unsettled(module: nn.Module) -> bool:
@@ -61,7 +71,10 @@ def _unsettled(module: nn.Module) -> bool:
 
 
 def _blocked(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, c: float = 10.0) -> float:
-    """Share of correct images with m > (c/2) |grad m|^2, where m = R - O is cw-l2's own margin (methods, CW)."""
+    """Share of correct images with m >= (c/2) |grad m|^2, where m = R - O is cw-l2's own margin (methods, CW).
+
+    Both are zero where every logit is negative, as after a log-softmax: the attack then has nothing to follow.
+    """
     right = logits.argmax(1) == y
     if not right.any():
         return 0.0
@@ -72,4 +85,29 @@ def _blocked(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, c: flo
         return (true * z).amax(1) - ((1 - true) * z).amax(1)
 
     gradient, z = oracle.gradient(x, margin)
-    return float((margin(z) > c / 2 * gradient.flatten(1).square().sum(1)).double().mean())
+    return float((margin(z) >= c / 2 * gradient.flatten(1).square().sum(1)).double().mean())
+
+
+def _astray(oracle: NetworkOracle, x: Tensor, y: Tensor, step: float = 1 / 255) -> float:
+    """Share of images whose margin grows when one small step follows the gradient that should make it smaller."""
+    others = one_hot(y, oracle.num_classes).bool()
+
+    def margin(z: Tensor) -> Tensor:
+        return z.gather(1, y[:, None])[:, 0] - z.masked_fill(others, -torch.inf).amax(1)
+
+    if oracle.num_classes < 2:
+        return 0.0
+    gradient, before = oracle.gradient(x, margin)
+    after = oracle.plain((x - step * gradient.sign()).clamp(0, 1))
+    return float((margin(after) > margin(before)).double().mean())
+
+
+def _step(logits: Tensor) -> Tensor:
+    """Distance between neighbouring numbers at each image's largest logit, in the coarsest format that holds them all.
+
+    So half-precision logits are seen as such although they come in single precision.
+    """
+    fitting = (kind for kind in _FORMATS if torch.equal(logits.to(kind).to(logits.dtype), logits))
+    kind = next(fitting, logits.dtype)
+    largest = logits.abs().amax(1).clamp_min(torch.finfo(kind).tiny)
+    return torch.exp2(torch.floor(torch.log2(largest))) * torch.finfo(kind).eps
