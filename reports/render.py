@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 
 from bench.reports import answer, text
+from bench.reports.extracts.manuscript import Entry, Manuscript
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
 from bench.store.folders import atomic_write
 from bench.visible import visible
@@ -176,6 +177,45 @@ def _numbers(cell: Cell) -> list[str]:
     words = map(text.spreadsheet, (cell.command, cell.note))
     return [plain(cell.value), *low_high, *paper, plain(cell.difference), str(cell.verdict), str(cell.rank or ""),
             " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance), *words]  # fmt: skip
+
+
+#: sizes of a manuscript's table: command, points a letter (digits and bold text, about), points between columns
+LATEX_SIZES = (
+    (r"\small", 4.8, 5.0),
+    (r"\footnotesize", 4.3, 3.0),
+    (r"\scriptsize", 3.8, 2.0),
+    (r"\tiny", 3.2, 1.5),
+)
+#: text width of LaTeX's own article class, in points
+LATEX_WIDTH = 345.0
+
+
+def _size(table: Manuscript) -> tuple[str, float]:
+    """The largest size in which a table fits the page: (command, points between columns)."""
+    labels = sum(max((len(labels[i]) for labels, _ in table.rows), default=0) for i in range(len(table.heads)))
+    widths = [max(len(head), *(_letters(cells[j]) for _, cells in table.rows)) if table.rows else len(head)
+              for j, head in enumerate(table.columns)]  # fmt: skip
+    gaps = 2 * (len(widths) + len(table.heads) - 1)
+    fits = ((command, gap) for command, letter, gap in LATEX_SIZES
+            if letter * (labels + sum(widths)) + gap * gaps <= LATEX_WIDTH)  # fmt: skip
+    return next(fits, (LATEX_SIZES[-1][0], LATEX_SIZES[-1][2]))
+
+
+def _letters(one: Entry) -> float:
+    """About how many letters an entry is wide."""
+    return len(one.value) + (len(one.spread) + 2.5 if one.spread else 0) + len(one.marks)
+
+
+def manuscript(table: Manuscript, folder: Path, formats: list[str], label: str = "results") -> list[Path]:
+    r"""`paper.tex` (one table for `\input`, booktabs) and `paper.md` of a manuscript's table; the files, in order."""
+    written = []
+    for name, environment in (("latex", latex_environment), ("markdown", markdown_environment)):
+        suffix = {"latex": "tex", "markdown": "md"}[name]
+        if name in formats:
+            template = environment().get_template(f"manuscript.{suffix}.j2")
+            atomic_write(folder / f"paper.{suffix}", template.render(table=table, label=label, size=_size(table)))
+            written.append(folder / f"paper.{suffix}")
+    return written
 
 
 #: format -> writer of its files

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from bench.cli import _paper
 from bench.cli._options import comma_list, results_option
+from bench.cli._paper import paper_options
 from bench.config import TEST_SPLITS
 from bench.errors import UsageError, did_you_mean
 
 
 @click.command()
 @results_option
-@click.option("--format", "formats", multiple=True, default=("html",), show_default=True, metavar="FORMAT,...",
-              help="html, latex, markdown, csv; several with commas or repeated.")  # fmt: skip
+@click.option("--format", "formats", multiple=True, metavar="FORMAT,...",
+              help="html, latex, markdown, csv; several with commas or repeated.  "
+              "[default: html; with --paper: latex,markdown]")  # fmt: skip
 @click.option(
     "--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]"
 )
@@ -27,30 +31,39 @@ from bench.errors import UsageError, did_you_mean
 @click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
 @click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B",
               help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
+@paper_options
 def command(
     results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
-    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None,
+    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None, paper: bool, **chosen: Any,
 ) -> int:  # fmt: skip
     """Render the tables and figures of a results folder beside the paper's numbers.
 
     Works from whatever is there: what is missing is shown as missing, with the command that measures it. Figures are
     drawn as SVG for html and markdown, as PDF for latex. The exit code is 1 when a file of the folder could not be
     read; the report is written without it.
+
+    With --paper: one table for a manuscript, `paper.tex` (booktabs) and `paper.md`, with the methods, names and columns
+    you choose and one line of settings.
     """
     from bench.reports import render
     from bench.reports.report import compare as side_by_side
     from bench.reports.report import make
 
-    chosen = list(dict.fromkeys(f for text in formats for f in comma_list(text, "format")))
-    for wrong in [f for f in chosen if f not in render.FORMATS]:
-        raise UsageError(f"--format {wrong} is unknown. {did_you_mean(wrong, render.FORMATS)}")
+    kinds = list(dict.fromkeys(f for text in formats for f in comma_list(text, "format")))
+    known = ("latex", "markdown") if paper else tuple(render.FORMATS)
+    for wrong in [f for f in kinds if f not in known]:
+        raise UsageError(f"--format {wrong} is unknown{' with --paper' if paper else ''}. {did_you_mean(wrong, known)}")
+    kinds = kinds or (list(known) if paper else ["html"])
+    if paper:
+        return _paper.write(results, output, kinds, dataset, test_split, chosen)
+    _paper.refuse(chosen)
     if compare:
         report = side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
     else:
         report = make(results, interval=interval, tables=_numbered(tables, "tables"),
                       figures=_numbered(figures, "figures"), dataset=dataset, test_split=test_split,
-                      suffixes=sorted({render.FIGURES[f] for f in chosen if f in render.FIGURES}))  # fmt: skip
-    for path in render.write(report, output, chosen):
+                      suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}))  # fmt: skip
+    for path in render.write(report, output, kinds):
         click.echo(path)
     for problem in report.problems:
         click.echo(f"left out: {problem}", err=True)

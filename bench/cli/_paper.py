@@ -1,0 +1,73 @@
+"""Options of `bench report --paper`, the table for a manuscript; they mean nothing without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli._options import comma_list
+from bench.errors import UsageError
+
+OPTIONS = (
+    click.option("--paper", is_flag=True, help="Write one table for a manuscript instead, as LaTeX and Markdown."),
+    click.option("--methods", metavar="A,B", help="With --paper: methods in this order.  [default: all]"),
+    click.option("--label", "labels", multiple=True, metavar="METHOD=NAME",
+                 help="With --paper: what a method is called."),
+    click.option("--columns", metavar="A,B", help="With --paper: attacks.  [default: clean, pgd-20, aa]"),
+    click.option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail or the worst class."),
+    click.option("--spread", metavar="std|images|seeds|none", help="With --paper: behind ±: standard deviation over "
+                 "seeds, half of the 95 % interval over test images or over seeds.  [default: std]"),
+    click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest and what is not "
+                 "distinguishable from it, the highest mean, or nothing.  [default: tested]"),
+    click.option("--decimals", type=click.IntRange(0, 4), help="With --paper: digits behind the point.  [default: 2]"),
+    click.option("--irs", metavar="10,50", help="With --paper: imbalance ratios, in this order.  [default: all]"),
+    click.option("--recipe", metavar="NAME", help="With --paper: only this recipe.  [default: paper, where it is]"),
+)  # fmt: skip
+NAMES = ("methods", "labels", "columns", "metric", "spread", "best", "decimals", "irs", "recipe")
+
+
+def paper_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with the options of this module."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def refuse(given: dict[str, Any]) -> None:
+    """Raises UsageError when one of these was given without --paper."""
+    for name in NAMES:
+        if given[name] not in (None, ()):
+            raise UsageError(f"--{name.removesuffix('s') if name == 'labels' else name} belongs to --paper; add it.")
+
+
+def write(
+    results: Path, output: Path, formats: Sequence[str], dataset: str | None, test_split: str | None,
+    given: dict[str, Any],
+) -> int:  # fmt: skip
+    """Write the table; what it lacks is said on standard error. Returns the exit code."""
+    from bench.reports import render
+    from bench.reports.extracts.manuscript import Choice, manuscript, named
+    from bench.reports.source import Source
+
+    source = Source(results)
+    methods = list(dict.fromkeys(c.label for setting in source.index for c in source.configs(setting)))
+    lists: dict[str, Any] = {name: comma_list(given[name], name) if given[name] is not None else ()
+             for name in ("methods", "columns", "irs")}  # fmt: skip
+    plain: dict[str, Any] = {
+        name: given[name] for name in ("metric", "spread", "best", "decimals") if given[name] is not None
+    }
+    choice = Choice(
+        **lists, **plain, labels=named(given["labels"], methods or ["taet"]), recipe=given["recipe"] or "",
+        datasets=comma_list(dataset, "dataset") if dataset else (), test_split=test_split or "",
+    )  # fmt: skip
+    table = manuscript(source, choice)
+    for path in render.manuscript(table, output, list(formats)):
+        click.echo(path)
+    for lack in table.missing:
+        click.echo(f"missing: {lack}", err=True)
+    for problem in source.problems:
+        click.echo(f"left out: {problem}", err=True)
+    return 1 if source.problems else 0

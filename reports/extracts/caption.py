@@ -1,0 +1,79 @@
+"""The one line under a manuscript's table: what its numbers are and rest on, without a command or a path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.config import format_value
+from bench.reports import paper
+from bench.reports.footnote import radius
+from bench.reports.source import Evaluation
+from bench.store.where import Where
+
+if TYPE_CHECKING:
+    from bench.reports.extracts.manuscript import Choice
+
+METRIC = {
+    "balanced": "Balanced accuracy", "standard": "Standard accuracy", "head": "Accuracy of the head classes",
+    "tail": "Accuracy of the tail classes", "worst": "Accuracy of the worst class",
+    "worst-class": "Accuracy of the worst class",
+}  # fmt: skip
+BEHIND = {
+    "std": "mean ± standard deviation over {}", "images": "mean over {} ± half of the 95 % interval over test images",
+    "seeds": "mean ± half of the 95 % interval over {}", "none": "mean over {}",
+}  # fmt: skip
+#: how attacks are called at length
+ATTACK = {"aa": "AA: AutoAttack", "aa-10": "AA-10: AutoAttack with 10 iterations",
+          "cw-l2": "CW (ℓ₂): unbounded", "worst": "worst case: correct under every attack of this radius"}  # fmt: skip
+
+
+def caption(
+    used: Sequence[tuple[Where, Sequence[Evaluation]]], choice: Choice, networks: Sequence[str],
+    groups: Sequence[tuple[str, float]], attacks: Sequence[str], tested: bool,
+) -> str:  # fmt: skip
+    """Metric, data, network, threat model, recipe, spread, how short the runs are, and what bold means."""
+    settings = list(dict.fromkeys(setting for setting, _ in used))
+    parts = [f"{METRIC.get(choice.metric, choice.metric)} in % on the {settings[0].test_split} test split of "
+             f"{_data(settings, groups)}" if settings else "No number"]  # fmt: skip
+    if len(networks) == 1:
+        parts.append(paper.MODEL_LABEL.get(networks[0], networks[0]))
+    radii = list(dict.fromkeys(radius(s.eps) for s in settings if not math.isnan(s.eps)))
+    parts += [f"ℓ∞, ε = {' and '.join(radii)}"] if radii else []
+    unusual = (t for s in settings for n, t in s.said().items() if n not in ("recipe", "reduced"))
+    parts += [f"recipe {_recipes(used)}", *dict.fromkeys(unusual), _seeds(used, choice)]
+    parts += [ATTACK[a] for a in attacks if a in ATTACK]
+    reduced = sorted({e.reduced for _, found in used for e in found if e.reduced})
+    parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
+    if choice.best != "none" and used:
+        parts.append("bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"
+                     if tested else "bold: highest mean")  # fmt: skip
+    return "; ".join(parts) + "."
+
+
+def _data(settings: Sequence[Where], groups: Sequence[tuple[str, float]]) -> str:
+    named = []
+    for dataset in dict.fromkeys(d for d, _ in groups):
+        ratios = [ir for d, ir in groups if d == dataset]
+        sources = sorted({s.source for s in settings if s.dataset == dataset} - {paper.ORIGINAL.get(dataset)})
+        told = ", ".join("natural" if math.isnan(ir) else format_value(ir) for ir in ratios)
+        pixels = f", pixels from {' and '.join(sources)}" if sources and dataset in paper.DATA_LABEL else ""
+        named.append(f"{paper.DATA_LABEL.get(dataset, dataset)} (imbalance ratio {told}{pixels})")
+    return " and ".join(named)
+
+
+def _recipes(used: Sequence[tuple[Where, Sequence[Evaluation]]]) -> str:
+    """`paper`, or which recipes are mixed."""
+    return ", ".join(dict.fromkeys(
+        {"external": "of its own for a network trained elsewhere"}.get(s.recipe, s.recipe) for s, _ in used
+    ))  # fmt: skip
+
+
+def _seeds(used: Sequence[tuple[Where, Sequence[Evaluation]]], choice: Choice) -> str:
+    counts = sorted({len(found) for _, found in used})
+    if counts == [1]:
+        alone = "one seed"
+        return alone if choice.spread != "images" else f"{alone}, ± half of the 95 % interval over test images"
+    number = f"{counts[0]} seeds" if len(counts) == 1 else f"{' or '.join(map(str, counts))} seeds"
+    return BEHIND[choice.spread].format(number)
