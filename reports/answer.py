@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from bench.config import format_value
@@ -86,7 +85,7 @@ def _card(
         key=key, heading=" · ".join(title),
         data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
         sentences=tuple(_sentences(rivals, name, 100 / classes)), reduced=_reduced(used), flags=_footnotes(rivals),
-        figure=_figure(key, rivals, name, 100 / classes, suffixes),
+        figure=_figure(key, rivals, name, 100 / classes) if "svg" in suffixes else Figure(key, "", "", ""),
     )  # fmt: skip
 
 
@@ -174,7 +173,7 @@ def _footnotes(rivals: Sequence[Rival]) -> tuple[Footnote, ...]:
 # -------------------------------------------------------------------------------------------------- as a drawing
 
 
-def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float, suffixes: Sequence[str]) -> Figure:
+def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float) -> Figure:
     """Clean against robust, a marker a method: thin bars over test images, thick ones over seeds, lines at chance."""
     with draw.figure(4.8, 3.9) as (made, axes):
         axis = axes[0][0]
@@ -192,7 +191,7 @@ def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float, suffi
                     columnspacing=1.0, handletextpad=0.4)  # fmt: skip
         alt = f"Balanced accuracy in per cent, clean / {attack}: " + ", ".join(
             f"{r.label} {100 * r.clean.value:.1f} / {100 * r.robust.value:.1f}" for r in rivals)  # fmt: skip
-        files = partial(draw.files, key=key, suffixes=[s for s in suffixes if s == "svg"])(made)
+        files = draw.files(made, key=key, suffixes=["svg"])
     return Figure(key, "", "", f"{alt}. A constant answer has {chance:.1f}.", files)
 
 

@@ -70,7 +70,8 @@ class Cell:
     says that the measured number may not be what it seems, so it takes no rank. `chance`: what a constant answer gets,
     None for a metric of which that is not known.
     `provenance`: ids of the store's cells that went into it. `command`: what measures it.
-    `selector`: (test split, attack label), where the counts stand inside those cells.
+    `selector`: (test split, attack label), where the counts stand inside those cells. `keys`: what the number is of, a
+    name and a value each, for programs.
     """
 
     value: float | None = None
@@ -88,11 +89,17 @@ class Cell:
     selector: tuple[str, str] = ("", "")
     command: str = ""
     note: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
 
     @property
     def number(self) -> Number:
         """What tells a measured number from others."""
         return self.selector, self.provenance, round(self.value or 0.0, 6)
+
+    @property
+    def low(self) -> bool:
+        """Whether a constant answer gets as much."""
+        return self.value is not None and self.chance is not None and self.value <= self.chance + 1e-9
 
     @property
     def agree(self) -> bool:
@@ -239,7 +246,10 @@ class CountTable:
 
 @dataclass(frozen=True)
 class Report:
-    """All of it, in order. `standing`: of single numbers (`Cell.number`), how they stand beside the best."""
+    """All of it, in order. `standing`: of single numbers (`Cell.number`), how they stand beside the best.
+
+    `refresh`: seconds after which a page that is still being written shows itself again; 0 for one that is finished.
+    """
 
     title: str
     origin: str
@@ -252,6 +262,7 @@ class Report:
     heading: str = "The paper's tables"
     cards: tuple[Card, ...] = ()
     standing: Mapping[Number, str] = field(default_factory=dict)
+    refresh: int = 0
 
     @property
     def chapters(self) -> list[tuple[str, list[Table]]]:

@@ -16,16 +16,24 @@ import jinja2
 from bench.reports import answer, text
 from bench.reports.extracts.manuscript import Entry, Manuscript
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
+from bench.reports.pairing import BEST, TIED
 from bench.store.folders import atomic_write
 from bench.visible import visible
 
+#: signs behind a number that was tested beside its rivals, and of one that a constant answer gets too
+SHOWN = {BEST: "●", TIED: "○"}
+LEGEND = (("●", "highest among comparable rows"), ("○", "not distinguishable from it on the same images and seeds"))
+LOW, LOW_TEXT = "≤", "at or below a constant answer"
 #: physical lines of one LaTeX float; longer tables are continued in the next
 LATEX_LINES = 42
 
+#: what a number of a table is of (`Cell.keys`), a column each
+KEYS = ("dataset", "source", "test_split", "recipe", "reduced", "precision", "eps", "selection", "class_order",
+        "benchmark", "method", "variant", "ir", "model", "attack", "metric", "class", "seeds")  # fmt: skip
 CSV_COLUMNS = (
-    "table", "title", "data", "row", "group", "column", "value", "sampling_low", "sampling_high", "seeds_low",
-    "seeds_high", "paper", "paper_standing", "paper_reason", "difference", "verdict", "rank", "marks", "cells",
-    "command", "note",
+    "table", *KEYS, "value", "sampling_low", "sampling_high", "seeds_low", "seeds_high", "standing", "chance", "paper",
+    "paper_standing", "paper_reason", "difference", "verdict", "rank", "marks", "cells", "command", "note", "title",
+    "row", "group", "column",
 )  # fmt: skip
 
 
@@ -103,10 +111,23 @@ def stands(report: Report, cell: Cell) -> str:
     return "" if cell.value is None else report.standing.get(cell.number, "")
 
 
+def mark(report: Report, cell: Cell) -> str:
+    """The sign of `SHOWN` behind a number; empty where nothing was tested, and for all that is worse."""
+    return SHOWN.get(stands(report, cell), "")
+
+
+def legend(report: Report, table: Table) -> list[tuple[str, str]]:
+    """(sign, text) of what marks numbers of this table."""
+    signs = {mark(report, cell) for cell in table.cells}
+    told = [(sign, words) for sign, words in LEGEND if sign in signs]
+    return told + ([(LOW, LOW_TEXT)] if any(cell.low for cell in table.cells) else [])
+
+
 def markdown(report: Report, folder: Path) -> list[Path]:
     """`report.md`."""
     path = folder / "report.md"
-    atomic_write(path, markdown_environment().get_template("report.md.j2").render(report=report))
+    marks = {"mark": partial(mark, report), "legend": partial(legend, report)}
+    atomic_write(path, markdown_environment().get_template("report.md.j2").render(report=report, **marks))
     return [path]
 
 
@@ -114,11 +135,11 @@ def latex(report: Report, folder: Path) -> list[Path]:
     r"""`latex/report.tex`, and below it one file for `\input` a table; figures as PDF beside them."""
     environment, base, written = latex_environment(), folder / "latex", []
     template = environment.get_template("table.tex.j2")
+    marks = {"mark": partial(mark, report), "legend": partial(legend, report)}
     for table in report.tables:
         path = base / f"{table.key}.tex"
-        atomic_write(
-            path, template.render(table=table, interval=report.interval, parts=list(_parts(table, report.interval)))
-        )
+        parts = list(_parts(table, report.interval))
+        atomic_write(path, template.render(table=table, interval=report.interval, parts=parts, **marks))
         written.append(path)
     for figure in report.figures:
         if "pdf" in figure.files:
@@ -150,22 +171,25 @@ def _parts(table: Table, interval: str) -> Iterator[tuple[Row, ...]]:
 
 
 def csv_(report: Report, folder: Path) -> list[Path]:
-    """`tables.csv`: one line a number of every table."""
+    """`tables.csv`: one line a number of every table, a column a key; last what the table prints beside it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for table in report.tables:
         for row in table.rows:
+            label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
             for column, cell in zip(table.columns, row.cells, strict=True):
-                label = ", ".join(f"{h}={v}" for h, v in zip(table.heads, row.labels, strict=True))
-                words = (table.key, f"{table.heading}. {table.caption}", table.data, label, column.group, column.label)
-                writer.writerow([*map(text.spreadsheet, words), *_numbers(cell)])
+                keys = dict(cell.keys)
+                words = (table.key, *(keys.get(name, "") for name in KEYS))
+                printed = (f"{table.heading}. {table.caption}", label, column.group, column.label)
+                writer.writerow([*map(text.spreadsheet, words), *_numbers(report, cell),
+                                 *map(text.spreadsheet, printed)])  # fmt: skip
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
     return [path]
 
 
-def _numbers(cell: Cell) -> list[str]:
+def _numbers(report: Report, cell: Cell) -> list[str]:
     """The cell's fields for CSV: the same digits as everywhere, with an ASCII minus and empty for unknown."""
 
     def plain(value: float | None) -> str:
@@ -175,8 +199,9 @@ def _numbers(cell: Cell) -> list[str]:
     low_high = [plain(end) for interval in intervals for end in (interval or (None, None))]
     paper = ["", "", ""] if cell.paper is None else [cell.paper.printed, cell.paper.standing, cell.paper.reason]
     words = map(text.spreadsheet, (cell.command, cell.note))
-    return [plain(cell.value), *low_high, *paper, plain(cell.difference), str(cell.verdict), str(cell.rank or ""),
-            " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance), *words]  # fmt: skip
+    return [plain(cell.value), *low_high, stands(report, cell), plain(cell.chance), *paper, plain(cell.difference),
+            str(cell.verdict), str(cell.rank or ""), " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance),
+            *words]  # fmt: skip
 
 
 #: sizes of a manuscript's table: command, points a letter (digits and bold text, about), points between columns

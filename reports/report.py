@@ -36,7 +36,7 @@ def make(
     for name in names("figures") if figures is None else figures:
         drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
     chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
-    answers, standing = cards(source, chosen, suffixes) if "svg" in suffixes else ([], {})
+    answers, standing = cards(source, chosen, suffixes)
     return Report(
         title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=tuple(made),
         figures=tuple(drawn), cells=tuple(cell_pages(source)), problems=tuple(source.problems),

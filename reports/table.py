@@ -16,13 +16,14 @@ from typing import ClassVar, TypedDict
 
 import numpy as np
 
+from bench.config import format_value
 from bench.reports import commands, paper
 from bench.reports.footnote import settings_lines
 from bench.reports.marks import Ledger, disqualified
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
-from bench.store.where import Where
+from bench.store.where import SETTING, Where
 
 #: the columns of most tables; `cw-linf` is ours
 ATTACKS = ("clean", "fgsm", "pgd-20", "cw-l2", "cw-linf", "aa")
@@ -195,7 +196,7 @@ class Grid:
         else:
             command = " && ".join(commands.fill(self.source, self.setting, [(p.config, p.attack)]))
         base = Cell(paper=printed, paper_mark=self.ledger.paper(printed), command=command, verdict=Verdict.MISSING,
-                    selector=(self.setting.test_split, p.attack))  # fmt: skip
+                    selector=(self.setting.test_split, p.attack), keys=_keys(self.setting, p))  # fmt: skip
         broken = self.source.failed(self.setting, p.config) if self.source.failures else []
         if not found:
             note = f"failed: {broken[0]['failure']['message']}" if broken and broken[0].get("failure") else ""
@@ -238,6 +239,23 @@ class Grid:
                     pool = pools.setdefault((row.group, reduced, over, 0 if self.across else j), {})
                     pool[i, j] = round(cell.value, 2)
         return {at: rank for pool in pools.values() for at, rank in _best_two(pool)}
+
+
+def _keys(setting: Where, p: Place) -> tuple[tuple[str, str], ...]:
+    """What a number is of: the coordinates of its setting and configuration, its attack, metric, class and seeds."""
+    told = {name: getattr(setting, name) for name in SETTING if name != "natural"}
+    told |= {"method": p.config.method, "variant": p.config.variant, "ir": p.config.ir, "model": p.config.model,
+             "attack": p.attack, "metric": "recall" if p.metric == "class" else p.metric,
+             "class": p.found[0].names[p.position] if p.metric == "class" and p.found else "",
+             "seeds": " ".join(str(e.seed) for e in p.found)}  # fmt: skip
+    return tuple((name, _plain(value)) for name, value in told.items())
+
+
+def _plain(value: object) -> str:
+    """A coordinate as text: numbers as short as they are, nothing for what is not known."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else format_value(value)
+    return str(value)
 
 
 def _best_two(pool: Mapping[tuple[int, int], float]) -> Iterable[tuple[tuple[int, int], int]]:

@@ -112,6 +112,7 @@ _TEX = {
     "Ø": r"\O{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}",
     "ı": r"\i{}", "¿": "?`", "¡": "!`", "▲": r"\ensuremath{\bigtriangleup}", "▼": r"\ensuremath{\bigtriangledown}",
     "⚠": r"\ensuremath{\triangle}",
+    "●": r"\ensuremath{\bullet}", "○": r"\ensuremath{\circ}",
     "◆": r"\ensuremath{\diamond}", "*": r"\ensuremath{*}",
 }  # fmt: skip
 _ACCENTS = {

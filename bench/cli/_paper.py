@@ -49,7 +49,8 @@ def write(
 ) -> int:  # fmt: skip
     """Write the table; what it lacks is said on standard error. Returns the exit code."""
     from bench.reports import render
-    from bench.reports.extracts.manuscript import Choice, manuscript, named
+    from bench.reports.extracts.choice import Choice
+    from bench.reports.extracts.manuscript import manuscript, named
     from bench.reports.source import Source
 
     source = Source(results)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +15,9 @@ from bench.cli._options import comma_list, results_option
 from bench.cli._paper import paper_options
 from bench.config import TEST_SPLITS
 from bench.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bench.reports.model import Report
 
 
 @click.command()
@@ -31,10 +37,13 @@ from bench.errors import UsageError, did_you_mean
 @click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
 @click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B",
               help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
+@click.option("--watch", is_flag=True, help="Write the page again as cells finish, until nothing runs any more.")
+@click.option("--every", type=click.IntRange(min=1), default=20, show_default=True, help="Seconds, with --watch.")
 @paper_options
 def command(
     results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
-    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None, paper: bool, **chosen: Any,
+    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None, watch: bool, every: int,
+    paper: bool, **chosen: Any,
 ) -> int:  # fmt: skip
     """Render the tables and figures of a results folder beside the paper's numbers.
 
@@ -57,17 +66,53 @@ def command(
     if paper:
         return _paper.write(results, output, kinds, dataset, test_split, chosen)
     _paper.refuse(chosen)
-    if compare:
-        report = side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
-    else:
-        report = make(results, interval=interval, tables=_numbered(tables, "tables"),
-                      figures=_numbered(figures, "figures"), dataset=dataset, test_split=test_split,
-                      suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}))  # fmt: skip
-    for path in render.write(report, output, kinds):
+    if watch and compare:
+        raise UsageError("--watch follows one results folder; leave out --compare.")
+    shown = {"tables": _numbered(tables, "tables"), "figures": _numbered(figures, "figures")}
+
+    def made() -> Report:
+        if compare:
+            return side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
+        return make(results, interval=interval, dataset=dataset, test_split=test_split,
+                    suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}), **shown)  # fmt: skip
+
+    def write(refresh: int = 0) -> tuple[Sequence[Path], Report]:
+        report = replace(made(), refresh=refresh)
+        return render.write(report, output, kinds), report
+
+    if watch:
+        _follow(results, every, lambda: write(every))
+    paths, report = write()
+    for path in paths:
         click.echo(path)
     for problem in report.problems:
         click.echo(f"left out: {problem}", err=True)
     return 1 if report.problems else 0
+
+
+def _follow(results: Path, every: int, write: Callable[[], tuple[Sequence[Path], Report]]) -> None:
+    """Write whenever the counts of a cell changed, until twice in a row nothing runs any more, or by Ctrl-C."""
+    from bench.store.status import overview
+
+    before: object = None
+    idle = 0
+    try:
+        while idle < 2:
+            idle = 0 if overview(results).counts["running"] else idle + 1
+            if idle < 2 and (now := _mark(results)) != before:
+                paths, report = write()
+                cells = f"{len(report.cells)} cell{'' if len(report.cells) == 1 else 's'}"
+                click.echo(f"{time.strftime('%H:%M:%S')} {paths[0]}: {cells}", err=True)
+                before = now
+            if idle < 2:
+                time.sleep(every)
+    except KeyboardInterrupt:
+        click.echo("no longer followed; the page is left as it is now.", err=True)
+
+
+def _mark(results: Path) -> object:
+    """Something that changes when the counts of a cell do."""
+    return sorted((path.parent.name, path.stat().st_mtime_ns) for path in results.glob("*/per_class.csv"))
 
 
 def _numbered(text: str | None, kind: str) -> list[str] | None:

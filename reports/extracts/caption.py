@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from bench.config import format_value
 from bench.reports import paper
+from bench.reports.extracts.choice import Choice
 from bench.reports.footnote import radius
 from bench.reports.source import Evaluation
 from bench.store.where import Where
-
-if TYPE_CHECKING:
-    from bench.reports.extracts.manuscript import Choice
 
 METRIC = {
     "balanced": "Balanced accuracy", "standard": "Standard accuracy", "head": "Accuracy of the head classes",

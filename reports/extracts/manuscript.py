@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,33 +14,12 @@ from bench.judge.metrics import METRICS, metric
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
 from bench.reports.extracts.caption import caption
+from bench.reports.extracts.choice import MARKED, SPREADS, Choice
 from bench.reports.extracts.scores import COLUMNS
 from bench.reports.marks import doubtful, flag
 from bench.reports.pairing import BEST, TIED, Pairs
 from bench.reports.source import Config, Evaluation, Source
 from bench.store.where import Where, canonical
-
-#: what stands behind a mean
-SPREADS = ("std", "images", "seeds", "none")
-#: which numbers are bold: the highest with what is not distinguishable from it, the highest means, or none
-MARKED = ("tested", "highest", "none")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the author chose; what is empty is all that the store has."""
-
-    methods: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
-    metric: str = "balanced"
-    spread: str = "std"
-    best: str = "tested"
-    decimals: int = 2
-    datasets: tuple[str, ...] = ()
-    irs: tuple[str, ...] = ()
-    test_split: str = ""
-    recipe: str = ""
 
 
 @dataclass(frozen=True)

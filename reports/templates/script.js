@@ -126,6 +126,67 @@
     if (link && event.key === " ") { event.preventDefault(); drill(link); }
   });
 
+  // Every table as tab-separated text: one line a row, labels and numbers as they are, for a spreadsheet.
+  const plain = (cell) => {
+    if (!cell) return "";
+    const text = cell.tagName === "TH" && cell.dataset.sort !== undefined ? cell.dataset.sort
+      : (cell.querySelector("a.value, button.sort") ?? cell).textContent;
+    return cell.querySelector(".missing") ? "" : text.trim().replace(/\s+/g, " ").replace(/^−/, "-");
+  };
+  const tsv = (table) => {
+    const heads = [...table.tHead.rows];
+    const names = [...heads.at(-1).cells].map(plain);
+    if (heads.length > 1) {
+      const groups = [...heads[0].cells].flatMap((cell) => Array(cell.colSpan).fill(plain(cell)));
+      groups.forEach((group, i) => { if (group) names[i] = `${group}: ${names[i]}`; });
+    }
+    const rows = [...table.tBodies[0].rows].filter((row) => !row.classList.contains("drill"));
+    return [names, ...rows.map((row) => [...row.cells].map(plain))].map((line) => line.join("\t")).join("\n") + "\n";
+  };
+  const copied = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {  // a page without that right: through a field, as before it existed
+      const field = make("textarea", undefined, { class: "sr" });
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      const done = document.execCommand("copy");
+      field.remove();
+      return done;
+    }
+  };
+  for (const table of all("table.main, table.counts")) {
+    const button = make("button", "Copy as TSV", { class: "copy", type: "button" });
+    button.addEventListener("click", async () => {
+      button.textContent = (await copied(tsv(table))) ? "Copied" : "Not allowed here";
+      setTimeout(() => { button.textContent = "Copy as TSV"; }, 1500);
+    });
+    table.closest(".scroll").after(button);
+  }
+
+  // A page that is still being written shows itself again, as the reader left it.
+  const seconds = Number(document.body.dataset.refresh);
+  const kept = "bench-report " + location.pathname;
+  const open = () => all("details").map((d) => d.open);
+  try {
+    const before = JSON.parse(sessionStorage.getItem(kept));
+    sessionStorage.removeItem(kept);
+    if (before) {
+      const details = all("details");
+      if (before.open.length === details.length) details.forEach((d, i) => { d.open = before.open[i]; });
+      if (before.theme) root.dataset.theme = before.theme;
+      requestAnimationFrame(() => scrollTo(0, before.y));
+    }
+  } catch { /* a browser that keeps nothing for files: the page begins anew */ }
+  if (seconds) {
+    setTimeout(() => {
+      try { sessionStorage.setItem(kept, JSON.stringify({ open: open(), y: scrollY, theme: root.dataset.theme })); } catch { /* as above */ }
+      location.reload();
+    }, 1000 * seconds);
+  }
+
   // A link to something inside a closed section opens it.
   const reveal = () => {
     const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
