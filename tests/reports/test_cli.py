@@ -88,3 +88,39 @@ def test_a_thousand_cells(tmp_path: Path, make_cell: Any) -> None:
     report = make(tmp_path / "store", figures=[])
     render.write(report, tmp_path / "out", ["html"])
     assert len(report.cells) == 13 * 4 * 20
+
+
+def test_watch_writes_again_as_cells_finish_and_ends_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_cell: Any
+) -> None:
+    """The page is live while something runs, and finished when nothing does."""
+    from collections import Counter
+
+    from bench.cli import report as verb
+    from bench.store import status
+
+    runs, out = tmp_path / "runs", tmp_path / "page"
+    make_cell(runs, "taet")
+    looks = iter([1, 1, 1, 0, 0])
+    seen = []
+
+    def overview(_):
+        return status.Overview((), Counter(running=next(looks)))
+
+    def sleep(seconds):
+        assert seconds == 7
+        page = (out / "report.html").read_text(encoding="utf-8")
+        seen.append((page.count('<article class="cell"'), 'data-refresh="7"' in page))
+        if len(seen) == 1:
+            make_cell(runs, "at-bsl")
+
+    monkeypatch.setattr(status, "overview", overview)
+    monkeypatch.setattr(verb.time, "sleep", sleep)
+    words = ["--results", str(runs), "--output", str(out), "--tables", "overview", "--figures", "none"]
+    ran = call(*words, "--watch", "--every", "7")
+    assert ran.exit_code == 0, ran.output
+    assert seen == [(1, True), (2, True), (2, True), (2, True)]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "data-refresh" not in page.partition("<script>")[0]
+    refused = call(*words, "--watch", "--compare", str(runs), str(runs))
+    assert "--watch follows one results folder" in str(refused.exception or refused.output)

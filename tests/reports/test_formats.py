@@ -9,12 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from bench.config import CellSpec, ThreatModel
 from bench.judge.compare import compare_stores
 from bench.reports import render
 from bench.reports.report import compare, make
+from bench.reports.source import Source
 
 from .test_findings import measured
 
@@ -161,3 +163,49 @@ def test_one_table_alone_needs_booktabs_only(tmp_path: Path) -> None:
     (tmp_path / "latex" / "own.tex").write_text(body)
     ran = compiled(tmp_path / "latex", "own.tex")
     assert ran.returncode == 0, ran.stdout[-2000:]
+
+
+def test_the_csv_is_tidy(tmp_path: Path) -> None:
+    """A column a coordinate: every measured number of a table is found again in the store by its keys alone."""
+    source = Source(HERE / "store")
+    render.write(make(HERE / "store", figures=[]), tmp_path, ["csv"])
+    frame = pd.read_csv(tmp_path / "tables.csv", dtype=str, keep_default_na=False)
+    measured = frame[(frame["value"] != "") & (frame["value"] != "—") & frame["seeds"].ne("")]
+    assert len(measured) > 50
+    for line in measured.to_dict("records"):
+        found = [
+            e for s in source.index for c in source.configs(s) for e in source.evaluations(s, c, line["attack"])
+            if (s.dataset, s.test_split, s.recipe, c.method, c.variant, f"{c.ir:g}", c.model)
+            == tuple(line[k] for k in ("dataset", "test_split", "recipe", "method", "variant", "ir", "model"))
+        ]  # fmt: skip
+        assert " ".join(str(e.seed) for e in found) == line["seeds"]
+        if line["metric"] == "recall":
+            position = found[0].names.index(line["class"])
+            value = source.estimate(found, "class", position).value
+        else:
+            value = source.estimate(found, line["metric"]).value
+        assert f"{100 * value:.2f}" == line["value"]
+    assert not frame.drop(columns=["row", "title"]).map(lambda text: "Method=" in text).any(axis=None)
+
+
+def test_marks_of_what_was_tested_are_in_every_format(tmp_path: Path) -> None:
+    """● and ○ only where a paired test was made, ≤ at chance; the same numbers in Markdown, LaTeX and CSV."""
+    golden = HERE.parents[1] / "results" / "golden"
+    report = make(golden, tables=["overview"], figures=[])
+    render.write(report, tmp_path, ALL)
+    table = next(t for t in report.tables if "○" in {render.mark(report, cell) for cell in t.cells})
+    cells = [(row, column, cell) for row in table.rows for column, cell in zip(table.columns, row.cells, strict=True)]
+    signs = {"●": "best", "○": "not distinguishable"}
+    shown = [(render.mark(report, cell), render.stands(report, cell)) for _, _, cell in cells]
+    assert {sign for sign, _ in shown} == {"", *signs}
+    assert all(signs.get(sign, word) == word for sign, word in shown)
+    tex = (tmp_path / "latex" / f"{table.key}.tex").read_text()
+    text = (tmp_path / "report.md").read_text().partition(f'<a id="{table.key}">')[2].partition("<a id=")[0]
+    for sign, command in (("●", "bullet"), ("○", "circ")):
+        count = sum(one == sign for one, _ in shown)
+        assert len(re.findall(rf"\d\*{{0,2}} {sign}", text)) == count
+        assert len(re.findall(rf"textsuperscript\{{\\ensuremath\{{\\{command}\}}", tex)) == count + 1  # its note
+    assert len(re.findall(r"\d\*{0,2}(?: [●○])? ≤", text)) == sum(cell.low for _, _, cell in cells) > 0
+    frame = pd.read_csv(tmp_path / "tables.csv", dtype=str, keep_default_na=False)
+    mine = frame[frame["table"] == table.key]
+    assert (mine["standing"] == "best").sum() == sum(sign == "●" for sign, _ in shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,53 @@ def test_sorting(page: Any) -> None:
     button.click()
     assert head.get_attribute("aria-sort") == "none"
     assert page.evaluate(COLUMN, ["table01", 1]) == before
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait for it; the page's own policy forbids what playwright would wait with."""
+    for _ in range(100):
+        try:
+            if page.evaluate(condition):
+                return
+        except Exception as error:  # between two pages there is none to ask
+            if "navigation" not in str(error):
+                raise
+        page.wait_for_timeout(100)
+    raise AssertionError(f"it never came to {condition}")
+
+
+def test_every_table_can_be_copied_as_tsv(page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tables = page.locator("table.main, table.counts").count()
+    assert page.locator("button.copy").count() == tables > 5
+    page.locator("#table01 a.value").first.click()  # opened counts are no part of the table
+    page.locator("#table01 button.copy").click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('#table01 button.copy')].some(b => b.textContent === 'Copied')"
+    )
+    lines = [line.split("\t") for line in page.evaluate("navigator.clipboard.readText()").splitlines()]
+    body = page.locator("#table01 table.main > tbody > tr:not(.drill)")
+    assert len(lines) == body.count() + 1
+    assert lines[0][:3] == ["Method", "Clean", "AA"]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    values = [float(t) for line in lines[1:] for t in line[1:] if t]
+    assert len(values) == page.locator("#table01 table.main > tbody > tr:not(.drill) a.value").count()
+
+
+def test_a_page_that_is_still_written_shows_itself_again_as_it_was_left(browser: Any, tmp_path: Path) -> None:
+    made = make(HERE / "store", tables=["table01", "overview"], figures=[])
+    context = browser.new_context(viewport={"width": 1000, "height": 600})
+    page = context.new_page()
+    render.write(replace(made, refresh=1), tmp_path, ["html"])
+    page.goto((tmp_path / "report.html").as_uri())
+    assert "shows itself again every 1 seconds" in page.locator(".live").inner_text()
+    page.evaluate("document.querySelector('#how').open = true")
+    page.evaluate("scrollTo(0, 300)")
+    render.write(made, tmp_path, ["html"])  # the last cell has finished meanwhile
+    until(page, "!document.querySelector('.live') && scrollY === 300")
+    assert page.evaluate("document.querySelector('#how').open")
+    assert page.evaluate("document.body.dataset.refresh") is None
+    context.close()
 
 
 def test_drill_down_to_counts_and_provenance(page: Any) -> None:
