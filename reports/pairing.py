@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import StoreError
-from bench.judge import compare as judge
 from bench.judge.metrics import metric
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
+from bench.judge.pairs import cells as judge
 from bench.reports.marks import disqualified
 from bench.reports.source import Config, Evaluation, Source
 
@@ -41,7 +41,6 @@ class Pairs:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._samples: dict[str, dict[str, np.ndarray]] = {}
 
     @cached_property
     def _cells(self) -> dict[str, judge.Cell]:
@@ -53,9 +52,7 @@ class Pairs:
         if cell not in self._cells:
             return None
         try:
-            if cell not in self._samples:
-                self._samples[cell] = self._cells[cell].samples()
-            return self._cells[cell].bits(split, attack, self._samples[cell])
+            return self._cells[cell].bits(split, attack)
         except StoreError:
             return None
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from bench.audit.late import bounds
+from bench.audit.late import bounds, rate
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 class Counts:
     """What was seen, a class each: test images `n`, right without attack `clean`; of the two early stages (2 x classes)
     `seen` images attacked and `stood` of them; of the late stages `draws` and `broken` draws (classes), after `look`.
-    `whole`: the late stages saw every image that stood.
+    `whole`: the late stages saw every image that stood. `bound`: of the late share, above which further looks followed.
     """
 
     n: Floats
@@ -36,15 +36,18 @@ class Counts:
     broken: Floats
     look: int
     whole: bool = False
+    bound: float = 0.0
 
 
 @dataclass(frozen=True)
 class Audited:
-    """`shares`, `added`: robust share of each class and the variance that the audit adds to it. `late`: bounds of what
-    the late stages take of everything; `audit`, `sampling`: (low, high) of balanced robustness `value`.
+    """`early`, `shares`: share of each class before and after the late stages; `added`: variance that the audit adds.
+    `late`: bounds of what the late stages take of everything; `audit`, `sampling`: (low, high) of balanced robustness
+    `value`.
     """
 
     value: float
+    early: Floats
     shares: Floats
     added: Floats
     late: tuple[float, float]
@@ -69,9 +72,12 @@ def estimate(counts: Counts, level: float = 0.95) -> Audited:
     before = float((weight * early).sum())
     draws, broken = float(np.sum(counts.draws)), float(np.sum(counts.broken))
     taken = broken / draws if draws else 0.0
-    low, high = (taken, taken) if counts.whole else bounds(int(broken), int(draws), counts.look, (1 - level) / 2)
+    low = high = taken
+    if not counts.whole:
+        low, high = bounds(int(broken), int(draws), counts.look, (1 - level) / 2)
+        taken = min(max(rate(int(broken), int(draws), counts.look, counts.bound), low), high)
     belongs = np.divide(weight * early, before, out=np.zeros_like(n), where=before > 0)
-    lost = np.divide(counts.broken, draws * belongs, out=np.zeros_like(n), where=draws * belongs > 0)
+    lost = np.divide(counts.broken, broken * belongs, out=np.zeros_like(n), where=broken * belongs > 0) * taken
     shares = early * (1 - np.minimum(lost, 1.0))
     value = before * (1 - taken)
     z = float(special.ndtri((1 + level) / 2))
@@ -80,7 +86,7 @@ def estimate(counts: Counts, level: float = 0.95) -> Audited:
     test = float((weight**2 * np.where(there, smooth * (1 - smooth) / np.maximum(n, 1), 0)).sum())
     ends = (before * (high - taken), before * (taken - low))
     return Audited(
-        value, shares, added, (low, high), _around(value, z * math.sqrt(variance), ends),
+        value, early, shares, added, (low, high), _around(value, z * math.sqrt(variance), ends),
         _around(value, z * math.sqrt(variance + test), ends),
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ would take of everything, and Clopper and Pearson's bounds of q are exact. A dra
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy import special
@@ -35,6 +37,27 @@ def bounds(broken: int, draws: int, look: int, error: float = 0.025) -> tuple[fl
     low = float(special.betaincinv(broken, draws - broken + 1, part)) if broken else 0.0
     high = float(special.betaincinv(broken + 1, draws - broken, 1 - part)) if broken < draws else 1.0
     return low, high
+
+
+def rate(broken: int, draws: int, look: int, tolerance: float) -> float:
+    """An estimate of q without bias, though the looks decided how many draws there are.
+
+    Broken over draws would be too low: a further block follows bad luck, and none follows good. The first block's share
+    has no bias; this is its mean over all orders of the draws that led to the same end (Rao and Blackwell).
+    """
+    first = draws >> look
+    ways = {k: (math.comb(first, k), k * math.comb(first, k)) for k in range(broken + 1)}
+    for before in range(look):
+        block, seen = total(first, before), total(first, before)  # every block is as large as all before it
+        went_on = {k: w for k, w in ways.items() if goes_on(k, seen, before, tolerance) and not is_gap(k, seen)}
+        ways = {k: (_onwards(went_on, block, k, 0), _onwards(went_on, block, k, 1)) for k in range(broken + 1)}
+    often, sums = ways[broken]
+    return sums / (often * first) if often else broken / max(draws, 1)
+
+
+def _onwards(ways: dict[int, tuple[int, int]], block: int, broken: int, what: int) -> int:
+    """Orders of the draws with so many broken after another block."""
+    return sum(way[what] * math.comb(block, broken - k) for k, way in ways.items() if k <= broken)
 
 
 def is_gap(broken: int, draws: int) -> bool:

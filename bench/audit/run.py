@@ -163,7 +163,7 @@ def _late(chain: _Chain, right: Sequence[Ints], n: Ints, well: Ints, plan: Plan)
         draws = np.bincount(late.draw(heavy, uniform[:total]), minlength=len(n))
         broken = np.array([_drawn(chain, *pair) for pair in zip(right, draws.tolist(), strict=True)], dtype=float)
         counts, lost = (
-            Counts(n.astype(float), well.astype(float), *early, draws.astype(float), broken, look),
+            Counts(n.astype(float), well.astype(float), *early, draws.astype(float), broken, look, bound=plan.bound),
             int(broken.sum()),
         )
         if late.is_gap(lost, total):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
 from bench.judge.check import FAILING, Number, Outcome
+from bench.judge.verdict import REFUSED
 from bench.store.where import USUAL
 
+#: reasons that a summary names
+REASONS = 3
 #: what to do where the reference is of another grid than the results
 ADVICE = (
     "--against names another reference, such as a store of the same grid; `bench golden check` runs the golden grid "
@@ -36,12 +40,22 @@ def points(value: float | None, sign: bool = False) -> str:
 
 def summary(outcome: Outcome) -> str:
     """One sentence: how many numbers got which verdict, and whether the check passed."""
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(outcome.counts.items()))
-    extra = f"; {outcome.extra} measured evaluations are not in the reference" if outcome.extra else ""
     compared = _compared(outcome)
+    counts = ", ".join(
+        f"{count} {verdict}" if compared or verdict != REFUSED else f"{count} {REFUSED.upper()} ({_reasons(outcome)})"
+        for verdict, count in sorted(outcome.counts.items())
+    )
+    extra = f"; {outcome.extra} measured evaluations are not in the reference" if outcome.extra else ""
     result = "passed" if outcome.passed else "failed" if compared else "failed, nothing could be compared"
     advice = "" if compared else f" {ADVICE}"
     return f"check against {outcome.reference} {result}: {counts}{extra}.{advice}"
+
+
+def _reasons(outcome: Outcome) -> str:
+    """Why numbers were refused, the most frequent reasons first."""
+    often = Counter(n.reason for n in outcome.numbers if n.verdict == REFUSED)
+    told = [reason if len(often) == 1 else f"{count}: {reason}" for reason, count in often.most_common(REASONS)]
+    return "; ".join([*told, *([f"and {len(often) - REASONS} other reasons"] if len(often) > REASONS else [])])
 
 
 def _compared(outcome: Outcome) -> bool:
@@ -49,9 +63,9 @@ def _compared(outcome: Outcome) -> bool:
 
 
 def _shown(outcome: Outcome, everything: bool) -> list[Number]:
-    """What fails; where nothing could be compared, a list of all that is missing would say nothing more."""
-    silent = {"missing"} if not _compared(outcome) else set[str]()
-    return [n for n in outcome.numbers if everything or n.verdict in set(FAILING) - silent]
+    """What fails; where nothing could be compared, the summary has said it all."""
+    failing = FAILING if _compared(outcome) else ()
+    return [n for n in outcome.numbers if everything or n.verdict in failing]
 
 
 def text(outcome: Outcome, everything: bool = False) -> str:

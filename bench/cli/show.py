@@ -170,12 +170,12 @@ def _accuracies(path: Path) -> None:
 
     rows = query.read_rows(path)
     click.echo("accuracies in percent")
-    click.echo(f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>9}" for m in METRICS) + "  correct/n by class")
-    for line in summarise(rows).itertuples():
-        own = rows[(rows.test_split == line.test_split) & (rows.attack == line.attack)]
+    click.echo(f"  {'test split':12} {'attack':16} " + " ".join(f"{m:>11}" for m in METRICS) + "  correct/n by class")
+    for line in summarise(rows).to_dict("records"):
+        own = rows[(rows.test_split == line["test_split"]) & (rows.attack == line["attack"])]
         counts = _list(f"{r.correct}/{r.n}" for r in own.itertuples())
-        values = " ".join(f"{100 * getattr(line, m):9.2f}" for m in METRICS)
-        click.echo(f"  {line.test_split:12} {line.attack:16} {values}  {counts}")
+        values = " ".join(f"{100 * line[m]:11.2f}" for m in METRICS)
+        click.echo(f"  {line['test_split']:12} {line['attack']:16} {values}  {counts}")
 
 
 def _pairs(title: str, values: Mapping[str, object]) -> None:

@@ -19,9 +19,11 @@ import numpy as np
 from scipy import stats as distributions
 
 from bench.config import CellSpec, format_value, variant_label
-from bench.judge.compare import SHARED, Cell, finished
-from bench.judge.metrics import WORST_CLASS, in_tail, metric
+from bench.judge.compare import class_weights
+from bench.judge.metrics import WORST_CLASS, metric
 from bench.judge.paired import VERDICTS, Bits, compare, holm
+from bench.judge.pairs.cells import Cell, finished
+from bench.judge.pairs.partners import SHARED
 from bench.judge.stats import LEVEL, Interval, over_seeds
 from bench.store.results import Results, opened
 
@@ -74,7 +76,9 @@ def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
                 what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
                 blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, None,
                              tuple(cell.spec.id for pair in seen for cell, _ in pair))  # fmt: skip
-                gains += [_gain(blank, scope, seen, level) for scope in SCOPES]
+                audited = any(bits.audit is not None for pair in seen for _, bits in pair)
+                scopes = [scope for scope in SCOPES if scope != WORST_CLASS or not audited]  # a part says too little
+                gains += [_gain(blank, scope, seen, level) for scope in scopes]
     return _judged(sorted(gains, key=lambda gain: not gain.of_enhancer), level)
 
 
@@ -91,14 +95,19 @@ def _evaluations(
         for cell in members:
             if base_of(cell.spec) not in enhanced:
                 continue
-            samples = cell.samples()
-            for evaluation in sorted(samples):
-                split, _, attack = evaluation.partition("/")
-                if attack not in ("index", "label"):
-                    bits = cell.bits(split, attack, samples)
+            for split in sorted(cell.splits()):
+                for attack, own in _named(cell, split, members).items():
+                    bits = cell.bits(split, own)
                     found[split, attack][base_of(cell.spec), cell.spec.enhanced][cell.spec.seed] = cell, bits
         for (split, attack), by_method in found.items():
             yield dict(zip(SHARED, key, strict=True)), split, attack, by_method
+
+
+def _named(cell: Cell, split: str, members: Sequence[Cell]) -> dict[str, str]:
+    """What a cell was evaluated under, by the name under which it is compared: an audit's is also the full chain's."""
+    named = {label: label for label in sorted(cell.evaluated(split))}
+    audits = {label: f["audit"]["continues"] for one in members for label, f in one.audits(split).items()}
+    return {label: own for label, chain in sorted(audits.items()) if (own := cell.of_chain(split, chain))} | named
 
 
 def base_of(spec: CellSpec) -> str:
@@ -117,17 +126,9 @@ def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: flo
             spread = np.std(per_seed, ddof=1)
             p = 1.0 if spread == 0 else float(distributions.ttest_1samp(per_seed, 0.0).pvalue)
         return replace(blank, scope=scope, value=float(np.mean(per_seed)), seeds=over_seeds(per_seed, level), p=p)
-    rare = in_tail(np.ones(len(counts)))
-    chosen = {"balanced": order, "head": [c for c, t in zip(order, rare, strict=True) if not t],
-              "tail": [c for c, t in zip(order, rare, strict=True) if t]}[scope]  # fmt: skip
-    result = compare([(_of(a, chosen), _of(b, chosen)) for (_, a), (_, b) in seen], level)
+    weights = class_weights(scope, seen[0][0][0].info, seen[0][0][1])
+    result = compare([(a, b) for (_, a), (_, b) in seen], level, weights=weights)
     return replace(blank, scope=scope, value=result.difference, images=result.images, seeds=result.seeds, p=result.p)
-
-
-def _of(bits: Bits, classes: Sequence[int]) -> Bits:
-    """The evaluation of images of some classes."""
-    keep = np.isin(bits.label, classes)
-    return Bits(bits.index[keep], bits.label[keep], bits.correct[keep], bits.name)
 
 
 def _lowest(bits: Bits, order: Sequence[int]) -> float:

@@ -1,50 +1,46 @@
-"""Which evaluations of a store belong together, compared pairwise: two methods in one store, or one cell in two.
+"""Evaluations of a store that belong together, compared pairwise: two methods in one store, or one cell in two.
 
-Two cells are a pair when everything but the method and its settings is equal: data set, ratio, network, seed, recipe,
-radius, selection, class order, precision and how far the run falls short of its recipe.
+What a comparison is about are no attack and AutoAttack: their lines are primary, and their p is corrected among them
+alone. Other attacks are secondary: their p is corrected among all lines, so that asking for them costs the primary ones
+nothing. Without AutoAttack the worst case over attacks stands for it, and without that, or where attacks are named, all
+lines are primary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.config import TEST_SPLITS, CellSpec
+from bench.config import parse_variant
 from bench.errors import StoreError
+from bench.judge import metrics
 from bench.judge.paired import Bits, Comparison, compare, holm
+from bench.judge.pairs.cells import AGAINST, Cell, Common, common, finished
+from bench.judge.pairs.lowest import compare_lowest
+from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source, shared
 from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
+from bench.store.counts import by_frequency
 from bench.store.results import Results, opened
-from bench.store.rows import WORST, counted, of_split, taken_over, worst_case
-from bench.store.where import arithmetic
+from bench.store.rows import WORST
 
-#: What two cells must share to be compared, by name as it is printed
-SHARED: dict[str, Callable[[CellSpec], Any]] = {
-    "dataset": lambda s: s.dataset,
-    "ir": lambda s: s.ir,
-    "model": lambda s: s.model,
-    "recipe": lambda s: s.recipe.name,
-    "reduced": lambda s: s.reduced,
-    "eps": lambda s: s.threat.eps,
-    "selection": lambda s: s.selection,
-    "class_order": lambda s: s.class_order,
-    "precision": arithmetic,
-}
-
-#: what a line is about, its seeds, and what came out
-Result = tuple[tuple[Any, ...], tuple[int, ...], Comparison]
+#: metrics that can be compared
+METRICS = metrics.METRICS
+#: attacks, by their names without settings, that a comparison is about: none, and the first of these that there are
+UNATTACKED, PRIMARY = "clean", ({"aa", "aa-audited"}, {WORST})
 
 
 @dataclass(frozen=True)
 class Line:
     """One line of a comparison: where (`SHARED`, test split, attack), which seed (None: all pooled), and the result.
 
-    `p` is corrected (Holm) over the lines of its kind, `family` of them: single seeds among themselves, those pooled
-    over several, and those of one alone, which repeat it. The intervals of `comparison` are those of this line alone.
+    `p` is corrected (Holm) over `family` lines of its kind: single seeds among themselves, those pooled over several,
+    and those of one alone, which repeat it; a primary line's over the primary ones, another's over all. The intervals
+    of `comparison` are those of this line alone. `audited`: an audit has part in it.
     """
 
     where: dict[str, Any]
@@ -58,207 +54,201 @@ class Line:
     verdict: str
     class_names: dict[int, str]
     class_p: dict[int, float]
+    primary: bool
+    audited: bool
+
+
+@dataclass
+class Group:
+    """All seeds of one line: where it stands, what is compared, and the pairs."""
+
+    where: dict[str, Any]
+    what: Common
+    names: dict[int, str]
+    weights: dict[int, float] | None
+    members: list[tuple[int, Bits, Bits]]
+    primary: bool = True
+
+    @property
+    def about(self) -> set[str]:
+        """Names of its attacks without their settings."""
+        return {parse_variant(part)[0] for part in self.what.name.split(AGAINST)}
+
+    @property
+    def audited(self) -> bool:
+        """Whether an audit has part in it."""
+        return any(bits.audit is not None for _, a, b in self.members for bits in (a, b))
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A finished cell: its spec, cell.json and the store that it is of."""
+class Question:
+    """What is asked of pairs: attacks (empty: all), a test split (empty: any), a metric, the coverage of intervals."""
 
-    spec: CellSpec
-    info: dict[str, Any]
-    store: Results
+    attacks: tuple[str, ...] = ()
+    test_split: str = ""
+    metric: str = "balanced"
+    level: float = LEVEL
 
-    @property
-    def folder(self) -> Path:
-        """Where its files are."""
-        return self.store.folder(str(self.info["id"]))
-
-    def evaluated(self, test_split: str = "") -> set[str]:
-        """Labels of what can be compared on a test split (empty: on any)."""
-        splits = [split for split in TEST_SPLITS if test_split in ("", split)]
-        return {a for split in splits for a in of_split(self.info, split)} | (
-            {WORST} if any(map(self.over, splits)) else set()
-        )
-
-    def splits(self) -> set[str]:
-        """The test splits it was evaluated on."""
-        return {key.partition("/")[0] for key in self.info["evaluations"]}
-
-    def samples(self) -> dict[str, np.ndarray]:
-        """Bits of every evaluation by `<split>/<attack>`, the worst case among them, with indices and labels."""
-        plain = {
-            *self.info["evaluations"],
-            *(f"{split}/{name}" for split in TEST_SPLITS for name in ("index", "label")),
-        }
-        found = {key: bits for key, bits in self.store.samples(str(self.info["id"])).items() if key in plain}
-        for split in TEST_SPLITS:
-            facts = {k.partition("/")[2]: v for k, v in self.info["evaluations"].items() if k.startswith(f"{split}/")}
-            correct = {attack: found[f"{split}/{attack}"] for attack in facts if f"{split}/{attack}" in found}
-            worst = worst_case(facts, correct, self.spec.threat.eps) if len(correct) == len(facts) else None
-            found |= {} if worst is None else {f"{split}/{WORST}": worst}
-        return found
-
-    def bits(self, test_split: str, attack: str, samples: Mapping[str, np.ndarray]) -> Bits:
-        """One evaluation image by image. Raises StoreError when the bits are not there or do not fit together."""
-        keys = [f"{test_split}/{attack}", f"{test_split}/index", f"{test_split}/label"]
-        missing = [key for key in keys if key not in samples]
-        if missing:
-            raise StoreError(f"{self.folder} has no bits for {missing[0]}; run `bench run` for this cell again.")
-        correct, index, label = (samples[key] for key in keys)
-        if not len(correct) == len(index) == len(label):
-            raise StoreError(f"{self.folder}: {keys[0]} and its indices differ in length; run `bench verify`.")
-        return Bits(index.astype(np.int64), label.astype(np.int64), correct.astype(bool), self.spec.id,
-                    self.over(test_split) if attack == WORST else ())  # fmt: skip
-
-    def over(self, test_split: str) -> tuple[str, ...]:
-        """The attacks over which the worst case of a test split is taken."""
-        return tuple(taken_over(of_split(self.info, test_split), self.spec.threat.eps))
-
-
-def finished(store: Results) -> list[Cell]:
-    """Cells of a store with at least one evaluation of every image, by id: an audit's bits are not all verdicts."""
-    return [
-        Cell(store.spec(info["id"]), info | {"evaluations": full}, store)
-        for info in store.cells
-        if (full := {key: facts for key, facts in info.get("evaluations", {}).items() if counted(facts)})
-    ]
+    def wants(self, what: Common) -> bool:
+        """Whether it is about this."""
+        return not self.attacks or bool(what.labels & {*self.attacks})
 
 
 def compare_methods(
     store: Path | Results, a: str, b: str, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
-    test_split: str = "", level: float = LEVEL,
+    test_split: str = "", level: float = LEVEL, metric: str = "balanced",
 ) -> list[Line]:  # fmt: skip
     """Method `a` minus method `b` (each `name` or `name[setting=value]`) for every seed, and pooled over seeds.
 
     Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method, data set or ratio that is
-    not in the store and an attack that does not exist, StoreError when no two evaluations belong together.
+    not in the store and an attack that does not exist, StoreError when no two evaluations belong together, which names
+    what keeps the nearest apart.
     """
+    asked = Question(tuple(canonical(attack) for attack in attacks), test_split, metric, level)
     found = opened(store)
     root, everywhere = found.root, finished(found)
     cells = filtered(everywhere, root, dataset, ir)
     first, second = of_method(cells, a, everywhere), of_method(cells, b, everywhere)
-    partner = {(_shared(c.spec), c.spec.seed): c for c in second}
-    pairs = [(c, partner[key]) for c in first if (key := (_shared(c.spec), c.spec.seed)) in partner]
-    wanted = [canonical(attack) for attack in attacks]
-    check_attacks(wanted, set[str]().union(*(c.evaluated() for c in (*first, *second))))
-    lacking = _lacking(pairs, wanted, test_split)
-    lines = [] if lacking else _lines(pairs, wanted, test_split, level)
+    pairs = rivals(first, second)
+    check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in (*first, *second))))
+    lacking = _lacking(pairs, asked)
+    lines = [] if lacking else _lines(pairs, asked)
     if not lines:
         under = f" under {', '.join(lacking)}" if lacking else ""
         where = f" on the {test_split} test split" if test_split else ""
         command = run_command(
-            first, (a, b), wanted or first[0].evaluated(), {test_split} if test_split else first[0].splits(), root
-        )
+            first, (a, b), asked.attacks or first[0].evaluated(), {test_split} if test_split else first[0].splits(),
+            root,
+        )  # fmt: skip
+        why = _why_not(first, second, pairs, asked, (a, b))
         raise StoreError(
-            f"{root} holds no evaluations of {a} and {b}{under}{where} with equal data set, ratio, network, recipe and "
-            f"seed; run `{command}`."
+            f"{root} holds no evaluations of {a} and {b}{under}{where} that belong together: {why}; run `{command}`."
         )
     return lines
 
 
-def _lacking(pairs: Iterable[tuple[Cell, Cell]], wanted: Sequence[str], test_split: str) -> list[str]:
+def _why_not(
+    first: Sequence[Cell], second: Sequence[Cell], pairs: Sequence[tuple[Cell, Cell]], asked: Question,
+    names: tuple[str, str],
+) -> str:  # fmt: skip
+    """What keeps two methods' cells, or their evaluations, apart."""
+    if not pairs:
+        return apart(first, second, names)
+    if asked.attacks == (WORST,):
+        told = [", ".join(cell.over(asked.test_split or sorted(cell.splits())[0])) or "no attack" for cell in pairs[0]]
+        return f"the worst case is over {told[0]} in {names[0]}, over {told[1]} in {names[1]}"
+    told = [", ".join(sorted(cell.evaluated(asked.test_split))) or "nothing" for cell in pairs[0]]
+    return f"{names[0]} was evaluated under {told[0]}, {names[1]} under {told[1]}"
+
+
+def _lacking(pairs: Iterable[tuple[Cell, Cell]], asked: Question) -> list[str]:
     """Those wanted attacks that no pair was evaluated with."""
-    both = set[str]().union(*(a.evaluated(test_split) & b.evaluated(test_split) for a, b in pairs))
-    return [attack for attack in wanted if attack not in both]
+    both = set[str]().union(*(what.labels for a, b in pairs for what in common(a, b, asked.test_split)))
+    return [attack for attack in asked.attacks if attack not in both]
 
 
 def compare_stores(
     a: Path | Results, b: Path | Results, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
-    test_split: str = "", level: float = LEVEL,
+    test_split: str = "", level: float = LEVEL, metric: str = "balanced",
 ) -> list[Line]:  # fmt: skip
     """Every cell of store A minus the same cell (same method, settings and seed) of store B, and pooled over seeds.
 
     Raises StoreError when they share no evaluation.
     """
+    asked = Question(tuple(canonical(attack) for attack in attacks), test_split, metric, level)
     store_a, store_b = opened(a), opened(b)
     root_a, root_b = store_a.root, store_b.root
-    other = {_full(c.spec): c for c in finished(store_b)}
+    other = {full(c.spec): c for c in finished(store_b)}
     mine = filtered(finished(store_a), root_a, dataset, ir)
-    pairs = [(c, other[_full(c.spec)]) for c in mine if _full(c.spec) in other]
-    wanted = [canonical(attack) for attack in attacks]
-    check_attacks(wanted, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))
-    lacking = _lacking(pairs, wanted, test_split)
-    lines = [] if lacking else _lines(pairs, wanted, test_split, level, by_method=True)
+    pairs = [(c, other[full(c.spec)]) for c in mine if full(c.spec) in other]
+    check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))
+    lacking = _lacking(pairs, asked)
+    lines = [] if lacking else _lines(pairs, asked, by_method=True)
     if not lines:
         under = f" under {', '.join(lacking)}" if lacking else ""
-        raise StoreError(f"{root_a} and {root_b} share no evaluation of one cell{under}; give two stores of one grid.")
+        why = "" if pairs else apart(mine, other.values(), (str(root_a), str(root_b)))
+        raise StoreError(
+            f"{root_a} and {root_b} share no evaluation of one cell{under}{f' ({why})' if why else ''}; "
+            "give two stores of one grid."
+        )
     return lines
 
 
-def _same_source(a: Cell, b: Cell) -> None:
-    """Raises StoreError unless both cells saw the same images."""
-    for name in ("source", "data_hash"):
-        mine, other = a.info["data"][name], b.info["data"][name]
-        if mine != other:
-            raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: {name} differs ({mine}, {other}).")
-    if a.info["benchmark"] != b.info["benchmark"]:
-        raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: the benchmark version differs "
-                         f"({a.info['benchmark']}, {b.info['benchmark']}).")  # fmt: skip
-
-
-def _shared(spec: CellSpec) -> tuple[Any, ...]:
-    return tuple(read(spec) for read in SHARED.values())
-
-
-def _full(spec: CellSpec) -> tuple[Any, ...]:
-    return (spec.method, spec.enhancers, spec.hparams, spec.recipe, spec.seed, *_shared(spec))
-
-
-def _lines(
-    pairs: Sequence[tuple[Cell, Cell]], attacks: Sequence[str], test_split: str, level: float,
-    by_method: bool = False,
-) -> list[Line]:  # fmt: skip
+def _lines(pairs: Sequence[tuple[Cell, Cell]], asked: Question, by_method: bool = False) -> list[Line]:
     """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
-    groups: dict[tuple[Any, ...], list[tuple[int, Bits, Bits]]] = {}
-    where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]] = {}
-    apart: list[str] = []
+    groups: dict[tuple[Any, ...], Group] = {}
     for a, b in pairs:
-        _same_source(a, b)
-        samples_a, samples_b = a.samples(), b.samples()
-        for evaluation in sorted(samples_a):
-            split, _, attack = evaluation.partition("/")
-            unwanted = (attacks and attack not in attacks) or test_split not in ("", split)
-            if unwanted or attack in ("index", "label") or evaluation not in samples_b:
-                continue
-            if attack == WORST and a.over(split) != b.over(
-                split
-            ):  # of another kind, unless it is all that is asked for
-                apart.append(f"the worst case of {a.spec.id} is over {', '.join(a.over(split))}, that of {b.spec.id} "
-                             f"over {', '.join(b.over(split))}")  # fmt: skip
-                continue
-            key = (label(a.spec) if by_method else "", *_shared(a.spec), split, attack)
-            described = {name: read(a.spec) for name, read in SHARED.items()}
-            where[key] = (({"method": label(a.spec)} if by_method else {}) | described, _names(a.info))
-            groups.setdefault(key, []).append(
-                (a.spec.seed, a.bits(split, attack, samples_a), b.bits(split, attack, samples_b))
-            )
-    if apart and not groups:
-        raise StoreError(f"{apart[0]}; compare one attack with --attack, or run the same attacks for both.")
+        same_source(a, b)
+        for what in filter(asked.wants, common(a, b, asked.test_split)):
+            key = (label(a.spec) if by_method else "", *shared(a.spec), what)
+            where = {"method": label(a.spec)} if by_method else {}
+            where |= {name: read(a.spec) for name, read in SHARED.items()}
+            both = a.bits(what.split, what.a), b.bits(what.split, what.b)
+            blank = Group(where, what, _names(a.info), class_weights(asked.metric, a.info, both[0]), [])
+            groups.setdefault(key, blank).members.append((a.spec.seed, *both))
+    if not asked.attacks:
+        _rank(groups.values())
     single, pooled, alone = list[Result](), list[Result](), list[Result]()
-    for key, members in groups.items():
-        results = [((seed,), compare([(a, b)], level)) for seed, a, b in members]
-        single += [(key, *result) for result in results]
-        seeds = tuple(seed for seed, _, _ in members)
-        whole = compare([(a, b) for _, a, b in members], level) if len(members) > 1 else results[0][1]
-        (pooled if len(members) > 1 else alone).append((key, seeds, whole))
-    return [
-        *_judged(single, where, False, level), *_judged(pooled, where, True, level), *_judged(alone, where, True, level)
-    ]  # fmt: skip
+    for group in groups.values():
+        if asked.metric == metrics.WORST_CLASS and group.audited:
+            continue  # a part of the images says too little of one class
+        results = [((seed,), _compared([(a, b)], group, asked)) for seed, a, b in group.members]
+        single += [(group, *result) for result in results]
+        seeds = tuple(seed for seed, _, _ in group.members)
+        many = len(group.members) > 1
+        whole = _compared([(a, b) for _, a, b in group.members], group, asked) if many else results[0][1]
+        (pooled if many else alone).append((group, seeds, whole))
+    kinds = ((single, False), (pooled, True), (alone, True))
+    return [line for results, together in kinds for line in _judged(results, together, asked.level)]
+
+
+#: what a line is about, its seeds, and what came out
+Result = tuple[Group, tuple[int, ...], Comparison]
+
+
+def _compared(pairs: Sequence[tuple[Bits, Bits]], group: Group, asked: Question) -> Comparison:
+    if asked.metric == metrics.WORST_CLASS:
+        return compare_lowest(pairs, asked.level)
+    return compare(pairs, asked.level, weights=group.weights)
+
+
+def class_weights(metric: str, info: dict[str, Any], bits: Bits) -> dict[int, float] | None:
+    """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
+    if metric not in metrics.AMOUNTS or metric == "balanced":
+        return None
+    train = np.asarray(info["data"]["train_counts"], dtype=np.int64)
+    n = np.bincount(bits.label, minlength=len(train))
+    order = by_frequency(np.arange(len(train)), train, np.zeros(len(train), dtype=np.int64))
+    return dict(zip(order.tolist(), metrics.weights(metric, n[order]).tolist(), strict=True))
+
+
+def _rank(groups: Iterable[Group]) -> None:
+    """Make secondary what each setting and test split is not about."""
+    places: dict[tuple[Any, ...], list[Group]] = {}
+    for group in groups:
+        places.setdefault((*group.where.items(), group.what.split), []).append(group)
+    for some in places.values():
+        attack = next((names for names in PRIMARY if any(group.about <= names for group in some)), None)
+        for group in some:
+            group.primary = attack is None or group.about <= attack | {UNATTACKED}
 
 
 def _names(info: dict[str, Any]) -> dict[int, str]:
     return dict(enumerate(info.get("data", {}).get("class_names", [])))
 
 
-def _judged(
-    results: Sequence[Result],
-    where: dict[tuple[Any, ...], tuple[dict[str, Any], dict[int, str]]], together: bool, level: float,
-) -> list[Line]:  # fmt: skip
-    """Lines with p corrected over all of them, and the class tests corrected over all classes of all of them."""
-    adjusted = holm([result.p for _, _, result in results])
+def _judged(results: Sequence[Result], together: bool, level: float) -> list[Line]:
+    """Lines with p corrected over their family, and the class tests corrected over all classes of all of them."""
+    chosen = [i for i, (group, _, _) in enumerate(results) if group.primary]
+    everyone = holm([result.p for _, _, result in results])
+    first = dict(zip(chosen, holm([results[i][2].p for i in chosen]), strict=True))
     by_class = iter(holm([test.p for _, _, result in results for test in result.classes]))
-    return [
-        Line(where[key][0], str(key[-2]), str(key[-1]), None if together else seeds[0], seeds, result, p, len(results),
-             result.verdict(p, level), where[key][1], {test.label: next(by_class) for test in result.classes})
-        for (key, seeds, result), p in zip(results, adjusted, strict=True)
-    ]  # fmt: skip
+    lines = []
+    for i, (group, seeds, result) in enumerate(results):
+        p, family = (first[i], len(chosen)) if i in first else (everyone[i], len(results))
+        lines.append(Line(
+            group.where, group.what.split, group.what.name, None if together else seeds[0], seeds, result, p, family,
+            result.verdict(p, level), group.names, {test.label: next(by_class) for test in result.classes},
+            i in first, group.audited,
+        ))  # fmt: skip
+    return lines

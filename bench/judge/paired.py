@@ -12,22 +12,25 @@ both, so much smaller gaps can be told apart than from two separate intervals.
 With several seeds an image's difference is its mean over the seeds, so each image is still drawn once, and the class
 test asks how many images lean to either side. A verdict then needs both: it must hold for other images and for other
 seeds (t); its p is the larger of the two, and the two are never added into one interval. With one seed a
-verdict is about these two networks only.
+verdict is about these two networks only. An audited evaluation takes part with what it says of every image; what its
+late stages may still take widens the interval (`bench.judge.pairs.audited`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from bench.audit.images import Images
 from bench.errors import StoreError, UsageError
 from bench.judge.metrics import Floats
+from bench.judge.pairs import audited
 from bench.judge.stats import LEVEL, Interval, over_seeds, two_sided_z
 from bench.seeding import numpy_stream
 
@@ -40,7 +43,8 @@ DRAWS = 10_000
 class Bits:
     """One evaluation image by image: `index` in the source's test split, `label`, `correct` (bool), length N each.
 
-    `over`: of a worst case, the attacks over which it is taken.
+    `over`: of a worst case, the attacks over which it is taken. `audit`: of an audited evaluation, what it says of
+    every image; its `correct` is no verdict where the audit did not attack.
     """
 
     index: npt.NDArray[np.int64]
@@ -48,6 +52,12 @@ class Bits:
     correct: npt.NDArray[np.bool_]
     name: str = ""
     over: tuple[str, ...] = ()
+    audit: Images | None = None
+
+    @property
+    def value(self) -> Floats:
+        """What each image adds to its class: its bit, or what an audit says of it."""
+        return self.correct.astype(float) if self.audit is None else self.audit.value
 
 
 @dataclass(frozen=True)
@@ -96,26 +106,36 @@ class Comparison:
         return VERDICTS[1] if not certain or self.difference == 0 else VERDICTS[0 if self.difference > 0 else 2]
 
 
-def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Comparison:
+def compare(
+    pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int = DRAWS, seed: int = 0,
+    weights: Mapping[int, float] | None = None,
+) -> Comparison:  # fmt: skip
     """A against B, one pair of evaluations a training seed. `seed` names the draws' private stream.
 
+    `weights`: how much each class's difference counts, summing to 1; all classes alike without. Classes of weight 0
+    take no part. The test of each class is left out where an audit does not know all of its verdicts.
     Raises StoreError when the two of a pair were not evaluated on the same images, UsageError for no pair.
     """
     if not pairs:
         raise UsageError("nothing to compare; give at least one pair of evaluations.")
     two_sided_z(level)  # refuses an impossible level
     for a, b in pairs:
-        _same_images(a, b)
-        _same_attacks(a, b)
+        same_images(a, b)
+        same_attacks(a, b)
     labels = np.unique(np.concatenate([a.label for a, _ in pairs]))
+    if weights is not None:
+        labels = labels[[weights.get(int(label), 0.0) > 0 for label in labels]]
+    over = np.full(len(labels), float(len(labels))) if weights is None else np.array([1 / weights[x] for x in labels])
     shares = [_shares(pairs, label) for label in labels]
     differences = np.array([[_class_difference(a, b, label) for label in labels] for a, b in pairs])
-    per_seed = np.nanmean(differences, axis=1)
+    per_seed = np.nanmean(differences, axis=1) if weights is None else _weighted(differences, 1 / over)
     value = float(np.round(per_seed.mean(), 12))
     sign = -1.0 if value < 0 else 1.0  # seen from the better of the two, so that B against A is A against B mirrored
-    parts = [share * [sign, 1.0] / len(labels) for share in shares]
+    parts = [share * [sign, 1.0] / divisor for share, divisor in zip(shares, over, strict=True)]
     melded = _melded(parts, draws, numpy_stream(seed, "melded differences"))
-    low, high, p_images = melded.read(abs(value), level)
+    late = _late(pairs, {int(label): 1 / divisor for label, divisor in zip(labels, over, strict=True)}, sign)
+    low, high, p_images = audited.read(melded.below, melded.above, late, abs(value), level) if late else melded.read(
+        abs(value), level)  # fmt: skip
     ends = (low, high) if sign > 0 else (-high, -low)
     images = Interval(value, *ends, "sampling", level, "melded within classes")
     return Comparison(
@@ -123,15 +143,16 @@ def compare(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int
         images=images,
         p_images=p_images,
         seeds=over_seeds(per_seed, level, bounds=(-1.0, 1.0)),
-        p_seeds=_t_test(per_seed),
-        classes=tuple(_class_test(int(label), share) for label, share in zip(labels, shares, strict=True)),
-        error=melded.error,
+        p_seeds=t_test(per_seed),
+        classes=class_tests(pairs, labels),
+        error=math.hypot(melded.error, audited.error(late)),
         size=sum(len(share) for share in shares),
         one=_unseen(parts),
     )
 
 
-def _same_images(a: Bits, b: Bits) -> None:
+def same_images(a: Bits, b: Bits) -> None:
+    """Raises StoreError unless both were evaluated on the same images in one order."""
     same = len(a.index) == len(b.index) and (a.index == b.index).all() and (a.label == b.label).all()
     if not same:
         shared = len(np.intersect1d(a.index, b.index))
@@ -141,7 +162,8 @@ def _same_images(a: Bits, b: Bits) -> None:
         )
 
 
-def _same_attacks(a: Bits, b: Bits) -> None:
+def same_attacks(a: Bits, b: Bits) -> None:
+    """Raises StoreError unless two worst cases are over the same attacks."""
     if a.over != b.over:
         raise StoreError(
             f"the worst case of {a.name or 'A'} is over {', '.join(a.over)}, that of {b.name or 'B'} over "
@@ -151,7 +173,7 @@ def _same_attacks(a: Bits, b: Bits) -> None:
 
 def _class_difference(a: Bits, b: Bits, label: int) -> float:
     mine = a.label == label
-    return float(np.mean(a.correct[mine].astype(float) - b.correct[mine])) if mine.any() else math.nan
+    return float(np.mean(a.value[mine] - b.value[mine])) if mine.any() else math.nan
 
 
 def _shares(pairs: Sequence[tuple[Bits, Bits]], label: int) -> Floats:
@@ -162,10 +184,29 @@ def _shares(pairs: Sequence[tuple[Bits, Bits]], label: int) -> Floats:
         mine = a.label == label
         weight = 1.0 / (having * max(mine.sum(), 1))
         index.append(a.index[mine])
-        gain.append((a.correct[mine].astype(float) - b.correct[mine]) * weight)
-        most.append(np.full(int(mine.sum()), weight))
+        difference = a.value[mine] - b.value[mine]
+        gain.append(difference * weight)
+        most.append(np.full(int(mine.sum()), weight * max(1.0, float(np.abs(difference).max(initial=0.0)))))
     _, at = np.unique(np.concatenate(index), return_inverse=True)
     return np.stack([np.bincount(at, np.concatenate(gain)), np.bincount(at, np.concatenate(most))], axis=1)
+
+
+def _weighted(differences: Floats, weights: Floats) -> Floats:
+    """Rows' means with these weights of the columns, over the columns that are there."""
+    there = ~np.isnan(differences)
+    return np.asarray((np.nan_to_num(differences) * weights).sum(axis=1) / (there * weights).sum(axis=1))
+
+
+def _late(pairs: Sequence[tuple[Bits, Bits]], weights: Mapping[int, float], sign: float) -> list[audited.Side]:
+    """What audits left to their late stages: on the side of the better (1) or the other (-1), as parts of the mean."""
+    sides = [(bits.audit, side) for pair in pairs for bits, side in zip(pair, (sign, -sign), strict=True)]
+    return [audited.side(audit.late, weights, side, len(pairs)) for audit, side in sides if audit is not None]
+
+
+def _of_bits(pairs: Sequence[tuple[Bits, Bits]], label: int) -> list[tuple[Bits, Bits]]:
+    """The pairs as bits alone where every verdict of a class is known; else nothing."""
+    known = all(bits.audit is None or bits.audit.known[bits.label == label].all() for pair in pairs for bits in pair)
+    return [(replace(a, audit=None), replace(b, audit=None)) for a, b in pairs] if known else []
 
 
 @dataclass(frozen=True)
@@ -229,12 +270,19 @@ def _drawn(share: Floats, disagreement: float, draws: int, rng: np.random.Genera
     return np.asarray(share[:, 0].sum() + moved * math.sqrt((n + 1) ** 2 * (n + 2) / (n * (n * n + n + 1))))
 
 
+def class_tests(pairs: Sequence[tuple[Bits, Bits]], labels: Any = None) -> tuple[ClassTest, ...]:
+    """McNemar's test in each of these classes (default: all) of which every verdict is known."""
+    chosen = np.unique(np.concatenate([a.label for a, _ in pairs])) if labels is None else labels
+    return tuple(_class_test(int(x), _shares(bits, x)) for x in chosen if (bits := _of_bits(pairs, int(x))))
+
+
 def _class_test(label: int, share: Floats) -> ClassTest:
     only_a, only_b = int((share[:, 0] > 1e-12).sum()), int((share[:, 0] < -1e-12).sum())
     return ClassTest(label, len(share), only_a, only_b, float(share[:, 0].sum()), float(mcnemar(only_a, only_b)))
 
 
-def _t_test(values: Floats) -> float | None:
+def t_test(values: Floats) -> float | None:
+    """Two-sided p of Student's t over the seeds' differences; None with one seed."""
     if len(values) < 2:
         return None
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
@@ -256,37 +304,3 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(p) else scaled
     return [float(value) for value in adjusted]
-
-
-def images_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int:
-    """Test images (same shares of classes) at which a balanced gap would be found with this power.
-
-    With r times the images the standard error falls by sqrt(r) and the one image more by r: the smallest r with
-    |gap| >= z error / sqrt(r) + one / r. Raises UsageError for a gap of 0.
-    """
-    _check_gap(gap, power)
-    noise = (two_sided_z(level) + float(special.ndtri(power))) * comparison.error
-    root = (noise + math.sqrt(noise**2 + 4 * comparison.one * abs(gap))) / (2 * abs(gap))
-    return math.ceil(comparison.size * root**2)
-
-
-def seeds_needed(comparison: Comparison, gap: float, level: float = LEVEL, power: float = 0.8) -> int | None:
-    """Training seeds at which a balanced gap would be found with this power; None with one seed (spread unknown).
-
-    The smallest n with n >= ((t(n-1, 1-alpha/2) + t(n-1, power)) s / gap)^2. Raises UsageError for a gap of 0.
-    """
-    _check_gap(gap, power)
-    if len(comparison.per_seed) < 2:
-        return None
-    spread = float(np.std(comparison.per_seed, ddof=1)) / abs(gap)
-    n = max(2, math.ceil(((two_sided_z(level) + float(special.ndtri(power))) * spread) ** 2))
-    while n < ((special.stdtrit(n - 1, (1 + level) / 2) + special.stdtrit(n - 1, power)) * spread) ** 2:
-        n += 1
-    return n
-
-
-def _check_gap(gap: float, power: float) -> None:
-    if gap == 0 or not math.isfinite(gap):
-        raise UsageError(f"a gap of {gap} cannot be looked for; give a difference other than 0, in points.")
-    if not 0 < power < 1:
-        raise UsageError(f"power={power} is not a probability; give a number between 0 and 1, such as 0.8.")

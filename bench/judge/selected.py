@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bench.config import CellSpec, format_value, parse_value, parse_variant
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.registry import registry
 from bench.store.rows import WORST
 from bench.store.where import canonical as canonical
+from bench.variants import parse_method
 
 
 class Specified(Protocol):
@@ -62,9 +65,9 @@ def _asked_ratio(text: str) -> str:
 
 def of_method(cells: Iterable[C], text: str, everywhere: Iterable[C]) -> list[C]:
     """The cells of a method with these settings. Raises UsageError when there is none, with where there are some."""
-    found = [c for c in cells if label(c.spec) == canonical(text)]
+    found = [c for c in cells if called(c.spec, text)]
     if not found:
-        places = _each(f"{c.spec.dataset} {_ratio(c.spec)}" for c in everywhere if label(c.spec) == canonical(text))
+        places = _each(f"{c.spec.dataset} {_ratio(c.spec)}" for c in everywhere if called(c.spec, text))
         if places:
             raise UsageError(
                 f"--dataset and --ir leave no finished cell of method '{text}'; it has some of {', '.join(places)}."
@@ -72,6 +75,33 @@ def of_method(cells: Iterable[C], text: str, everywhere: Iterable[C]) -> list[C]
         known = {label(c.spec) for c in everywhere}
         raise UsageError(f"no finished cell of method '{text}'. {did_you_mean(text, known)}")
     return found
+
+
+def called(spec: CellSpec, text: str) -> bool:
+    """Whether a text names this cell's method: its settings that are not the usual ones stand in it, and others, which
+    may stand in it too, have the cell's values. Raises UsageError for what cannot be read.
+    """
+    method, *enhancers = parse_method(canonical(text))
+    if label(spec) == canonical(text):
+        return True
+    own, *tricks = parse_method(label(spec))
+    if [own[0], *(name for name, _ in tricks)] != [method[0], *(name for name, _ in enhancers)]:
+        return False
+    recipe = {f.name: getattr(spec.recipe, f.name) for f in dataclasses.fields(spec.recipe)}
+    known = [recipe | dict(spec.hparams), *(dict(dict(spec.enhancers).get(name, ())) for name, _ in tricks)]
+    parts = zip((method, *enhancers), (own, *tricks), known, strict=True)
+    return all(_fits(asked, mine, mine | values) for (_, asked), (_, mine), values in parts)
+
+
+def _fits(asked: Mapping[str, Any], mine: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether all settings that are not usual are asked for, and all that are asked for have these values."""
+    return mine.keys() <= asked.keys() and all(k in values and _same(values[k], v) for k, v in asked.items())
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool) or not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
+        return bool(a == b or a == (b,))  # a list of one is typed as its entry
+    return math.isclose(a, b, rel_tol=1e-9)
 
 
 def label(spec: CellSpec) -> str:

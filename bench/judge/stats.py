@@ -103,6 +103,25 @@ def worst_class(n: Any, correct: Any, level: float = LEVEL) -> tuple[Floats, Flo
     return value, np.minimum(low, value), np.maximum(high, value)
 
 
+def p_value(ends: Callable[[float], tuple[float, float]], least: float) -> float:
+    """Two-sided p: twice the smallest error of one end, not below `least`, at which an interval keeps clear of 0.
+
+    `ends`: (low, high) with this error at each end, wider for a smaller one. So p and interval cannot disagree.
+    """
+
+    def clear(error: float) -> bool:
+        low, high = ends(error)
+        return low > 0 or high < 0
+
+    if not clear(0.5):
+        return 1.0
+    small, large = least, 0.5
+    for _ in range(0 if clear(least) else 30):  # halvings of its logarithm
+        middle = math.sqrt(small * large)
+        small, large = (small, middle) if clear(middle) else (middle, large)
+    return min(1.0, 2 * (small if clear(least) else large))
+
+
 def sampling(
     name: str | Callable[[Floats, Floats], Floats], n: Any, correct: Any, level: float = LEVEL, draws: int = 4000
 ) -> Interval:

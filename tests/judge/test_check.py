@@ -146,8 +146,10 @@ def test_what_is_not_comparable_is_refused_by_its_field(two, another, column, va
         )
     status, output = run("--results", another.root, "--against", two.root)
     assert status == 1
-    assert "REFUSED" in output
+    assert "nothing could be compared: 20 REFUSED (" in output
     assert text in output
+    assert len(output.splitlines()) == 1  # the reason stands once
+    assert run("--results", another.root, "--against", two.root, "--all")[1].count("REFUSED  ") == 20
     assert run("--results", another.root, "--against", two.root, "--allow-missing")[0] == 1
 
 

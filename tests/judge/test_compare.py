@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from bench.config import CellSpec
 from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError
 from bench.judge.compare import compare_methods, compare_stores
-from bench.judge.selected import run_command
+from bench.judge.selected import called, run_command
 from bench.store.schema import SAMPLES
 
 
@@ -86,7 +87,9 @@ def test_variants_are_methods_of_their_own(grid):
 def test_cells_of_another_setting_are_not_paired(maker, short_recipe):
     maker.cell("taet", 0, recipe=short_recipe)
     maker.cell("at-bsl", 0)
-    with pytest.raises(StoreError, match=r"no evaluations of taet and at-bsl with.*bench run") as caught:
+    with pytest.raises(
+        StoreError, match=r"that belong together: epochs is 3 in taet, 100 in at-bsl; run `bench"
+    ) as caught:
         compare_methods(maker.root, "taet", "at-bsl")
     assert shlex.split(str(caught.value).partition("`")[2].partition("`")[0]) == [
         "bench", "run", "--methods", "taet,at-bsl", "--datasets", "digitslt", "--irs", "10", "--models", "small-cnn",
@@ -151,11 +154,11 @@ def test_text_says_what_it_is(grid):
 
 def test_what_all_lines_share_stands_once(grid):
     output = run("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced")
-    head, table = output.split("\n\n")[:2]
+    _, head, table = output.split("\n\n")[:3]
     assert "digitslt, IR 10, small-cnn, balanced" in head
     assert "digitslt" not in table
     assert max(map(len, output.splitlines())) <= 120
-    table = run("taet", "at-bsl", "--results", grid.root).split("\n\n")[1]
+    table = run("taet", "at-bsl", "--results", grid.root).split("\n\n")[2]
     assert "long-tailed" in table
     assert "digitslt" not in table
 
@@ -217,7 +220,9 @@ def test_the_commands_own_refusals(grid):
         run("taet", "at-bsl", "--stores", grid.root, grid.root)
     with pytest.raises(UsageError, match=r"no finished cell of method 'teat'.*Did you mean 'taet'"):
         run("teat", "at-bsl", "--results", grid.root)
-    with pytest.raises(StoreError, match=r"at-bsl under mim with .* --attacks aa,mim "):
+    with pytest.raises(
+        StoreError, match=r"at-bsl under mim that belong .*: taet was evaluated under aa, .* --attacks aa,mim "
+    ):
         run("taet", "at-bsl", "--attack", "mim,aa", "--results", grid.root)
 
 
@@ -269,3 +274,83 @@ def test_names_are_found_however_their_settings_are_written(grid):
         compare_methods(grid.root, "taet[beta=inf]", "at-bsl")
     with pytest.raises(UsageError, match="cannot be read"):
         compare_methods(grid.root, "taet[beta", "at-bsl")
+
+
+def test_it_opens_with_a_sentence_a_pair(grid):
+    sentence = " ".join(
+        run("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced").split("\n\n")[0].split()
+    )
+    assert re.fullmatch(
+        r"taet against at-bsl \(digitslt, IR 10, small-cnn, balanced, 3 seeds\): better under aa by [\d.]+ points "
+        r"\(\+[\d.]+ to \+[\d.]+, p <?[\d.]+\); better clean by [\d.]+ points \(.*\)\.", sentence,
+    )  # fmt: skip
+    body = json.loads(run("taet", "at-bsl", "--results", grid.root, "--json"))
+    assert len(body["sentences"]) == 2  # a test split each
+    alone = json.loads(run("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced", "--json"))
+    assert alone["sentences"] == [sentence]
+
+
+def test_what_would_tell_two_apart_is_said(maker):
+    for seed in range(2):
+        maker.cell("taet", seed, draw="a")
+        maker.cell("at-bsl", seed, draw="b")
+    told = json.loads(run("taet", "at-bsl", "--results", maker.root, "--test-split", "balanced", "--json"))
+    (sentence,) = told["sentences"]
+    needs = r"telling it takes \d+ test images instead of 160 and \d+ seeds instead of 2"
+    assert re.search(rf"not distinguishable under aa: [+-][\d.]+ points \(.*; {needs}\)", sentence)
+    same = json.loads(run("--stores", maker.root, maker.root, "--attack", "aa", "--json"))
+    assert all("no difference was found" in sentence for sentence in same["sentences"])
+
+
+def test_other_attacks_cost_autoattack_nothing(grid):
+    words = ("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced")
+    facts = json.loads(run(*words, "--json"))["comparisons"]
+    assert {fact["attack"] for fact in facts if fact["primary"]} == {"aa", "clean"}
+    few = json.loads(run(*words, "--attack", "aa,clean", "--json"))["comparisons"]
+    p = {(fact["attack"], fact["seed"]): (fact["p_holm"], fact["p_lines"]) for fact in facts}
+    assert all(p[fact["attack"], fact["seed"]] == (fact["p_holm"], fact["p_lines"]) for fact in few)
+    for fact in facts:  # the others pay for all lines
+        assert fact["primary"] or fact["p_lines"] == (15 if fact["seed"] is not None else 5)
+    said = " ".join(run(*words).split())
+    assert "among the 6 primary lines of one seed and among the 2 primary lines pooled" in said
+    assert "among the 15 lines of all attacks of one seed and among the 5 lines of all attacks pooled" in said
+
+
+def test_default_settings_written_out_are_the_default(tmp_path):
+    usual, changed = (expand(Axes((text,), ("digitslt",)))[0].spec for text in ("taet", "taet[alpha=0.2]"))
+    for text in ("taet", "taet[alpha=0.1]", "taet[alpha=0.1,gamma=0.1]", "taet[lr=0.1]"):
+        assert called(usual, text)
+    for text in ("taet[alpha=0.2]", "taet[lr=0.3]", "taet[nothing=1]", "at-bsl", "taet+ema"):
+        assert not called(usual, text)
+    assert called(changed, "taet[alpha=0.2]")
+    assert called(changed, "taet[alpha=0.2,gamma=0.1]")
+    assert not called(changed, "taet")
+    assert not called(changed, "taet[gamma=0.1]")
+    with_ema = expand(Axes(("at+ema",), ("digitslt",)))[0].spec
+    decay = dict(dict(with_ema.enhancers)["ema"])
+    assert called(with_ema, f"at+ema[tau={decay['tau']}]")
+    assert not called(with_ema, "at+ema[tau=0.123]")
+
+
+@pytest.mark.parametrize("metric", ["standard", "head", "tail", "worst-class"])
+def test_other_metrics_are_those_of_the_counts(grid, metric):
+    from bench.judge.metrics import summarise
+    from bench.store import query
+
+    table = summarise(query.rows(grid.root)).set_index(["method", "seed", "test_split", "attack"])[metric]
+    for line in compare_methods(grid.root, "taet", "at-bsl", metric=metric):
+        if line.seed is not None:
+            key = (line.seed, line.test_split, line.attack)
+            assert line.comparison.difference == pytest.approx(table["taet", *key] - table["at-bsl", *key])
+        images = line.comparison.images
+        assert images.low <= line.comparison.difference <= images.high
+        assert (line.comparison.p_images < 0.05) == (images.low > 0 or images.high < 0)
+
+
+def test_what_keeps_cells_apart_is_named_with_both_values(maker):
+    maker.cell("taet", 0, ir=10.0)
+    maker.cell("at-bsl", 1, ir=50.0)
+    with pytest.raises(
+        StoreError, match="together: ir is 10 in taet, 50 in at-bsl; seed is 0 in taet, 1 in at-bsl; run"
+    ):
+        compare_methods(maker.root, "taet", "at-bsl")

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from bench.judge import metrics, paired, stats
+from bench.judge.pairs import needed
 
 
 def test_balanced():
@@ -163,7 +164,7 @@ def test_mcnemar():
 
 def test_t_test():
     values = np.array([0.02, 0.05, 0.01])
-    assert paired._t_test(values) == pytest.approx(scipy_stats.ttest_1samp(values, 0).pvalue)
+    assert paired.t_test(values) == pytest.approx(scipy_stats.ttest_1samp(values, 0).pvalue)
 
 
 def test_both_sources():
@@ -179,13 +180,13 @@ def test_holm():
 
 def test_images_needed():
     fake = types.SimpleNamespace(size=100, error=0.02, one=0.0, per_seed=(0.0,))
-    assert paired.images_needed(fake, 0.02) == int(np.ceil(100 * (1.959964 + 0.841621) ** 2))
+    assert needed.images_needed(fake, 0.02) == int(np.ceil(100 * (1.959964 + 0.841621) ** 2))
     fake.one = 0.01
-    times = paired.images_needed(fake, 0.02) / 100
+    times = needed.images_needed(fake, 0.02) / 100
     assert (1.959964 + 0.841621) * 0.02 / np.sqrt(times) + 0.01 / times == pytest.approx(0.02, rel=1e-3)
 
 
 def test_seeds_needed():
     fake = types.SimpleNamespace(per_seed=(-0.01, 0.01, 0.0))
     # spread 0.01, gap 0.01: exact power of the t test reaches 80% at 10 seeds
-    assert paired.seeds_needed(fake, 0.01) in (10, 11)
+    assert needed.seeds_needed(fake, 0.01) in (10, 11)

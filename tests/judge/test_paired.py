@@ -6,7 +6,8 @@ from scipy import stats as scipy_stats
 
 from bench.errors import StoreError, UsageError
 from bench.judge import metrics, paired
-from bench.judge.paired import Bits, compare, holm, images_needed, mcnemar, seeds_needed
+from bench.judge.paired import Bits, compare, holm, mcnemar
+from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.seeding import numpy_stream
 
 

@@ -42,7 +42,8 @@ def facts(done: Audit, continues: str) -> dict[str, Any]:
                  "bound": plan.bound, "passes": plan.passes},
         "seen": counts.seen.tolist(), "stood": counts.stood.tolist(), "draws": counts.draws.tolist(),
         "broken": counts.broken.tolist(), "look": counts.look,
-        "balanced": result.value, "shares": result.shares.tolist(), "added": result.added.tolist(),
+        "balanced": result.value, "early": result.early.tolist(), "shares": result.shares.tolist(),
+        "added": result.added.tolist(),
         "late": list(result.late), "audit": list(result.audit), "sampling": list(result.sampling),
     }  # fmt: skip
 

@@ -1,0 +1,164 @@
+"""A comparison in words, as a table, and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bench.cli._format import counted
+
+if TYPE_CHECKING:
+    from bench.judge.compare import Line
+    from bench.judge.stats import Interval
+
+HEAD = ("where", "attack", "seed", "difference", "images 95%", "seeds 95%", "p", "verdict", "needs")
+NOTE = (
+    "A verdict rests on p: it is stricter than its interval, and the more so the more lines are asked for; --attack, "
+    "--dataset, --ir and --test-split name the question. images: melded bounds over test images; seeds: "
+    "Student t over training seeds. A pooled verdict needs both; with one seed it is about these two networks only. "
+    "needs: test images, and seeds where their spread is known, to find the gap with 80% power."
+)
+AUDITED = (
+    "An audited evaluation attacked a part of the images: its interval holds what that may hide, and it is never the "
+    "number of the full attack."
+)
+#: what a metric is called behind its name in a heading
+CALLED = {"worst-class": "lowest recall of a class", "tail": "tail accuracy", "head": "head accuracy"}
+
+
+def facts(line: Line, level: float, gap: float | None) -> dict[str, Any]:
+    """A line as plain values, differences in percent points."""
+    from bench.judge.pairs.needed import images_needed, seeds_needed
+
+    result = line.comparison
+    claimed = result.difference if gap is None else gap
+    *places, _ = _parts(line.where, line.test_split).values()
+    return {
+        "where": " ".join(places), "cell": line.where, "test_split": line.test_split, "attack": line.attack,
+        "primary": line.primary, "audited": line.audited,
+        "seed": line.seed, "seeds": list(line.seeds), "difference": 100 * result.difference,
+        "images_interval": _bounds(result.images), "seeds_interval": _bounds(result.seeds),
+        "p_images": result.p_images, "p_seeds": result.p_seeds, "p_holm": line.p, "p_lines": line.family,
+        "verdict": line.verdict, "gap": 100 * claimed, "images": result.size,
+        "images_needed": images_needed(result, claimed, level) if claimed else None,
+        "seeds_needed": seeds_needed(result, claimed, level) if claimed else None,
+        "classes": [{
+            "class": line.class_names.get(c.label, str(c.label)), "images": c.n, "only_a": c.only_a, "only_b": c.only_b,
+            "difference": 100 * c.difference, "p": c.p, "p_holm": line.class_p[c.label],
+        } for c in result.classes],
+    }  # fmt: skip
+
+
+def sentences(lines: Iterable[Line], names: tuple[str, str], level: float) -> list[str]:
+    """One sentence a pair: its verdict under AutoAttack and without attack, by how much, and what would tell."""
+    pairs: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        if line.primary and line.seed is None:  # pooled, or one alone: what the pair comes to
+            pairs.setdefault((*line.where.items(), line.test_split), []).append(line)
+    told = []
+    for some in pairs.values():
+        seeds = sorted({seed for line in some for seed in line.seeds})
+        where = ", ".join(_parts(some[0].where, some[0].test_split).values())
+        ordered = sorted(some, key=lambda line: (line.attack == "clean", line.attack))
+        verdicts = "; ".join(_verdict(line, level) for line in ordered)
+        told.append(f"{names[0]} against {names[1]} ({where}, {counted(len(seeds), 'seed')}): {verdicts}.")
+    return told
+
+
+def _verdict(line: Line, level: float) -> str:
+    """`better under aa by 2.31 points (+0.50 to +4.12, p 0.004)`; what is not told apart, with what would tell it."""
+    under = "clean" if line.attack == "clean" else f"under {line.attack}"
+    fact = facts(line, level, None)
+    low, high = fact["images_interval"]
+    sure = f"{low:+.2f} to {high:+.2f}, p {p_text(fact['p_holm'])}"
+    if line.verdict != "not distinguishable":
+        return f"{line.verdict} {under} by {abs(fact['difference']):.2f} points ({sure})"
+    return f"not distinguishable {under}: {fact['difference']:+.2f} points ({sure}{_telling(fact)})"
+
+
+def _telling(fact: dict[str, Any]) -> str:
+    """What a difference as found would need to be told from none."""
+    images, seeds = fact["images_needed"], fact["seeds_needed"]
+    if images is None:
+        return "; no difference was found"
+    needs = [f"{images} test images instead of {fact['images']}"] if images > fact["images"] else []
+    needs += [f"{seeds} seeds instead of {len(fact['seeds'])}"] if seeds and seeds > len(fact["seeds"]) else []
+    return "; telling it takes " + (" and ".join(needs) if needs else "fewer comparisons at once")
+
+
+def _parts(where: dict[str, Any], test_split: str) -> dict[str, str]:
+    """What a line is about, by what it is."""
+    from bench.store.where import FIELDS, USUAL
+
+    ratio = "natural" if where["ir"] is None else f"IR {where['ir']:g}"
+    named = {"method": where["method"]} if "method" in where else {}
+    named |= {"dataset": where["dataset"], "ir": ratio, "model": where["model"]}
+    unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where[k] != v}
+    return named | unusual | {"test_split": test_split}
+
+
+def common(all_: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The parts that all lines share: they stand once, above the table."""
+    first, *others = [_parts(fact["cell"], fact["test_split"]) for fact in all_]
+    return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
+
+
+def filled(all_: Sequence[dict[str, Any]], shared: Collection[str], level: float) -> tuple[list[str], list[list[str]]]:
+    """Head and body of the table: the columns in which anything stands."""
+    head = [h.replace("95%", f"{100 * level:g}%") for h in HEAD]
+    body = [_cells(fact, shared) for fact in all_]
+    kept = [i for i in range(len(head)) if any(row[i] not in ("", "-") for row in body)]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in body]
+
+
+def notes(all_: Sequence[dict[str, Any]]) -> list[str]:
+    """What p was corrected over, what the columns mean, and what an audit is where one has part."""
+    return [f"{_families(all_)} {NOTE}", *([AUDITED] if any(fact["audited"] for fact in all_) else [])]
+
+
+def _families(all_: Sequence[dict[str, Any]]) -> str:
+    """Over how many lines each p was corrected; the intervals are not."""
+    plain = all(fact["primary"] for fact in all_)
+    sizes: dict[tuple[str, str], int] = {}
+    for fact in sorted(all_, key=lambda fact: not fact["primary"]):
+        noun = "primary line" if fact["primary"] and not plain else "line"
+        kind = ("" if plain or fact["primary"] else " of all attacks") + (
+            " pooled" if fact["seed"] is None else " of one seed"
+        )
+        sizes[noun, kind] = fact["p_lines"]
+    told = " and among the ".join(f"{counted(size, noun)}{kind}" for (noun, kind), size in sizes.items())
+    about = "" if plain else " Primary are AutoAttack and no attack."
+    return f"Each interval is that of its line alone; p is corrected (Holm) among the {told}.{about}"
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [100 * interval.low, 100 * interval.high]
+
+
+def seed_text(fact: dict[str, Any]) -> str:
+    """`0`, or `pooled (3)`."""
+    return f"pooled ({len(fact['seeds'])})" if fact["seed"] is None else str(fact["seed"])
+
+
+def p_text(value: float) -> str:
+    """`0.041`, `<0.001`."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _cells(fact: dict[str, Any], shared: Collection[str]) -> list[str]:
+    def bounds(pair: list[float] | None) -> str:
+        return "-" if pair is None else f"[{pair[0]:+.2f}, {pair[1]:+.2f}]"
+
+    images, seeds = fact["images_needed"], fact["seeds_needed"]
+    needs = "-" if images is None else f"{images} images" + ("" if seeds is None else f", {seeds} seeds")
+    own = [text for name, text in _parts(fact["cell"], fact["test_split"]).items() if name not in shared]
+    where = [" ".join(own), fact["attack"], seed_text(fact)]
+    known = [f"{fact['difference']:+.2f}", bounds(fact["images_interval"]), bounds(fact["seeds_interval"])]
+    return [*where, *known, p_text(fact["p_holm"]), fact["verdict"], needs]
+
+
+def wrapped(texts: Iterable[str]) -> str:
+    """Paragraphs of at most 110 columns."""
+    return "\n".join(click.wrap_text(text, 110) for text in texts)
