@@ -335,9 +335,9 @@ def test_default_settings_written_out_are_the_default(tmp_path):
 @pytest.mark.parametrize("metric", ["standard", "head", "tail", "worst-class"])
 def test_other_metrics_are_those_of_the_counts(grid, metric):
     from bench.judge.metrics import summarise
-    from bench.store import query
+    from bench.store.results import Results
 
-    table = summarise(query.rows(grid.root)).set_index(["method", "seed", "test_split", "attack"])[metric]
+    table = summarise(Results(grid.root).rows).set_index(["method", "seed", "test_split", "attack"])[metric]
     for line in compare_methods(grid.root, "taet", "at-bsl", metric=metric):
         if line.seed is not None:
             key = (line.seed, line.test_split, line.attack)
