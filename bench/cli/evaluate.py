@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate")
-@click.argument("source", metavar="CHECKPOINT|PACKAGE.MODULE:FACTORY")
-@click.option("--datasets", required=True, metavar="A,B", help="Data sets to attack it on.")
+@click.argument("source", metavar="CHECKPOINT|PACKAGE.MODULE:FACTORY|hf:OWNER/NAME")
+@click.option("--datasets", metavar="A,B", help="Data sets to attack it on. Default: a published network's own.")
 @click.option("--attacks", default="clean,fgsm,pgd-20,aa", show_default=True, metavar="A,B", help="Attacks.")
-@click.option("--irs", default="10", show_default=True, metavar="10,50", help="Imbalance ratio of the test split.")
+@click.option(
+    "--irs", metavar="10,50", help="Imbalance ratio of the test split. Default: 10, or a published network's."
+)
 @click.option("--test-split", "splits", default="long-tailed", show_default=True, metavar="long-tailed|balanced")
 @click.option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
 @click.option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
@@ -42,19 +44,25 @@ if TYPE_CHECKING:
 @device_option
 @quiet_option
 @json_option
-def command(source: str, datasets: str, attacks: str, irs: str, splits: str, model: str | None, name: str | None,
-            weights: Path | None, entry: str | None, normalize: str | None, ranked: bool, seed: int,
+def command(source: str, datasets: str | None, attacks: str, irs: str | None, splits: str, model: str | None,
+            name: str | None, weights: Path | None, entry: str | None, normalize: str | None, ranked: bool, seed: int,
             batch_size: int | None, threads: int, retrain: bool, data_root: Path | None, results: Path, device: str,
             quiet: bool, machine: bool) -> None:  # fmt: skip
     """Attack a network trained elsewhere; the results stand beside those of `bench run`.
 
     CHECKPOINT is a safetensors file, or what torch.save wrote, with weights for an architecture of `bench ls models`;
     a pickled network is refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours
-    that returns the network; it is told the number of classes where it asks for it. Images are given in [0,1], so name
-    the normalisation it was trained with. What was called, read and taken is said and kept in cell.json. Prints the
-    cell's id and its scores; with --quiet the id alone.
+    that returns the network; it is told the number of classes where it asks for it. hf:OWNER/NAME[@REVISION], or a
+    folder, is a network that `bench publish --to` wrote: sizes and hashes are verified first. Images are given in
+    [0,1], so name the normalisation it was trained with. What was called, read and taken is said and kept in cell.json.
+    Prints the cell's id and its scores; with --quiet the id alone.
     """
-    axes: dict[str, Any] = {
+    given = Given(source, name or label_of(source), weights, normalize, ranked, entry=entry)
+    given, known = _published(given, model) if _is_published(source) else (given, {})
+    datasets, irs = datasets or known.get("datasets"), irs or known.get("irs", "10")
+    if not datasets:
+        raise UsageError("--datasets is missing; name the data sets to attack the network on.")
+    axes: dict[str, Any] = known | {
         "datasets": comma_list(datasets, "datasets"), "irs": comma_list(irs, "irs"), "seeds": (seed,),
         "attacks": comma_list(attacks, "attacks"), "test_splits": comma_list(splits, "test_split"),
     }  # fmt: skip
@@ -64,8 +72,8 @@ def command(source: str, datasets: str, attacks: str, irs: str, splits: str, mod
     if here not in sys.path:  # as `python -m` does: a factory may stand beside the results
         sys.path.insert(0, here)
     cells, progress = attack(
-        Given(source, name or label_of(source), weights, normalize, ranked, entry=entry), axes, quiet=quiet,
-        results=results, data_root=data_root, device=device, threads=threads, batch_size=batch_size, retrain=retrain,
+        given, axes, quiet=quiet, results=results, data_root=data_root, device=device, threads=threads,
+        batch_size=batch_size, retrain=retrain,
     )  # fmt: skip
     if not machine:
         for cell in progress.ended("done"):
@@ -89,6 +97,32 @@ class Given:
     ranked: bool = False
     network: Any = None
     entry: str | None = None
+    #: names of the classes that a published network answers with, in order; the data's must be these
+    classes: tuple[str, ...] = ()
+
+
+def _is_published(source: str) -> bool:
+    from bench.hub.hub import is_published
+
+    return is_published(source)
+
+
+def _published(given: Given, model: str | None) -> tuple[Given, dict[str, Any]]:
+    """The network of a hub or folder, and the axes of the cell it came from."""
+    from bench.hub.bundle import network
+    from bench.hub.hub import fetch
+
+    if given.weights or given.normalize or given.entry or model:
+        raise UsageError(f"'{given.text}' says how its network is built; leave the other options out.")
+    made, folder, address = fetch(given.text)
+    spec = made.cell
+    whole = dataclasses.replace(
+        given, text=address, network=network(made, folder), ranked=True, classes=tuple(made.classes)
+    )
+    return whole, {
+        "datasets": spec.dataset, "irs": "natural" if spec.ir is None else f"{spec.ir:g}", "models": (spec.model,),
+        "selection": spec.selection, "class_order": spec.class_order, "limit": spec.limit,
+    }  # fmt: skip
 
 
 def attack(
@@ -128,6 +162,7 @@ def label_of(source: str) -> str:
     import hashlib
     import re
 
+    source = source.partition("@")[0] if source.startswith("hf:") else source
     stem = source.rpartition(":")[2] if ":" in source else Path(source).stem
     label = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "external"
     # a name of any length, still its own
@@ -143,6 +178,11 @@ def _known(task: Task, settings: Settings, given: Given, quiet: bool) -> tuple[T
         given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network, given.entry
     )
     data = load_data(task.spec, settings.data_root)
+    if given.classes and given.classes != data.class_names:
+        raise UsageError(
+            f"{given.text} tells {len(given.classes)} classes apart that are not those of {task.spec.dataset} in their "
+            "order; give it the data set, ratio and class order it was trained on."
+        )
     with external.speaking_for_itself():
         network = origin.load(data)
         spec, logits = external.described(task.spec, given.label, origin, network), external.probe(network, data)

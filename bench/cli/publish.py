@@ -1,4 +1,4 @@
-"""`bench publish`: a results folder small enough to commit or to send."""
+"""`bench publish`: a results folder small enough to commit or to send; with `--to`, one network with its model card."""
 
 from __future__ import annotations
 
@@ -7,18 +7,59 @@ from pathlib import Path
 import click
 
 from bench.cli._format import counted
-from bench.cli._options import results_option
+from bench.cli._options import data_root_option, results_option
 
 
 @click.command("publish")
-@click.argument("target", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("target", metavar="TARGET|CELL")
 @results_option
+@data_root_option
+@click.option("--to", "place", metavar="hf:OWNER/NAME|FOLDER", help="Publish the network of CELL there.")
+@click.option("--licence", default="", metavar="NAME", help="With --to: the licence of the weights, such as mit.")
 @click.option("--replace", is_flag=True, help="Overwrite cells of TARGET that hold other counts.")
-def command(target: Path, results: Path, replace: bool) -> int:
+def command(target: str, results: Path, data_root: Path | None, place: str | None, licence: str, replace: bool) -> int:
     """Copy every finished cell to TARGET: counts, bits, curves and provenance, without weights.
 
     A cell that `bench verify` finds wrong is named and left out; the sound ones are copied, and the exit code is 1.
+
+    With --to, the network of one CELL (a beginning or end of its id) is published instead: weights as safetensors, a
+    manifest with sizes and hashes, its counts, and a model card. `bench evaluate` reads it back from there.
     """
+    if place:
+        return _network(target, results, data_root, place, licence)
+    return _store(Path(target), results, replace)
+
+
+def _network(cell: str, results: Path, data_root: Path | None, place: str, licence: str) -> int:
+    from bench.config import cell_from_plain
+    from bench.errors import StoreError
+    from bench.hub.bundle import build, write
+    from bench.hub.card import card
+    from bench.hub.hub import PREFIX, parse, upload
+    from bench.judge.verify import verify
+    from bench.plugins import dataset_facts
+    from bench.store.folders import read_cell
+    from bench.store.query import find
+
+    if place.startswith(PREFIX):
+        parse(place)
+    folder = find(results, cell)
+    for problem in verify(results).problems:
+        if problem.cell == folder.name:
+            raise StoreError(f"{folder.name} is not sound: {problem.message}")
+    spec = cell_from_plain(read_cell(folder)["spec"])
+    channels, height, width = dataset_facts(spec.dataset, data_root).image
+    side = spec.recipe.resize
+    files = build(folder, (channels, side or height, side or width), card(folder, licence))
+    if place.startswith(PREFIX):
+        place = upload(files, place, f"{folder.name} by bench publish")
+    else:
+        write(files, Path(place))
+    click.echo(f"{folder.name} published, {sum(map(len, files.values())) / 2**20:.1f} MiB; bench evaluate {place}")
+    return 0
+
+
+def _store(target: Path, results: Path, replace: bool) -> int:
     from bench.errors import StoreError, UsageError
     from bench.judge.verify import verify
     from bench.store.publish import COPIED, KEPT, clashes, publish

@@ -40,11 +40,12 @@ MAY_IMPORT = {
     "bench.presets": BASE | {"bench.engine"},
     "bench.engine": BASE | {"bench.store"},
     "bench.board": BASE | {"bench.store", "bench.judge"},
+    "bench.hub": BASE | {"bench.engine", "bench.store", "bench.judge"},
     "bench.scaffold": BASE | {"bench.store"},
     "bench.testing": BASE | {"bench.engine", "bench.store", "bench.reports"},
     "bench.cli": BASE
     | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"}
-    | {"bench.board", "bench.scaffold"},
+    | {"bench.board", "bench.hub", "bench.scaffold"},
     "bench.results": set(),
 }
 

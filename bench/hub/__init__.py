@@ -1,0 +1,1 @@
+"""Networks that travel: a trained cell as a folder of verified files with a model card, here or on a hub."""
