@@ -150,6 +150,16 @@ class Dataset:
         """The files that `load` reads and anybody may change, so that a change is noticed; none for pinned data."""
         return ()
 
+    def lacks(self) -> str:
+        """What `load` would not find, as a sentence with its mend; empty where all is there. Reads no image."""
+        try:
+            self.facts()
+            absent = next((path for path in self.files() if not path.exists()), None)
+        except (DataError, UsageError) as error:
+            return str(error)
+        name = self.name + (f":{self.argument}" if self.argument else "")
+        return "" if absent is None else f"{absent} does not exist; run `bench fetch {name}` or place it there by hand."
+
     def fetch(self, progress: Callable[[int, int], None] | None = None) -> Path:
         """Download and check what `load` needs; returns where it is. Raises DataError when that is impossible."""
         raise DataError(f"data set '{self.name}' has nothing to download; put its file into the data folder.")

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 
+from bench.cli._data import standing
 from bench.cli._format import count, duration, size
 from bench.config import Task
 from bench.engine.plan import Work
 from bench.engine.price.cost import Cost
+from bench.engine.price.large import Large
 
 
-def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost, plans: Mapping[str, Sequence[str]]) -> None:
-    """Print every cell with its state, the plans of its audits, then the totals."""
+def show(
+    tasks: Sequence[Task], works: Sequence[Work], cost: Cost, plans: Mapping[str, Sequence[str]],
+    data_root: Path | None, large: Sequence[Large],
+) -> None:  # fmt: skip
+    """Print every cell with its state, the plans of its audits, the totals, the data sets, what is too large."""
     states = {work.task.spec.id: "stale" if work.stale else "to do" for work in works}
     todo = [work.task for work in works]
     for task in tasks:
@@ -37,3 +43,17 @@ def show(tasks: Sequence[Task], works: Sequence[Work], cost: Cost, plans: Mappin
     if cost.seconds is None:
         models = ",".join(sorted({task.spec.model for task in todo}))
         click.echo(f"The time is unknown until it is measured here: run `bench doctor --calibrate --models {models}`.")
+    for line in standing((task.spec.dataset for task in tasks), data_root):
+        click.echo(f"data sets {line}.".replace("..", "."))
+    for line in warnings(large):
+        click.echo(line)
+
+
+def warnings(large: Sequence[Large]) -> list[str]:
+    """A sentence for each network that is too large for this device."""
+    reckoned = ", reckoned from its arithmetic at the speed of a matrix product here"
+    return [
+        f"{one.model} is too large for this device: a cell takes about {duration(one.seconds)}"
+        f"{reckoned if one.reckoned else ''}{f'; a smaller one is --models {one.smaller}' if one.smaller else ''}."
+        for one in large
+    ]

@@ -49,6 +49,7 @@ def _checks(results: Path, data_root: Path | None) -> dict[str, Callable[[], str
         "data folder": lambda: (
             str(data_root) if data_root else "not given; data sets are looked for in the cache folder"
         ),
+        "data sets": lambda: _data(data_root),
         "AutoAttack": _autoattack,
         "known answer": _known_answer,
     }
@@ -87,6 +88,15 @@ def _folder(results: Path) -> str:
     if not os.access(nearest, os.W_OK):
         raise PermissionError(f"{nearest} is not writable; give another with --results")
     return f"{results} ({size(shutil.disk_usage(nearest).free / 2**20)} free)"
+
+
+def _data(data_root: Path | None) -> str:
+    """Those that need no argument; what is not here is no problem until a grid asks for it."""
+    from bench.cli._data import standing
+    from bench.registry import registry
+
+    known = registry("datasets")
+    return "; ".join(standing((n for n in known.names() if not known.get(n).argument_name), data_root))
 
 
 def _autoattack() -> str:

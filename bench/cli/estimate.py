@@ -20,7 +20,9 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     """
     from bench.cli._dry import show
     from bench.engine.price.cost import plans
+    from bench.engine.price.large import too_large
 
     tasks, works, cost = price(preset, data_root, results, device, axes)
-    show(tasks, works, cost, plans([work.task for work in works], data_root))
+    show(tasks, works, cost, plans([work.task for work in works], data_root), data_root,
+         too_large(works, results, data_root, device))  # fmt: skip
     return 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.engine.life.settings import Settings
     from bench.engine.plan import Work
     from bench.engine.price.cost import Cost
+    from bench.engine.price.large import Large
 
 #: passes of one image that are taken for more than an hour where no rate is known
 MANY_PASSES = 100e6
@@ -78,6 +79,7 @@ def command(
 
     At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
     """
+    from bench.cli._dry import warnings
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
@@ -87,7 +89,8 @@ def command(
         from bench.cli._dry import show
         from bench.engine.price.cost import plans
 
-        show(tasks, works, cost, plans([work.task for work in works], data_root))
+        show(tasks, works, cost, plans([work.task for work in works], data_root), data_root, _large(works, results,
+             data_root, device, placement))  # fmt: skip
         return 0
     todo = [work.task for work in works if retrain or not work.stale]
     done, stale = len(tasks) - len(works), [work.stale for work in works if work.stale and not retrain]
@@ -99,6 +102,8 @@ def command(
         _scores.show(results, {task.spec.id for task in tasks}, machine=machine, quiet=quiet or bool(stale),
                      cells=[], counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0})  # fmt: skip
         return 1 if stale else 0
+    for line in warnings(_large([w for w in works if retrain or not w.stale], results, data_root, device, placement)):
+        click.echo(line, err=True)
     open_root(results, write=True)
     if not yes:
         _confirm(cost)
@@ -107,6 +112,15 @@ def command(
     left_out = {work.task.spec.id for work in works if work.stale and not retrain}
     kept = [task for task in tasks if task.spec.id not in left_out]
     return _run(kept, todo, settings, placement, cost, quiet, machine) or (1 if stale else 0)
+
+
+def _large(
+    works: list[Work], results: Path, data_root: Path | None, device: str, placement: Placement
+) -> list[Large]:  # fmt: skip
+    """Networks too large for this device; nothing where the cells run elsewhere."""
+    from bench.engine.price.large import too_large
+
+    return too_large(works, results, data_root, device) if placement.place == "local" else []
 
 
 def price(

@@ -34,6 +34,13 @@ class Cifar(Dataset):
         """The unpacked folder."""
         return data_root(self.root) / str(self.torchvision.base_folder)
 
+    def lacks(self) -> str:
+        """The first file that is not there; whether it is right is seen when it is loaded."""
+        known = self.torchvision
+        names = [name for name, _ in (*known.train_list, *known.test_list)] + [known.meta["filename"]]
+        absent = next((self.folder / name for name in names if not (self.folder / name).is_file()), None)
+        return "" if absent is None else str(missing(self.name, absent))
+
     def load(self) -> Arrays:
         """Both splits, every file's MD5 verified."""
         known, folder = self.torchvision, self.folder

@@ -30,6 +30,7 @@ def checks(target: Target) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "takes its argument", partial(argument, target)
     yield "knows its facts without files", partial(facts, target)
     yield "loads sound arrays or says what to do", partial(load, target)
+    yield "says what it lacks", partial(lacks, target)
     yield "fetches or says what to do", partial(fetch, target)
 
 
@@ -89,6 +90,19 @@ def load(target: Target) -> None:
     names, image = len(arrays.class_names), (arrays.train_images.shape[3], *arrays.train_images.shape[1:3])
     require(known.classes == names, f"facts() states {known.classes} classes, load() gives {names}.")
     require(tuple(known.image) == image, f"facts() states images {known.image}, load() gives {image}.")
+
+
+def lacks(target: Target) -> None:
+    """A sentence exactly where it cannot be loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = source(target, Path(folder))
+        said = made.lacks()
+        arrays, _ = outcome(made.load)
+    require(
+        bool(said) == (arrays is None), f"lacks() says {said!r}, yet load() {'fails' if arrays is None else 'works'}."
+    )
+    if said:
+        sentence(said, "lacks()")
 
 
 def fetch(target: Target) -> None:
