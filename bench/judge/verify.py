@@ -149,7 +149,7 @@ def _evaluations(folder: Path, cell: Mapping[str, Any]) -> tuple[list[str], int]
     text = read(folder / ROWS).decode("utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
     found += _counts(rows, bits, cell["data"])
-    if text not in (rows_text(cell, bits), rows_text(cell, bits, bare=True)):
+    if all(text != rows_text(cell, bits, bare) for bare in (False, True)):
         found += _columns(query.read_rows(folder / ROWS), query.whole(build_rows(cell, bits)))
     found += _order(evaluations, bits)
     return found, len(rows)

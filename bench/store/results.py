@@ -143,7 +143,7 @@ def _with_rows(stored: Stored, content: bytes) -> tuple[str, Stored]:
             return "", Stored(stored.folder, cell, stored.record, text)
         held_bits = query.samples(stored.folder)
         sound = bool(held_bits) and not bits.complaint(cell, held_bits)
-        if sound and text in (rows_text(cell, held_bits), rows_text(cell, held_bits, bare=True)):
+        if sound and any(text == rows_text(cell, held_bits, bare) for bare in (False, True)):
             return "", Stored(stored.folder, cell, stored.record, text)
         frame = query.read_rows(path)
     except StoreError as error:
