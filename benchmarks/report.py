@@ -22,7 +22,7 @@ from bench.store.folders import CellFolder, read_cell
 from bench.store.parts.bits import marked
 from bench.store.query import folders, samples
 from bench.store.rows import rows_text
-from bench.store.schema import FEATURES, ROWS
+from bench.store.schema import CURVES, FEATURES, ROWS
 
 
 def grow(root: Path, count: int) -> None:
@@ -36,6 +36,7 @@ def grow(root: Path, count: int) -> None:
         shutil.copytree(source, folder.path, ignore=shutil.ignore_patterns(FEATURES))
         seeds = {stream: stream_seed(seed, stream) for stream in cell["seeds"]}
         cell = marked(cell | {"id": spec.id, "spec": to_plain(spec), "seeds": seeds}, bits)
+        cell = folder.put(cell, CURVES, (source / CURVES).read_bytes())
         folder.write(folder.put(cell, ROWS, rows_text(cell, bits)))
 
 

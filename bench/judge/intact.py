@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.errors import StoreError
+from bench.store.parts.files import read
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, FEATURES, ROWS, SAMPLES
 from bench.store.state import look
 
@@ -32,6 +34,11 @@ def hurt(folder: Path) -> dict[str, str]:
     A damaged cell.json is left to who reads it. Raises NewerSchemaError, and KeyError for a cell.json without its data.
     """
     return {name: f"{name} {what}; {MENDS[name]}" for name, what in _found(folder)}
+
+
+def hurt_prefixes(folder: Path) -> list[str]:
+    """Names of the shared states that are not whole."""
+    return [file.name for file in sorted(folder.glob("*.pt")) if not _archive_is_whole(file)]
 
 
 def _found(folder: Path) -> Iterator[tuple[str, str]]:
@@ -58,10 +65,10 @@ def _found(folder: Path) -> Iterator[tuple[str, str]]:
 def _epochs_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
     """Whether the lines count the epochs from 0 to the last of the training, each with a field a column."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read(path).decode("utf-8")
         head, *lines = list(csv.reader(text.splitlines()))
         counted = [int(line[0]) for line in lines]
-    except (OSError, ValueError, IndexError, csv.Error):
+    except (OSError, StoreError, ValueError, IndexError, csv.Error):
         return False
     trained = cell.get("stages", {}).get("train", {}).get("epochs", len(lines))
     form = text.endswith("\n") and set(EPOCHS) <= set(head) and all(len(line) == len(head) for line in lines)
@@ -70,6 +77,8 @@ def _epochs_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
 
 def _archive_is_whole(path: Path) -> bool:
     """Whether every member of a zip archive, as NumPy and torch write them, has the checksum it was given."""
+    if not path.is_file():
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

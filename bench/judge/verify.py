@@ -27,7 +27,7 @@ import pandas as pd
 
 from bench.config import BENCHMARK_VERSION, CellSpec
 from bench.errors import BenchError, StoreError
-from bench.judge.intact import hurt
+from bench.judge.intact import hurt, hurt_prefixes
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.folders import read_cell
@@ -37,7 +37,7 @@ from bench.store.parts.bits import complaints, unknown
 from bench.store.parts.files import mark, read
 from bench.store.parts.record import seal, understood
 from bench.store.rows import WORST, build_rows, rows_text
-from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES
+from bench.store.schema import CELL, PER_CLASS, PREFIXES, ROWS, SAMPLES
 
 #: What identifies a row within a cell
 ROW = ("test_split", "attack", "class_index")
@@ -111,6 +111,8 @@ def verify(root: Path, data: Reader | None = None) -> Report:
         problems += [Problem(folder.name, message, name) for name, message in damage.items()]
         problems += [Problem(folder.name, message) for message in found]
     problems += [Problem(why.partition(" ")[0], why) for why in fresh(whole)[1]]
+    problems += [Problem(Path(why.partition(" holds")[0]).name, why) for why in query.headless(root)]
+    problems += [Problem(PREFIXES, f"{name} is damaged; remove it.", name) for name in hurt_prefixes(root / PREFIXES)]
     for group in hashes.values():
         for name, value in group[1:]:
             if value != group[0][1]:

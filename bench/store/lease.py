@@ -35,6 +35,7 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import HeldError, LostError, StoreError
+from bench.store.parts.files import read
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ T = TypeVar("T")
 TERM, BEATS = 300.0, 10
 #: least seconds between two notes of progress
 NOTES = 0.5
+#: bytes that no file of a lease has
+MOST = 2**16
 OWNER, PROGRESS = "owner.json", "progress.json"
 _NAME, _OVER = re.compile(r"\.lease-(\d+)"), "over"
 #: leases of this process by the folder they are about
@@ -295,8 +298,8 @@ def _started(pid: int) -> str:
 def _read(path: Path, kind: type[T]) -> T | None:
     """A small JSON file as what it should be, None where it is absent or is something else."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
-    except (OSError, msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(read(path, MOST), type=kind)
+    except (OSError, StoreError, msgspec.DecodeError, RecursionError):
         return None
 
 

@@ -31,6 +31,15 @@ def folders(root: Path) -> list[Path]:
     return sorted(p.parent for p in open_root(root).glob(f"*/{CELL}"))
 
 
+def headless(root: Path) -> list[str]:
+    """One sentence for each folder that holds counts and no cell.json: nobody knows what they are of."""
+    held = {path.parent for name in (ROWS, SAMPLES) for path in root.glob(f"*/{name}")}
+    return [
+        f"{folder} holds counts and no {CELL} that can be read; restore it, or move the folder away."
+        for folder in sorted(held - {*folders(root)})
+    ]
+
+
 def read_rows(path: Path) -> pd.DataFrame:
     """One per_class.csv. Raises StoreError when a column is missing or a value has the wrong type."""
     try:

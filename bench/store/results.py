@@ -62,7 +62,7 @@ class Results:
         found = [stored for folder in query.folders(root) if (stored := self._read(folder)) is not None]
         self.cells, stale = fresh([stored.cell for stored in found])
         self.rows = with_inherited(_of(self.cells, _joined(found), found), self.cells)
-        self.problems += stale
+        self.problems += [*stale, *query.headless(root)]
         self._found = {stored.record.id: stored for stored in found}
         self._samples: dict[str, dict[str, np.ndarray]] = {}
 
@@ -75,10 +75,14 @@ class Results:
         return self._found[cell].record.made
 
     def must_be_written(self, path: Path) -> None:
-        """Raises StoreError where the cell of a file keeps its mark and it is another's now."""
+        """Raises StoreError where the cell of a file keeps its mark and it is another's now, or gone."""
         stored = self._found.get(path.parent.name)
         known = stored.record.files.get(path.name) if stored else None
-        if known is not None and known != mark(read(path)):
+        if known is None:
+            return
+        if not path.exists():
+            raise StoreError(f"{path} cannot be used: it is not there any more; {MEND}.")
+        if known != mark(read(path)):
             raise StoreError(f"{path} cannot be used: it is not what was written; {MEND}.")
 
     def samples(self, name: str) -> dict[str, np.ndarray]:

@@ -51,6 +51,8 @@ STATUSES = ("planned", "running", "done", "failed")
 #: Files of a cell's folder
 CELL, ROWS, CURVES, SAMPLES, CHECKPOINT = "cell.json", "per_class.csv", "epochs.csv", "per_sample.npz", "checkpoint.pt"
 FEATURES = "features.npz"
+#: folder beside the cells: states that several trainings go on from
+PREFIXES = "prefixes"
 #: What stands behind an audit's key in per_sample.npz: twice the stages that an image stood, one more unless the next
 #: one broke it. Where a stage was not run on an image, its plain bit only says that nothing has broken it so far.
 REACHED = "#reached"

@@ -116,8 +116,8 @@ def planned(root: Path) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {}
     for file in sorted((root / GRIDS).glob("*.json")):
         try:
-            grid = msgspec.json.decode(file.read_bytes(), type=_Grid)
-        except (OSError, msgspec.DecodeError, RecursionError):
+            grid = msgspec.json.decode(read(file), type=_Grid)
+        except (OSError, StoreError, msgspec.DecodeError, RecursionError):
             continue  # one that is being removed, or of another version: its cells are seen once they begin
         for task in grid.cells:
             wanted.setdefault(task.id, set()).update(task.evaluations)

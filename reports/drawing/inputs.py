@@ -58,9 +58,9 @@ def _read(source: Source, path: Path, read: Callable[[Path], T]) -> T | None:
     if path not in source.files:
         try:
             source.files[path] = None
-            if source.results is not None and path.exists():
+            if source.results is not None:
                 source.results.must_be_written(path)
-                source.files[path] = read(path)
+                source.files[path] = read(path) if path.exists() else None
         except StoreError as error:
             source.problems.append(str(error))
     found: T | None = source.files[path]

@@ -29,7 +29,7 @@ from bench.engine.train import Progress, train
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
 from bench.store.folders import CellFolder
-from bench.store.schema import CHECKPOINT, CURVES, EPOCHS
+from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, PREFIXES
 
 #: state of a training that only draws curves again
 REDRAWN = "curves.pt"
@@ -118,7 +118,7 @@ class Trained:
     ) -> None:
         """Train from `start`, and keep the weights. Until they are there the cell is not taken for a trained one."""
         desk.keep(desk.cell | {"stages": {k: v for k, v in desk.cell["stages"].items() if k != "train"}})
-        track, prefixes = sorted(desk.task.want.track), desk.settings.results / "prefixes"
+        track, prefixes = sorted(desk.task.want.track), desk.settings.results / PREFIXES
         prefix = (
             None
             if track or self.spec.enhancers or self.spec.recipe.judge

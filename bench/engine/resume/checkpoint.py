@@ -15,11 +15,14 @@ import torch
 from bench.errors import StoppedError, StoreError, UnreadableError
 from bench.store.folders import atomic_write
 
+#: entry of a checkpoint's state: where it was written
+PLACE = "place"
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values. Raises StoreError when the folder cannot be written."""
+    """Write tensors and plain values, and where. Raises StoreError when the folder cannot be written."""
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({**state, PLACE: _place(path)}, buffer)
     atomic_write(path, buffer.getvalue())
 
 
@@ -53,10 +56,11 @@ class Keeper:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote. Raises StoreError when the file is damaged or holds code.
+    """Read what `save_checkpoint` wrote. Raises StoreError when the file is damaged, another's, or holds code.
 
     torch's reader does not look at the archive's checksums, so a bit that turned would be another weight: they are
-    verified here first. Raises UnreadableError when the file may not be read.
+    verified here first. A file that was written for another cell would be another training: it says where it was
+    written. Raises UnreadableError when the file may not be read.
     """
     try:
         content = io.BytesIO(path.read_bytes())
@@ -73,4 +77,12 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
             f"checkpoint {path} cannot be read: it is damaged, or holds more than tensors and plain values; "
             "remove it, and the next run trains again."
         ) from error
+    place = state.pop(PLACE, _place(path))  # older ones do not say
+    if place != _place(path):
+        raise StoreError(f"checkpoint {path} is not this cell's, it was written as {place}; remove it or restore it.")
     return state
+
+
+def _place(path: Path) -> str:
+    """A checkpoint's name below its results folder: `<cell id>/checkpoint.pt`, `prefixes/<digest>.pt`."""
+    return f"{path.absolute().parent.name}/{path.name}"
