@@ -147,18 +147,22 @@ def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None) -> 
     from bench import presets
     from bench.engine.grid import Axes, expand, merge
 
-    lists = ("methods", "datasets", "irs", "models", "attacks", "recipes", "test_splits", "track")
-    given: dict[str, Any] = {k: comma_list(axes[k], k) for k in lists if axes.get(k) is not None}
-    if axes.get("seeds") is not None:
-        given["seeds"] = tuple(_seed(text) for text in comma_list(axes["seeds"], "seeds"))
-    for name in ("epochs", "limit", "precision", "compile", "deterministic", "selection", "class_order", "features"):
-        if axes.get(name) is not None:
-            given[name] = axes[name]
+    given: dict[str, Any] = {
+        f.name: _listed(f.name, axes[f.name]) if str(f.type).startswith("tuple") else axes[f.name]
+        for f in dataclasses.fields(Axes)
+        if axes.get(f.name) is not None
+    }
     if preset is None and "methods" in given and "datasets" in given:
         grids = [Axes(**given)]
     else:
         grids = [dataclasses.replace(grid, **given) for grid in presets.grids(preset or "quick")]
     return merge([task for grid in grids for task in expand(grid, data_root)])
+
+
+def _listed(name: str, text: str) -> tuple[str, ...] | tuple[int, ...]:
+    """The members of an axis that is a list."""
+    members = comma_list(text, name)
+    return tuple(_seed(member) for member in members) if name == "seeds" else tuple(members)
 
 
 def _seed(text: str) -> int:

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bench import longtail
 from bench.api import DatasetFacts, Enhancer, Method
@@ -19,7 +19,6 @@ from bench.config import (
     TEST_SPLITS,
     AttackSpec,
     CellSpec,
-    Precision,
     Recipe,
     RecipeName,
     Request,
@@ -36,13 +35,32 @@ from bench.config import (
 from bench.errors import UsageError, did_you_mean
 from bench.plugins import dataset_facts, make_model
 from bench.registry import registry
+from bench.store.schema import LATER
 
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
 
 
+T = TypeVar("T")
+
+
+def _with_later(cls: type[T]) -> type[T]:
+    """The axes with those that cells got later: fields of `CellSpec` that are columns of `schema.LATER`."""
+    later: list[Any] = [
+        (f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(CellSpec) if f.name in LATER
+    ]
+    if not later:
+        return cls
+    named = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+    return dataclasses.make_dataclass(cls.__name__, later, bases=(cls,), namespace=named, frozen=True)
+
+
+@_with_later
 @dataclass(frozen=True)
 class Axes:
-    """The axes of a grid as the user writes them. `irs`: ratios, or `natural` for a set's own imbalance."""
+    """The axes of a grid as the user writes them. `irs`: ratios, or `natural` for a set's own imbalance.
+
+    What a cell has under the same name goes into it as it is.
+    """
 
     methods: tuple[str, ...]
     datasets: tuple[str, ...]
@@ -61,6 +79,10 @@ class Axes:
     class_order: str = "natural"
     track: tuple[str, ...] = ()
     features: bool = False
+
+
+#: axes that a cell has under the same name
+SAME = tuple(f.name for f in dataclasses.fields(Axes) if f.name in {own.name for own in dataclasses.fields(CellSpec)})
 
 
 def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
@@ -147,12 +169,14 @@ def resolve(
     settled, enhanced = settle_enhancers(enhancers, recipe)
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
-    return CellSpec(
-        method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe,
-        hparams=hparams, variant=variant, threat=ThreatModel(facts.eps), selection=axes.selection,
-        class_order=axes.class_order, limit=axes.limit, precision=one_of(axes.precision, Precision, "precision"),
-        compile=axes.compile, deterministic=axes.deterministic, enhancers=settled, enhanced=enhanced,
+    spec = CellSpec(
+        method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe, hparams=hparams,
+        variant=variant, threat=ThreatModel(facts.eps), enhancers=settled, enhanced=enhanced,
+        **{name: getattr(axes, name) for name in SAME},
     )  # fmt: skip
+    for name in SAME:
+        check_setting(CellSpec, name, getattr(spec, name), "cell")
+    return spec
 
 
 class Settled(NamedTuple):

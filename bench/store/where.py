@@ -23,6 +23,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -126,8 +127,7 @@ class Where:
         test_split: str = "", attack: str = "", benchmark: str = BENCHMARK_VERSION,
     ) -> Where:  # fmt: skip
         """The coordinates of a cell, and of one evaluation of it. `train_counts`: images a class, for its own ratio."""
-        read = {f.name: f.metadata["read"] or (lambda s, name=f.name: getattr(s, name)) for f in FIELDS.values()}
-        values = {name: get(spec) for name, get in read.items()}
+        values = {name: get(spec) for name, get in READ.items()}
         if spec.ir is None:
             values["ir"] = round(max(train_counts) / min(train_counts), 2) if train_counts else math.nan
         known = {"source": source, "data_hash": data_hash, "test_split": test_split, "attack": attack}
@@ -214,6 +214,8 @@ class Where:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Where)}
+#: how each is read of a cell's specification; those that it does not have are empty
+READ: dict[str, Read] = {name: f.metadata["read"] or attrgetter(name) for name, f in FIELDS.items()}
 #: coordinates by their role
 IDENTITIES, AXES, CONDITIONS = (
     tuple(name for name, f in FIELDS.items() if f.metadata["role"] == role and f.metadata["stored"])
@@ -227,6 +229,8 @@ SETTING = ("dataset", *(name for name in CONDITIONS if name != "data_hash"), "na
 CONFIG = (*IDENTITIES, "ir", "model")
 #: what two rival methods must share: all but what they are
 SHARED = (*AXES, *CONDITIONS)
+#: what two trainings must share whose numbers are paired, read of their specifications: all but method and seed
+PAIRED: dict[str, Read] = {name: READ[name] for name in SHARED if READ[name] is not _open and name != "seed"}
 #: what most cells are, so that it is only said of those that are not
 USUAL = {name: f.metadata["usual"] for name, f in FIELDS.items() if f.metadata["usual"] is not NONE}
 #: the paper's protocol: what must be equal to compare with its numbers (its pixels stand with each number, and of the

@@ -8,20 +8,10 @@ from typing import Any
 from bench.config import CellSpec
 from bench.errors import StoreError
 from bench.judge.pairs.cells import Cell
-from bench.store.where import arithmetic
+from bench.store.where import PAIRED
 
 #: What two cells must share to be compared, by name as it is printed
-SHARED: dict[str, Callable[[CellSpec], Any]] = {
-    "dataset": lambda s: s.dataset,
-    "ir": lambda s: s.ir,
-    "model": lambda s: s.model,
-    "recipe": lambda s: s.recipe.name,
-    "reduced": lambda s: s.reduced,
-    "eps": lambda s: s.threat.eps,
-    "selection": lambda s: s.selection,
-    "class_order": lambda s: s.class_order,
-    "precision": arithmetic,
-}
+SHARED = PAIRED
 #: the same, said as the options that make it, in the order in which a reader asks
 TOLD: dict[str, Callable[[CellSpec], Any]] = {
     name: read for name, read in SHARED.items() if name != "reduced"
