@@ -71,7 +71,8 @@ def _find(results: Path, text: str) -> Path:
 def _cell(folder: Path, as_json: bool) -> None:
     from bench.judge.intact import hurt
     from bench.store.folders import read_cell
-    from bench.store.parts.record import complaint, understood
+    from bench.store.parts.record import understood
+    from bench.store.results import look_at
     from bench.store.schema import CELL, ROWS
 
     cell = read_cell(folder)
@@ -88,10 +89,11 @@ def _cell(folder: Path, as_json: bool) -> None:
             f"{folder / CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the folder "
             "away and run the cell again."
         ) from error
-    if wrong := complaint(record, folder.name, cell):
-        raise StoreError(f"{folder / CELL}: {wrong}; restore it, or move the folder away and run the cell again.")
     if ROWS in damage:
         raise StoreError(f"{folder}: {damage[ROWS]}")
+    wrong, _ = look_at(folder)
+    if wrong:
+        raise StoreError(wrong)
     if (folder / ROWS).exists():
         _accuracies(folder / ROWS)
 

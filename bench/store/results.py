@@ -103,7 +103,7 @@ class Results:
     def _read(self, folder: Path) -> Stored | None:
         """A cell that is what it says; what is wrong becomes a problem."""
         for left in reversed(range(TRIES)):
-            wrong, stored = _looked(folder)
+            wrong, stored = look_at(folder)
             if not wrong or not left or not held(folder):  # whoever works there is between two files
                 break
             time.sleep(PAUSE)
@@ -116,8 +116,8 @@ def opened(store: Path | Results) -> Results:
     return store if isinstance(store, Results) else Results(store)
 
 
-def _looked(folder: Path) -> tuple[str, Stored | None]:
-    """(what is wrong, the cell as far as it can be used)."""
+def look_at(folder: Path) -> tuple[str, Stored | None]:
+    """(what is wrong or nothing, the cell as far as it can be used), from its folder alone. Raises NewerSchemaError."""
     try:
         cell = read_cell(folder)
         record = understood(cell)
