@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,9 @@ def cards(source: Source, settings: Sequence[Where], suffixes: Sequence[str]) ->
     pairs, made, stands = Pairs(source), [], dict[Number, str]()
     for setting in sorted(settings, key=lambda s: (s.recipe != "paper", s.test_split != "long-tailed")):
         configs = source.configs(setting)
-        for ir, model in dict.fromkeys((c.ir, c.model) for c in configs):
+        rivals = Counter(c.model for c in configs)  # the network that most methods share is asked about first
+        places = dict.fromkeys((c.ir, c.model) for c in configs)
+        for ir, model in sorted(places, key=lambda place: -rivals[place[1]]):
             own = [c for c in configs if (c.ir, c.model) == (ir, model) or (math.isnan(ir) and c.model == model)]
             card = _card(source, setting, own, pairs, suffixes, stands)
             if card is not None:

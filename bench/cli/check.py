@@ -32,9 +32,12 @@ from bench.cli._options import results_option
 @click.option("--level", type=float, default=0.95, show_default=True, help="Coverage of the statistical margin.")
 @click.option("--exact", is_flag=True, help="Ask for equal counts instead (same cells on the same kind of machine).")
 @click.option("--allow-missing", is_flag=True, help="A number that was not measured does not fail the check.")
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML too.")
+@click.option("--summary", type=click.Path(path_type=Path, dir_okay=False),
+              help="Append them as Markdown to a file, such as the summary of a CI's step.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Text and Markdown: show every number, not only failures.")
 def command(results: Path, against: str, form: str, tolerance: float, level: float, exact: bool, allow_missing: bool,
-            everything: bool) -> int:  # fmt: skip
+            junit: Path | None, summary: Path | None, everything: bool) -> int:  # fmt: skip
     """Compare a results folder with a reference, a verdict a number; exit code 1 when any left its range.
 
     Only comparable numbers are compared: another benchmark version, source of images, recipe or test split is refused,
@@ -45,6 +48,7 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
     from bench.judge import reference
     from bench.judge.check import check_rows
     from bench.judge.paper import check_paper
+    from bench.store.folders import atomic_write
 
     if exact and against == "paper":
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
@@ -55,5 +59,11 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
     else:
         outcome = check_rows(measured, reference.load(against), name=against, tolerance=tolerance / 100, level=level,
                              exact=exact, allow_missing=allow_missing)  # fmt: skip
+    if junit is not None:
+        atomic_write(junit, FORMATS["junit"](outcome, everything) + "\n")
+    if summary is not None:
+        summary.parent.mkdir(parents=True, exist_ok=True)
+        with summary.open("a", encoding="utf-8") as file:
+            file.write(FORMATS["markdown"](outcome, everything) + "\n")
     click.echo(FORMATS[form](outcome, everything))
     return 0 if outcome.passed else 1
