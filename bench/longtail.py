@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError, UsageError, did_you_mean
+from bench.paths import in_full
 from bench.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
@@ -111,7 +112,7 @@ def _official_builder(members: list[Indices], _argument: str, split: str) -> lis
 
 
 def _from_file(members: list[Indices], argument: str, split: str) -> list[Indices]:
-    chosen = read_indices(Path(argument).expanduser(), split)
+    chosen = read_indices(in_full(argument), split)
     if chosen is None:
         return _seeded(members, "", split)
     total = sum(len(m) for m in members)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import comma_list, results_option
+from bench.cli._options import UserPath, comma_list, results_option
 from bench.errors import UsageError
 
 
@@ -18,7 +18,7 @@ from bench.errors import UsageError
 @click.option(
     "--stores",
     nargs=2,
-    type=click.Path(path_type=Path),
+    type=UserPath(path_type=Path),
     metavar="FOLDER FOLDER",
     help="Compare the cells that two results folders share, instead of two methods.",
 )
