@@ -3,8 +3,8 @@
     python benchmarks/fuzz.py --seconds 300 --seed 1
 
 Runs `bench` in this process inside a sandbox folder. Every command line must end with a documented exit code (0, 1, 2):
-never with a traceback, never later than after a minute, and never with a write outside the sandbox, which is forbidden
-and noted. Prints each finding and exits with 1 when there is one.
+never with a traceback, never later than after two minutes, and never with a write outside the sandbox, which is
+forbidden and noted. Prints each finding and exits with 1 when there is one.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def prepare(box: Path, project: Path) -> Path:
     return here
 
 
-def attempt(words: list[str], fence: Fence, limit: float = 60.0) -> str:
+def attempt(words: list[str], fence: Fence, limit: float = 120.0) -> str:
     """What is wrong with how a command line ended, or nothing."""
     out, err, before = io.StringIO(), io.StringIO(), len(fence.crossed)
     streams, handlers = (sys.stdout, sys.stderr), {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}
