@@ -70,7 +70,7 @@ def guard() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.__stderr__ is None:
         sys.__stderr__ = Path(os.devnull).open("w")  # type: ignore[misc]  # noqa: SIM115 - for as long as this process is
-    sys.stdout = sys.stdout or Closed(OUTPUT)
-    sys.stderr = sys.stderr or Closed("standard error")
+    sys.stdout = sys.stdout or cast(TextIO, Closed(OUTPUT))
+    sys.stderr = sys.stderr or cast(TextIO, Closed("standard error"))
     sys.stdout = cast(TextIO, Shown(sys.stdout, OUTPUT))
     sys.stderr = cast(TextIO, Shown(sys.stderr, "standard error"))
