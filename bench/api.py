@@ -19,6 +19,7 @@ from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
 from bench.imageset import Arrays, DatasetFacts
 from bench.method import Context, Gradient, Inner, Method, Mode, Noise, Objective, Phase, Start
+from bench.paths import cache_folder, in_full
 from bench.seeding import isolated
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "Claim", "Context", "DataError", "Dataset",
     "DatasetFacts", "Enhancer", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective",
-    "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "UsageError", "frozen_statistics", "isolated",
-    "register", "setting",
+    "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "UsageError", "cache_folder", "frozen_statistics",
+    "in_full", "isolated", "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)

@@ -13,6 +13,7 @@ subset of a higher imbalance ratio lies inside that of a lower one.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import math
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DataError, UsageError, did_you_mean
+from bench.paths import in_full
 from bench.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
@@ -111,7 +113,7 @@ def _official_builder(members: list[Indices], _argument: str, split: str) -> lis
 
 
 def _from_file(members: list[Indices], argument: str, split: str) -> list[Indices]:
-    chosen = read_indices(Path(argument).expanduser(), split)
+    chosen = read_indices(in_full(argument), split)
     if chosen is None:
         return _seeded(members, "", split)
     total = sum(len(m) for m in members)
@@ -160,16 +162,20 @@ def _read_npy(path: Path, split: str) -> np.ndarray | None:
 
 
 def _read_text(path: Path, split: str) -> np.ndarray | None:
-    return np.array([int(word) for word in path.read_text().split()], dtype=np.int64) if split == "train" else None
+    if split != "train":
+        return None
+    words = path.read_text(encoding="utf-8-sig").replace(",", " ").replace(";", " ").split()
+    return np.array([int(word.strip("\"'")) for word in words], dtype=np.int64)
 
 
 def _read_csv(path: Path, split: str) -> np.ndarray | None:
-    header, *lines = path.read_text().splitlines()
-    columns = header.split(",")
+    """As it was written or as another program saved it: with a byte order mark, quotes, semicolons or tabs."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    mark = max(",;\t", key=lambda sign: lines[0].count(sign)) if lines else ","
+    columns, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark) if row] or [[]]
     where, what = columns.index("split"), columns.index("index")
     wanted = {"train": "train", "test": "long-tailed"}[split]
-    cells = [line.split(",") for line in lines]
-    chosen = [int(row[what]) for row in cells if row[where] == wanted]
+    chosen = [int(row[what]) for row in rows if len(row) > max(where, what) and row[where] == wanted]
     return np.array(chosen, dtype=np.int64) if chosen else None
 
 

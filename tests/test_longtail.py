@@ -180,3 +180,25 @@ def test_digest_sees_values_shapes_and_types():
     assert len({longtail.digest(x) for x in different}) == 4
     assert longtail.digest(a) == longtail.digest(np.arange(12)[::2] // 2)
     assert len(longtail.digest(a, a)) == 16
+
+
+def quoted(row):
+    return ",".join(f'"{cell}"' for cell in row.split(","))
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: "\ufeff" + t, lambda t: t.replace(",", ";"), lambda t: t.replace(",", "\t"),
+    lambda t: t.replace("\n", "\r\n"), lambda t: "\n".join(quoted(row) for row in t.split()),
+    lambda t: t + "\n\n", lambda t: "\ufeff" + t.replace(",", ";").replace("\n", "\r\n"),
+])  # fmt: skip
+def test_an_index_file_is_read_as_other_programs_save_it(tmp_path, change):
+    text = "class,split,index\n0,train,3\n1,train,1\n0,long-tailed,2\n"
+    (tmp_path / "chosen.csv").write_bytes(change(text).encode())
+    assert longtail.read_indices(tmp_path / "chosen.csv", "train").tolist() == [3, 1]
+    assert longtail.read_indices(tmp_path / "chosen.csv", "test").tolist() == [2]
+
+
+@pytest.mark.parametrize("text", ["3 1 2", "\ufeff3\n1\n2\n", "3,1,2", '"3";"1";"2"'])
+def test_a_list_of_indices_is_read_whatever_stands_between_them(tmp_path, text):
+    (tmp_path / "chosen.txt").write_text(text, encoding="utf-8")
+    assert longtail.read_indices(tmp_path / "chosen.txt", "train").tolist() == [3, 1, 2]

@@ -11,6 +11,7 @@ import keyword
 import os
 import pkgutil
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 import click
@@ -87,6 +88,12 @@ def main(args: list[str] | None = None) -> Any:
     except BrokenPipeError:
         _unwritable(sys.stdout)
         sys.exit(1)
+    except OSError as error:  # a file or folder that cannot be used: the user's to mend, wherever it was met
+        if "--verbose" in words:
+            raise
+        place = f"{error.filename} cannot be used" if error.filename else "a file cannot be used"
+        _said(f"bench: {place} ({error.strerror or error}); mend that, or give another.")
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -102,4 +109,5 @@ def _said(sentence: str) -> None:
 
 def _unwritable(stream: TextIO) -> None:
     """Let what is left go nowhere, so that the interpreter does not fail on it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with suppress(OSError, ValueError):  # one that was closed from the beginning has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.config import split_list
 from bench.errors import UsageError
+from bench.paths import in_full
+
+
+class UserPath(click.Path):
+    """A path of the user: `~` is expanded where no shell did it, and what cannot be a path is a usage error."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's."""
+        return super().convert(in_full(value), param, ctx)
+
 
 results_option = click.option(
-    "--results", type=click.Path(path_type=Path), default=Path("results/runs"), envvar="BENCH_RESULTS",
+    "--results", type=UserPath(path_type=Path), default=Path("results/runs"), envvar="BENCH_RESULTS",
     show_default=True, help="Results folder [env: BENCH_RESULTS].",
 )  # fmt: skip
 data_root_option = click.option(
-    "--data-root", type=click.Path(path_type=Path), envvar="BENCH_DATA", help="Data folder [env: BENCH_DATA]."
+    "--data-root", type=UserPath(path_type=Path), envvar="BENCH_DATA", help="Data folder [env: BENCH_DATA]."
 )
 device_option = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 quiet_option = click.option("--quiet", is_flag=True, help="Say only what went wrong.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from bench.errors import BenchError
 from bench.visible import visible
+
+OUTPUT = "standard output"
 
 
 class Shown:
@@ -39,7 +44,33 @@ class Shown:
         return getattr(self._stream, name)
 
 
+class Closed(io.TextIOBase):
+    """A standard stream that was closed before this process began."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        """Raises BenchError for any text to standard output; what goes to standard error has nowhere to be said."""
+        if text and self._name == OUTPUT:
+            raise BenchError(f"{self._name} cannot be written (it is closed); give it a place.")
+        return len(text)
+
+
 def guard() -> None:
-    """Put both standard streams behind `Shown`; bars that move the cursor write to `sys.__stderr__`."""
-    sys.stdout = cast(TextIO, Shown(sys.stdout, "standard output"))
+    """Put both standard streams behind `Shown`; bars that move the cursor write to `sys.__stderr__`.
+
+    A number of a standard stream that is closed is taken, or the next file that is opened would get it, and with it
+    whatever anybody prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.__stderr__ is None:
+        sys.__stderr__ = Path(os.devnull).open("w")  # type: ignore[misc]  # noqa: SIM115 - for as long as this process is
+    sys.stdout = sys.stdout or cast(TextIO, Closed(OUTPUT))
+    sys.stderr = sys.stderr or cast(TextIO, Closed("standard error"))
+    sys.stdout = cast(TextIO, Shown(sys.stdout, OUTPUT))
     sys.stderr = cast(TextIO, Shown(sys.stderr, "standard error"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import partial
 from pathlib import Path
 
 import click
 
-from bench.cli._options import comma_list, results_option
+from bench.cli._options import UserPath, comma_list, results_option
 from bench.errors import UsageError
 
 
@@ -18,7 +17,7 @@ from bench.errors import UsageError
 @click.option(
     "--stores",
     nargs=2,
-    type=click.Path(path_type=Path),
+    type=UserPath(path_type=Path),
     metavar="FOLDER FOLDER",
     help="Compare the cells that two results folders share, instead of two methods.",
 )
@@ -61,8 +60,10 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
     for option, text in (("dataset", dataset), ("ir", ir)):
         if text is not None and not text.strip():
             raise UsageError(f"--{option} '{text}' names nothing; give one, or leave it out for all.")
-    if gap is not None and (gap == 0 or not math.isfinite(gap)):
-        raise UsageError(f"--gap {gap:g} cannot be looked for; give a difference other than 0, in points.")
+    if gap is not None and not 1e-6 <= abs(gap) <= 100:
+        raise UsageError(
+            f"--gap {gap:g} cannot be looked for; give a difference other than 0, of 0.000001 to 100 points."
+        )
     if stores and methods:
         raise UsageError("give two methods or --stores FOLDER FOLDER, not both.")
     if not stores and len(methods) != 2:

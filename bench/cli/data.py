@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._options import data_root_option
+from bench.cli._options import UserPath, data_root_option
 from bench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def show(**choice: Any) -> None:
 
 @command.command("export")
 @_choice
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="File to write: .npz or .csv.")
+@click.option("--to", "target", required=True, type=UserPath(path_type=Path), help="File to write: .npz or .csv.")
 def export(target: Path, **choice: Any) -> None:
     """Write the source indices of the images of DATASET that a cell uses; `--selection file:PATH` reads them back.
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import _scores
-from bench.cli._options import comma_list, data_root_option, device_option, json_option, quiet_option, results_option
+from bench.cli._options import (
+    UserPath,
+    comma_list,
+    data_root_option,
+    device_option,
+    json_option,
+    quiet_option,
+    results_option,
+)
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--test-split", "splits", default="long-tailed", show_default=True, metavar="long-tailed|balanced")
 @click.option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
 @click.option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Weights for a factory's network.")
+@click.option("--weights", type=UserPath(path_type=Path), help="Weights for a factory's network.")
 @click.option("--entry", metavar="KEY", help="Which part of a file holds the weights, where several fit.")
 @click.option("--normalize", metavar="MEANS/STDS", help="Normalisation the network expects, a number a channel.")
 @click.option("--ranked", is_flag=True, help="Its outputs are in this benchmark's class order, largest class first.")
@@ -68,9 +76,7 @@ def command(source: str, datasets: str | None, attacks: str, irs: str | None, sp
     }  # fmt: skip
     if model:
         axes["models"] = (model,)
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` does: a factory may stand beside the results
-        sys.path.insert(0, here)
+    _look_here()
     cells, progress = attack(
         given, axes, quiet=quiet, results=results, data_root=data_root, device=device, threads=threads,
         batch_size=batch_size, retrain=retrain,
@@ -81,6 +87,17 @@ def command(source: str, datasets: str | None, attacks: str, irs: str | None, sp
     _scores.show(results, cells, machine=machine, quiet=quiet, cells=[*progress.ends.values()],
                  counts=progress.counts())  # fmt: skip
     progress.raise_first()
+
+
+def _look_here() -> None:
+    """Let a factory stand in the current folder, before installed packages but behind Python's own modules.
+
+    A `statistics.py` of the user would else be imported by whoever means Python's.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        shared = (i for i, path in enumerate(sys.path) if Path(path).name in ("site-packages", "dist-packages"))
+        sys.path.insert(next(shared, len(sys.path)), here)
 
 
 @dataclasses.dataclass(frozen=True)

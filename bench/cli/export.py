@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from bench.cli._format import counted
-from bench.cli._options import results_option
+from bench.cli._options import UserPath, results_option
 
 
 @click.command("export")
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", type=UserPath(path_type=Path, dir_okay=False))
 @click.argument("cells", nargs=-1)
 @results_option
 @click.option("--weights", is_flag=True, help="Checkpoints too, so that attacks can be added elsewhere.")

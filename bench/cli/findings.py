@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from bench.cli._options import UserPath
+
 
 @click.command("findings")
-@click.option("--results", type=click.Path(path_type=Path), help="Default: the measured store that comes with bench.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write the page there instead of printing it.")
+@click.option("--results", type=UserPath(path_type=Path), help="Default: the measured store that comes with bench.")
+@click.option("--output", type=UserPath(path_type=Path), help="Write the page there instead of printing it.")
 def command(results: Path | None, output: Path | None) -> None:
     """Answer the paper's questions from a results folder, with intervals; unanswered ones name the command to run."""
     from bench.judge.reference import shipped

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import device_option
+from bench.cli._options import UserPath, device_option
 
 
 @click.group("golden", invoke_without_command=True)
@@ -21,9 +21,7 @@ def command(ctx: click.Context) -> None:
 
 @command.command("check")
 @click.option("--jobs", default="auto", metavar="N|auto")
-@click.option(
-    "--results", type=click.Path(path_type=Path), help="Keep the fresh run here. Default: a temporary folder."
-)
+@click.option("--results", type=UserPath(path_type=Path), help="Keep the fresh run here. Default: a temporary folder.")
 @click.option("--exact", is_flag=True, help="Ask for equal counts (the kind of machine that wrote the golden store).")
 @device_option
 def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
@@ -37,7 +35,7 @@ def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
 
 @command.command("update")
 @click.option("--jobs", default="auto", metavar="N|auto")
-@click.option("--target", type=click.Path(path_type=Path), help="Default: results/golden of this checkout.")
+@click.option("--target", type=UserPath(path_type=Path), help="Default: results/golden of this checkout.")
 @device_option
 def update(jobs: str, target: Path | None, device: str) -> int:
     """Run the golden grid, print what moved, and rewrite the stored numbers. Review the diff before you commit it."""

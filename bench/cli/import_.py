@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from bench.cli._format import counted
-from bench.cli._options import results_option
+from bench.cli._options import UserPath, results_option
 
 
 @click.command("import")
-@click.argument("source", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("source", type=UserPath(path_type=Path, dir_okay=False, exists=True))
 @results_option
 def command(source: Path, results: Path) -> int:
     """Put the cells of the archive SOURCE into the results folder. Every file's hash is verified before it is written.

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from bench.cli._format import counted
+from bench.cli._options import UserPath
 
 
 @click.command("leaderboard")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=UserPath(path_type=Path, file_okay=False))
 @click.option("--check", is_flag=True, help="Derive every number again from the counts; write nothing.")
 def command(folder: Path, check: bool) -> int:
     """Write FOLDER/index.html from FOLDER/entries/*.json: one page that needs no network and no other file.

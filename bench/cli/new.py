@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli._options import UserPath
+
 WORDS = "method|enhancer|dataset|attack|model|table"
 
 
@@ -13,7 +15,7 @@ WORDS = "method|enhancer|dataset|attack|model|table"
 @click.argument("kind", metavar=WORDS)
 @click.argument("name")
 @click.option(
-    "--into", "folder", type=click.Path(path_type=Path), default=Path(), show_default="the current folder",
+    "--into", "folder", type=UserPath(path_type=Path), default=Path(), show_default="the current folder",
     help="Folder of your package, or a checkout of this project.",
 )  # fmt: skip
 @click.option("--package", default="", metavar="NAME", help="The package to write into, where the folder has several.")

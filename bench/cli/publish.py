@@ -8,6 +8,7 @@ import click
 
 from bench.cli._format import counted
 from bench.cli._options import data_root_option, results_option
+from bench.paths import in_full
 
 
 @click.command("publish")
@@ -27,7 +28,7 @@ def command(target: str, results: Path, data_root: Path | None, place: str | Non
     """
     if place:
         return _network(target, results, data_root, place, licence)
-    return _store(Path(target), results, replace)
+    return _store(in_full(target), results, replace)
 
 
 def _network(cell: str, results: Path, data_root: Path | None, place: str, licence: str) -> int:

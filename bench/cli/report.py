@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import _paper
-from bench.cli._options import comma_list, results_option
+from bench.cli._options import UserPath, comma_list, results_option
 from bench.cli._paper import paper_options
 from bench.config import TEST_SPLITS
 from bench.errors import UsageError, did_you_mean
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     "--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]"
 )
 @click.option("--figures", metavar="N,...", help="Figures to show: 1,2, fig1; `none` for none.  [default: all]")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
+@click.option("--output", type=UserPath(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
               help="Folder to write to.")  # fmt: skip
 @click.option("--interval", default="both", show_default=True, metavar="sampling|seeds|both",
               help="Which 95 % intervals to print: over test images, over training seeds.")  # fmt: skip
 @click.option("--dataset", help="Show only this data set, in every table it can fill.")
 @click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
-@click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="A B",
+@click.option("--compare", nargs=2, type=UserPath(path_type=Path), metavar="A B",
               help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
 @click.option("--watch", is_flag=True, help="Write the page again as cells finish, until nothing runs any more.")
 @click.option("--every", type=click.IntRange(min=1), default=20, show_default=True, help="Seconds, with --watch.")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import results_option
+from bench.cli._options import UserPath, results_option
 
 
 @click.command("submit")
 @click.argument("cells", nargs=-1, required=True, metavar="CELL...")
 @results_option
-@click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), default=Path("leaderboard"),
+@click.option("--to", "target", type=UserPath(path_type=Path, file_okay=False), default=Path("leaderboard"),
               show_default=True, help="The leaderboard's folder.")  # fmt: skip
 @click.option("--test-split", type=click.Choice(["long-tailed", "balanced"]), default="long-tailed", show_default=True)
 @click.option("--paper", default="", help="Authors, title, venue, in one line; the method's own if left out.")

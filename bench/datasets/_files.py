@@ -6,15 +6,14 @@ import hashlib
 import os
 from pathlib import Path
 
-from bench.api import DataError
+from bench.api import DataError, cache_folder, in_full
 
 _CHUNK = 1 << 20
 
 
 def data_root(given: Path | None) -> Path:
     """The data folder: the one given, else the environment variable BENCH_DATA, else bench in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given or os.environ.get("BENCH_DATA") or cache / "bench").expanduser()
+    return in_full(given or os.environ.get("BENCH_DATA") or cache_folder() / "bench")
 
 
 def offline() -> bool:

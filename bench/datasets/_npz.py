@@ -27,8 +27,16 @@ def read_labels(path: Path, mend: str) -> tuple[np.ndarray, np.ndarray, tuple[in
     with _open(path, mend) as archive:
         _check_keys(archive, path)
         train, test = (_labels(_read(archive, path, key, mend), path, key) for key in ("train_labels", "test_labels"))
-        with archive.open("train_images.npy") as member:
-            shape = _header(member)[0]
+        try:
+            with archive.open("train_images.npy") as member:
+                shape = _header(member)[0]
+        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
+            raise damaged(path, f"train_images: {str(error).rstrip('.')}", mend) from None
+    if len(shape) not in (3, 4):
+        raise DataError(
+            f"{path}: train_images has shape {shape}; N x height x width (x 1 or 3) is needed, so give every image its "
+            "sides."
+        )
     return train, test, shape
 
 
@@ -45,7 +53,7 @@ def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend
         if "source.npy" in names:
             source = str(_read(archive, path, "source", mend))
         if "class_names.npy" in names:
-            class_names = [str(name) for name in _read(archive, path, "class_names", mend).ravel()]
+            class_names = [_text(name) for name in _read(archive, path, "class_names", mend).ravel()]
     labels = {split: _labels(found[f"{split}_labels"], path, f"{split}_labels") for split in ("train", "test")}
     images = {split: exact_bytes(found[f"{split}_images"], path, f"{split}_images") for split in ("train", "test")}
     if class_names is None:
@@ -72,6 +80,8 @@ def _header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     """(shape, Fortran order, type) of the .npy stream, which is left at its first value."""
     version = np.lib.format.read_magic(member)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read:
+        raise ValueError(f"version {version} of the format")
     shape, fortran, kind = read[version](member)
     return shape, fortran, kind
 
@@ -119,7 +129,21 @@ def _labels(values: np.ndarray, path: Path, key: str) -> np.ndarray:
     flat = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
     if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.integer):
         raise DataError(f"{path}: {key} is {values.dtype} of shape {values.shape}; one integer an image is needed.")
+    if not flat.size:
+        raise DataError(f"{path}: {key} is empty; a split needs images of every class.")
+    low, high = int(flat.min()), int(flat.max())
+    if low < 0 or high >= flat.size:  # each class below the highest has an image, so there are not more of them
+        raise DataError(
+            f"{path}: {key} goes from {low} to {high} for {flat.size} images; number the classes 0, 1, 2, ... without "
+            "gaps."
+        )
     return flat.astype(np.int64)
+
+
+def _text(name: Any) -> str:
+    """A class name as text on one line; bytes are UTF-8."""
+    text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+    return " ".join(text.split())
 
 
 def exact_bytes(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.api import Arrays, Dataset, DatasetFacts, register
+from bench.api import Arrays, Dataset, DatasetFacts, in_full, register
 
 from ._files import data_root, missing
 from ._npz import read_arrays, read_labels
@@ -28,7 +28,7 @@ class Archive(Dataset):
     @property
     def path(self) -> Path:
         """The file: the argument as a path when there is one, else NAME.npz in the data folder."""
-        direct = Path(self.argument).expanduser()
+        direct = in_full(self.argument)
         in_root = data_root(self.root) / f"{self.argument.removesuffix('.npz')}.npz"
         for candidate in (direct, in_root):
             if candidate.is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, register
+from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, in_full, register
 
 from ._pixels import read_image
 
@@ -37,7 +37,7 @@ class Folder(Dataset):
     def place(self) -> tuple[Path, int | None]:
         """(folder, side to scale to or None) from the argument."""
         text, _, side = self.argument.rpartition("@")
-        path = Path(text if text and side.isdecimal() else self.argument).expanduser()
+        path = in_full(text if text and side.isdecimal() else self.argument)
         if not path.is_dir():
             raise UsageError(f"data set 'folder:{self.argument}' needs a folder that exists: write folder:PATH.")
         return path, int(side) if text and side.isdecimal() else None

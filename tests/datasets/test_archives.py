@@ -79,7 +79,10 @@ def floats(value):
         ({"train_labels": np.zeros(30)}, "one integer an image"),
         ({"train_labels": np.arange(29) % 3}, "30 integers are needed"),
         ({"train_labels": np.arange(30) % 2}, "class 2 .*train split.*no images|no images"),
-        ({"train_labels": np.arange(30) % 3 - 1}, "labels are -1 to 1"),
+        ({"train_labels": np.arange(30) % 3 - 1}, "train_labels goes from -1 to 1 for 30 images; number the classes"),
+        ({"train_labels": np.arange(30) % 3 + 2**40}, "from 1099511627776 to 1099511627778 for 30 images"),
+        ({"test_labels": (np.arange(15) % 3).astype(np.uint64) + np.uint64(2**63)}, "from 9223372036854775808"),
+        ({"train_images": np.zeros((0, 8, 8, 3), np.uint8), "train_labels": np.zeros(0, int)}, "train_labels is empty"),
         ({"class_names": np.array(["a", "b"])}, "2 classes need labels from 0 to 1"),
         ({"train_images": np.array([{}, None], dtype=object)}, "not a plain array"),
     ],
@@ -113,3 +116,23 @@ def test_what_is_not_there(tmp_path):
         dataset("archive:nothing", tmp_path).facts()
     with pytest.raises(UsageError, match="archive:NAME or archive:PATH"):
         dataset("archive", tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"train_images": np.zeros((30, 64), np.uint8)}, {"train_labels": np.arange(30) % 3 - 1},
+                {"train_labels": np.arange(30) % 3 + 2**40}, {"train_images": np.array(3)},
+                {"train_images": np.zeros((0, 8, 8, 3), np.uint8), "train_labels": np.zeros(0, int)}],
+    ids=["flat", "negative", "2^40", "scalar", "empty"],
+)  # fmt: skip
+def test_every_verb_that_reads_data_refuses_it_before_it_counts(tmp_path, changes):
+    np.savez(tmp_path / "bad.npz", **arrays(**changes))
+    with pytest.raises(DataError):
+        dataset("archive:bad", tmp_path).facts()
+
+
+def test_class_names_are_text_on_one_line(tmp_path):
+    names = np.array([b"cat", "d\u00f6g".encode(), b"\xff"])
+    np.savez(tmp_path / "bytes.npz", **arrays(class_names=names))
+    assert dataset("archive:bytes", tmp_path).load().class_names == ("cat", "d\u00f6g", "\\xff")
+    np.savez(tmp_path / "lines.npz", **arrays(class_names=np.array(["a\nb", " c\r\n d ", "cat"])))
+    assert dataset("archive:lines", tmp_path).load().class_names == ("a b", "c d", "cat")

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.paths import cache_folder
+
 #: version of the calibration file; another one is ignored
 VERSION = 2
 
@@ -88,7 +90,7 @@ def key(model: str, image: tuple[int, int, int], precision: str) -> str:
 
 def calibration_path() -> Path:
     """Where `bench doctor --calibrate` writes: BENCH_CALIBRATION or the usual cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bench" / "calibration.json"
+    default = cache_folder() / "bench" / "calibration.json"
     return Path(os.environ.get("BENCH_CALIBRATION", default))
 
 

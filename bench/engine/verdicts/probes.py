@@ -61,7 +61,7 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
     }
     return facts | {
         "cw_blocked_share": _blocked(oracle, x, y, logits),
-        "astray_share": _astray(oracle, x, y),
+        "astray_share": _astray(oracle, x, y, logits),
         "coarse_share": float((gap < COARSE * _step(logits)).double().mean()),
     }
 
@@ -88,7 +88,7 @@ def _blocked(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, c: flo
     return float((margin(z) >= c / 2 * gradient.flatten(1).square().sum(1)).double().mean())
 
 
-def _astray(oracle: NetworkOracle, x: Tensor, y: Tensor, step: float = 1 / 255) -> float:
+def _astray(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, step: float = 1 / 255) -> float:
     """Share of images whose margin grows when one small step follows the gradient that should make it smaller."""
     others = one_hot(y, oracle.num_classes).bool()
 
@@ -97,9 +97,9 @@ def _astray(oracle: NetworkOracle, x: Tensor, y: Tensor, step: float = 1 / 255) 
 
     if oracle.num_classes < 2:
         return 0.0
-    gradient, before = oracle.gradient(x, margin)
+    gradient, _ = oracle.gradient(x, margin)
     after = oracle.plain((x - step * gradient.sign()).clamp(0, 1))
-    return float((margin(after) > margin(before)).double().mean())
+    return float((margin(after) > margin(logits)).double().mean())
 
 
 def _step(logits: Tensor) -> Tensor:
