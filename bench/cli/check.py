@@ -48,12 +48,13 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
 
     if exact and against == "paper":
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
-    measured = reference.measured(results)
+    measured, audits = reference.read(results)
     if against == "paper":
         outcome = check_paper(measured, reference.paper_tables(), tolerance=tolerance / 100, level=level,
                               allow_missing=allow_missing)  # fmt: skip
     else:
-        outcome = check_rows(measured, reference.load(against), name=against, tolerance=tolerance / 100, level=level,
-                             exact=exact, allow_missing=allow_missing)  # fmt: skip
+        rows, theirs = reference.read(reference.place(against))
+        outcome = check_rows(measured, rows, name=against, tolerance=tolerance / 100, level=level, exact=exact,
+                             allow_missing=allow_missing, audits=(audits, theirs))  # fmt: skip
     click.echo(FORMATS[form](outcome, everything))
     return 0 if outcome.passed else 1
