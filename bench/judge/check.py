@@ -135,11 +135,10 @@ def check_rows(
     numbers: list[Number] = []
     used: set[int] = set()
     for theirs in (*evaluations(reference), *audits[1]):
-        candidates = ours.get(theirs.where.key(BELONG), [])
-        if not candidates:
-            key = _whole(theirs)
-            candidates = (ours.get(key, []) if theirs.chain else []) or parts.get(key, [])
-        chosen, verdict, reason = _choose(theirs, candidates)
+        chosen, verdict, reason = _choose(theirs, ours.get(theirs.where.key(BELONG), []))
+        if chosen is None:
+            full = ours.get(_whole(theirs), []) if theirs.chain else []
+            chosen = _choose(theirs, full)[0] or _choose(theirs, parts.get(_whole(theirs), []))[0]
         if chosen is None:
             numbers.append(Number(_told(theirs.where), "all", None, None, None, verdict, reason))
             continue

@@ -75,9 +75,10 @@ def store(maker, monkeypatch):
                 done = audited(index, label, clean, stands)
                 kept = facts(done, "aa")
                 assert not kept["whole"]
+                stages = [{"name": name, "white_box": name != "square", "attacked": 0, "broken": 0} for name in STAGES]
                 cell["evaluations"]["balanced/aa-audited"] = whole | {
                     "name": "aa-audited", "refused": 0, "audit": kept, "notes": [in_words(kept)], "strength": None,
-                    "stages": [{"name": name} for name in STAGES],
+                    "stages": stages,
                 }  # fmt: skip
                 bits["balanced/aa-audited"] = (~done.broken).astype(np.uint8)
                 bits["balanced/aa-audited" + REACHED] = reached(done)
@@ -207,7 +208,7 @@ def test_a_check_judges_audits_by_audits_and_by_the_full_attack(store, another):
     build_rows(another.read(full), bits).to_csv(full / ROWS, index=False, lineterminator="\n")
     _, said = bench("check", "--results", store.root, "--against", another.root, "--all")
     judged = [line for line in said.splitlines() if "aa-audited against aa, balanced:" in line]
-    assert len(judged) == 1
+    assert len(judged) == 1, said
     assert judged[0].startswith(("SAME", "MATCH", "WITHIN NOISE"))
     _, said = bench("check", "--results", another.root, "--against", store.root, "--all", "--allow-missing")
     assert "aa against aa-audited, balanced:" in said
@@ -230,7 +231,7 @@ def test_every_format_says_what_an_audited_number_is(store, tmp_path):
     assert cells["TAET"][at["aa"]].value is None  # never under the name of the full attack
     assert cells["TRADES"][at["aa-audited"]].value is None
     assert mine.sampling[0] < mine.value < mine.sampling[1]
-    bench("report", "--results", store.root, "--out", tmp_path, "--format", "html,markdown,latex,csv",
+    bench("report", "--results", store.root, "--output", tmp_path, "--format", "html,markdown,latex,csv",
           "--tables", "overview", "--figures", "none")  # fmt: skip
     for name in ("report.html", "report.md", "tables.csv", "latex/report.tex"):
         text = " ".join((tmp_path / name).read_text().split()) if name != "latex/report.tex" else " ".join(
