@@ -217,7 +217,7 @@ class Grid:
             chance=constant.get(p.metric),
             marks=(*self.ledger.flags(flags), *few, *self._over(found), *self._audited(found)),
             doubtful=disqualified(e.flags for e in found),
-            note="; ".join([*([f"{len(broken)} seed(s) failed"] if broken else []), *_audit_words(found)]),
+            note=f"{len(broken)} seed(s) failed" if broken else "", audit=_audit_words(found),
         )  # fmt: skip
 
     def _audited(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
@@ -263,10 +263,10 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def _audit_words(found: Sequence[Evaluation]) -> list[str]:
+def _audit_words(found: Sequence[Evaluation]) -> str:
     """What an audited number is, and what came out, a seed each: for formats without footnotes."""
     words = [e.audit.words for e in found if e.audit]
-    return [audit_note(dict.fromkeys(e.audit.chain for e in found if e.audit)), *words] if words else []
+    return "; ".join([audit_note(dict.fromkeys(e.audit.chain for e in found if e.audit)), *words]) if words else ""
 
 
 def _best_two(pool: Mapping[tuple[int, int], float]) -> Iterable[tuple[tuple[int, int], int]]:
