@@ -10,6 +10,7 @@ from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, name
 from bench.reports.findings.gap import Case, Gap, absent, gaps, told
 from bench.reports.findings.layout import WEAKER, mean
 from bench.reports.footnote import settings_lines
+from bench.reports.marks import audit_note
 from bench.reports.source import Config
 
 #: the claim: this method is better than that one, under this attack, at these ratios
@@ -30,10 +31,11 @@ class Paired:
 
 @dataclass(frozen=True)
 class Superiority(Paired):
-    """`absent`: ratios of the claim that were not measured; `attack`: as it was run."""
+    """`absent`: ratios of the claim that were not measured; `under`: the attack; `attack`: as it was run."""
 
     absent: Sequence[str]
     unmeasured: Sequence[Case]
+    under: str
     attack: str
 
 
@@ -91,11 +93,13 @@ def superiority(block: Block) -> Superiority | None:
     lacks = [case for case in shown if case not in answers and case.lacking(block)]
     used = [one for spot, one in block.evaluations if spot.attack == block.strongest and spot.recipe == RECIPE]
     lines = dict(settings_lines(block.store.source, block.place(), used, (block.strongest,)))
+    chains = dict.fromkeys(one.audit.chain for one in used if one.audit)
     return Superiority(
         told(claim, claim), [(case, answers.get(case)) for case in shown],
         block.commands([spot for case in lacks for spot in case.lacking(block)],
                        block.seeds(block.config(ir, method) for ir in ratios for method in (OURS, RIVAL))),
-        [case.name for case in lacks], lacks, lines.get("Attacks", block.strongest),
+        [case.name for case in lacks], lacks, block.strongest,
+        "; ".join([lines.get("Attacks", block.strongest), *([audit_note(chains)] if chains else [])]),
     )  # fmt: skip
 
 
