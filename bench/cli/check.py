@@ -48,13 +48,14 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
 
     if exact and against == "paper":
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
-    measured, audits = reference.read(results)
+    measured, ours = reference.read(results)
     if against == "paper":
         outcome = check_paper(measured, reference.paper_tables(), tolerance=tolerance / 100, level=level,
                               allow_missing=allow_missing)  # fmt: skip
     else:
         rows, theirs = reference.read(reference.place(against))
-        outcome = check_rows(measured, rows, name=against, tolerance=tolerance / 100, level=level, exact=exact,
-                             allow_missing=allow_missing, audits=(audits, theirs))  # fmt: skip
+        both = ours, theirs
+        outcome = check_rows(measured, rows, audits=both, name=against, tolerance=tolerance / 100, level=level,
+                             exact=exact, allow_missing=allow_missing)  # fmt: skip
     click.echo(FORMATS[form](outcome, everything))
     return 0 if outcome.passed else 1
