@@ -19,7 +19,7 @@ from bench.reports.source import Config, Evaluation, Source
 from bench.store.where import Where
 
 #: attacks by how much a number under them says, the most first
-STRENGTH = ("aa", "aa-plus", "malt", "pma", "aa-10", "cw-linf", "pgd-100", "pgd-20", "fgsm")
+STRENGTH = ("aa", "aa-audited", "aa-plus", "malt", "pma", "aa-10", "cw-linf", "pgd-100", "pgd-20", "fgsm")
 #: more methods than this get no words of their own in a sentence
 MOST = 12
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench.reports.model import Footnote, PaperNumber
 
 FEW_SEEDS = "§"
+AUDITED = "au"
 _STANDING = {"target": "", "report": "shown, not a target: ", "never": "never a target: "}
 
 
@@ -34,6 +35,15 @@ def disqualified(seeds: Iterable[Iterable[str]]) -> bool:
     return 2 * sum(each) > len(each)
 
 
+def audit_note(chains: Iterable[str]) -> str:
+    """What an audited number is."""
+    names = ", ".join(chains)
+    return (
+        f"audited: the stages of {names} on a sample of the images, never {names} itself; the interval over test "
+        "images holds what the sample may hide"
+    )
+
+
 class Ledger:
     """Collects the marks of one table; what is noted twice gets one mark."""
 
@@ -42,6 +52,7 @@ class Ledger:
         self._reasons: dict[str, str] = {}
         self._few: set[int] = set()
         self._over: dict[str, str] = {}
+        self._audits: dict[str, None] = {}
 
     def flags(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Marks of validity flags."""
@@ -61,6 +72,11 @@ class Ledger:
         self._few.add(count)
         return FEW_SEEDS
 
+    def audited(self, chains: Iterable[str]) -> tuple[str, ...]:
+        """Mark of a number that comes from a part of the images: of these full attacks."""
+        self._audits |= dict.fromkeys(chains)
+        return (AUDITED,)
+
     def over(self, attacks: Sequence[str]) -> str:
         """Mark of a worst case over other attacks than its neighbours': `w1`, `w2`, ..."""
         text = f"worst case over {', '.join(attacks) or 'no attack'} alone; ranked with its like only"
@@ -73,4 +89,6 @@ class Ledger:
             counts = " or ".join(map(str, sorted(self._few)))
             notes.append(Footnote(FEW_SEEDS, f"from fewer seeds ({counts}) than other numbers of this table"))
         notes += [Footnote(mark, text) for text, mark in self._over.items()]
+        if self._audits:
+            notes.append(Footnote(AUDITED, audit_note(self._audits)))
         return notes + [Footnote(mark, f"paper's number, {text}") for text, mark in self._reasons.items()]

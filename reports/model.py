@@ -72,6 +72,7 @@ class Cell:
     `provenance`: ids of the store's cells that went into it. `command`: what measures it.
     `selector`: (test split, attack label), where the counts stand inside those cells. `keys`: what the number is of, a
     name and a value each, for programs.
+    `audit`: of an audited number, what it is and what came out, for formats without footnotes.
     """
 
     value: float | None = None
@@ -89,6 +90,7 @@ class Cell:
     selector: tuple[str, str] = ("", "")
     command: str = ""
     note: str = ""
+    audit: str = ""
     keys: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -25,7 +25,7 @@ METHOD_LABEL = {m: m.upper() for m in (*TABLE1, "ce", "harl")} | {"robal": "RoBa
 MODEL_LABEL = {"resnet18": "ResNet-18", "resnet50": "ResNet-50", "vit-b-16": "ViT-B/16"}
 ATTACK_LABEL = {
     "clean": "Clean", "fgsm": "FGSM", "pgd-20": "PGD-20", "pgd-100": "PGD-100", "cw-l2": "CW (ℓ₂)",
-    "cw-linf": "CW (ℓ∞)", "aa": "AA", "aa-10": "AA-10", "worst": "Worst case",
+    "cw-linf": "CW (ℓ∞)", "aa": "AA", "aa-audited": "AA, audited", "aa-10": "AA-10", "worst": "Worst case",
 }  # fmt: skip
 #: our column -> the paper's column it is set beside; `cw-linf` and `aa-10` are ours alone
 PAPER_ATTACK = {"clean": "clean", "fgsm": "fgsm", "pgd-20": "pgd-20", "pgd-100": "pgd-100", "cw-l2": "cw", "aa": "aa"}

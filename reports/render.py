@@ -198,7 +198,7 @@ def _numbers(report: Report, cell: Cell) -> list[str]:
     intervals = (cell.sampling, None if cell.agree else cell.seeds)
     low_high = [plain(end) for interval in intervals for end in (interval or (None, None))]
     paper = ["", "", ""] if cell.paper is None else [cell.paper.printed, cell.paper.standing, cell.paper.reason]
-    words = map(text.spreadsheet, (cell.command, cell.note))
+    words = map(text.spreadsheet, (cell.command, "; ".join(filter(None, (cell.note, cell.audit)))))
     return [plain(cell.value), *low_high, stands(report, cell), plain(cell.chance), *paper, plain(cell.difference),
             str(cell.verdict), str(cell.rank or ""), " ".join(map(text.sign, cell.marks)), " ".join(cell.provenance),
             *words]  # fmt: skip

@@ -14,6 +14,8 @@ import pandas as pd
 
 from bench.config import parse_variant, variant_label
 from bench.judge import stats
+from bench.judge.audits import Audited, audits
+from bench.judge.audits import estimate as audited
 from bench.store import query
 from bench.store.counts import complaint, of_rows
 from bench.store.results import Results
@@ -47,7 +49,8 @@ class Config:
 class Evaluation:
     """Counts of one trained network under one attack, one entry a class, from the most to the least frequent.
 
-    `over`: of a worst case, the attacks over which it is taken.
+    `over`: of a worst case, the attacks over which it is taken. `audit`: of an audited evaluation, what it says; then
+    `correct` is an estimate.
     """
 
     cell: str
@@ -62,6 +65,7 @@ class Evaluation:
     n: np.ndarray
     correct: np.ndarray
     over: tuple[str, ...] = ()
+    audit: Audited | None = None
 
     def counts(self, metric: str, position: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(n, correct) that a metric is of: all classes, or for `class` the one at a position."""
@@ -110,6 +114,17 @@ class Source:
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
             self.by_cell[one.cell][where.test_split].append(one)
             self.ratios[one.cell] = where.ir
+        for audit in audits(self.cells.values()):
+            where, counts, shares = audit.where, audit.counts, audit.shares
+            assert shares is not None
+            setting = replace(where.only(SETTING), reduced=_bare(where.reduced))
+            config = Config(where.ir, where.model, where.method, where.params)
+            one = Evaluation(
+                audit.cell, int(where.seed or 0), where.attack, "bench", audit.flags, where.reduced, where.data_hash,
+                counts.names, counts.train, counts.n, shares.share * shares.n, audit=audit,
+            )  # fmt: skip
+            index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
+            self.ratios[one.cell] = where.ir
         self.index = {s: index[s] for s in sorted(index)}
 
     def _sound(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +148,9 @@ class Source:
     def estimate(self, found: Sequence[Evaluation], metric: str, position: int = 0) -> stats.Estimate:
         """The metric of evaluations that differ only in their seed; `class`: the recall of the class at a position."""
         key = (tuple(found), metric, position)
+        if key not in self._estimates and any(e.audit for e in found):
+            seeds = [(e.n.astype(float), e.correct.astype(float), e.audit.shares if e.audit else None) for e in found]
+            self._estimates[key] = audited(metric, seeds, position if metric == "class" else None)
         if key not in self._estimates:
             n, correct = zip(*(e.counts(metric, position) for e in found), strict=True)
             self._estimates[key] = stats.estimate("balanced" if metric == "class" else metric, n, correct)

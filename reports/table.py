@@ -19,7 +19,7 @@ import numpy as np
 from bench.config import format_value
 from bench.reports import commands, paper
 from bench.reports.footnote import settings_lines
-from bench.reports.marks import Ledger, disqualified
+from bench.reports.marks import Ledger, audit_note, disqualified
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Evaluation, Source
@@ -215,10 +215,15 @@ class Grid:
         return replace(
             base, value=100 * got.value, sampling=sampling, seeds=seeds, difference=gap, verdict=verdict,
             chance=constant.get(p.metric),
-            marks=(*self.ledger.flags(flags), *few, *self._over(found)),
+            marks=(*self.ledger.flags(flags), *few, *self._over(found), *self._audited(found)),
             doubtful=disqualified(e.flags for e in found),
-            note=f"{len(broken)} seed(s) failed" if broken else "",
+            note=f"{len(broken)} seed(s) failed" if broken else "", audit=_audit_words(found),
         )  # fmt: skip
+
+    def _audited(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
+        """Mark of a number in which an audit has part."""
+        chains = [e.audit.chain for e in found if e.audit]
+        return self.ledger.audited(chains) if chains else ()
 
     def _over(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
         """Marks of a worst case over other attacks than most of the table's."""
@@ -256,6 +261,12 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else format_value(value)
     return str(value)
+
+
+def _audit_words(found: Sequence[Evaluation]) -> str:
+    """What an audited number is, and what came out, a seed each: for formats without footnotes."""
+    words = [e.audit.words for e in found if e.audit]
+    return "; ".join([audit_note(dict.fromkeys(e.audit.chain for e in found if e.audit)), *words]) if words else ""
 
 
 def _best_two(pool: Mapping[tuple[int, int], float]) -> Iterable[tuple[tuple[int, int], int]]:

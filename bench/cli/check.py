@@ -52,12 +52,14 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
 
     if exact and against == "paper":
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
-    measured = reference.measured(results)
+    measured, ours = reference.read(results)
     if against == "paper":
         outcome = check_paper(measured, reference.paper_tables(), tolerance=tolerance / 100, level=level,
                               allow_missing=allow_missing)  # fmt: skip
     else:
-        outcome = check_rows(measured, reference.load(against), name=against, tolerance=tolerance / 100, level=level,
+        rows, theirs = reference.read(reference.place(against))
+        both = ours, theirs
+        outcome = check_rows(measured, rows, audits=both, name=against, tolerance=tolerance / 100, level=level,
                              exact=exact, allow_missing=allow_missing)  # fmt: skip
     if junit is not None:
         atomic_write(junit, FORMATS["junit"](outcome, everything) + "\n")

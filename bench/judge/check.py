@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,12 +80,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation of a cell: where it stands and what was counted; `over`: the attacks of a worst case."""
+    """One evaluation of a cell: where it stands and what was counted.
+
+    `over`: the attacks of a worst case. `chain`: of an audit, the full attack that it is a part of.
+    """
 
     cell: str
     where: Where
     counts: Counts
     over: tuple[str, ...] = ()
+    chain: str = ""
 
     def numbers(self) -> Iterator[tuple[str, float, float]]:
         """(name, value, standard error) of everything that is compared."""
@@ -110,26 +114,39 @@ def class_names(counts: Counts) -> list[str]:
 def check_rows(
     measured: pd.DataFrame, reference: pd.DataFrame, *, name: str, tolerance: float = 0.01, level: float = LEVEL,
     exact: bool = False, allow_missing: bool = False,
+    audits: tuple[Sequence[Evaluation], Sequence[Evaluation]] = ((), ()),
 ) -> Outcome:  # fmt: skip
     """Measured rows against stored rows (both `schema.PER_CLASS`); `tolerance` is a fraction.
 
-    `exact` asks for equal counts instead. Raises StoreError for an empty reference, UsageError for a bad tolerance.
+    `audits`: those measured and those of the reference. An audit is judged by an audit of the same settings, else by
+    the full attack that it is a part of, or such by it, under a name that says so. `exact` asks for equal counts
+    instead. Raises StoreError for an empty reference, UsageError for a bad tolerance.
     """
     check_tolerance(tolerance)
-    if reference.empty:
+    if reference.empty and not audits[1]:
         raise StoreError(f"the reference {name} holds no finished evaluation; give another with --against.")
     two_sided_z(level)  # refuses an impossible level
     ours: dict[tuple[Any, ...], list[Evaluation]] = {}
-    for evaluation in evaluations(measured):
+    parts: dict[tuple[Any, ...], list[Evaluation]] = {}  # by the full attack that they are a part of
+    for evaluation in (*evaluations(measured), *audits[0]):
         ours.setdefault(evaluation.where.key(BELONG), []).append(evaluation)
+        if evaluation.chain:
+            parts.setdefault(_whole(evaluation), []).append(evaluation)
     numbers: list[Number] = []
     used: set[int] = set()
-    for theirs in evaluations(reference):
+    for theirs in (*evaluations(reference), *audits[1]):
         chosen, verdict, reason = _choose(theirs, ours.get(theirs.where.key(BELONG), []))
+        if chosen is None:
+            full = ours.get(_whole(theirs), []) if theirs.chain else []
+            chosen = _choose(theirs, full)[0] or _choose(theirs, parts.get(_whole(theirs), []))[0]
         if chosen is None:
             numbers.append(Number(_told(theirs.where), "all", None, None, None, verdict, reason))
             continue
         used.add(id(chosen))
+        if exact and (theirs.chain or chosen.chain):
+            reason = "an audit has no counts that could be equal"
+            numbers.append(Number(_told(theirs.where), "all", None, None, None, REFUSED, reason))
+            continue
         numbers += _exactly(theirs, chosen) if exact else _closely(theirs, chosen, tolerance, level)
     extra = sum(id(evaluation) not in used for group in ours.values() for evaluation in group)
     return Outcome(name, tolerance, numbers, extra, allow_missing)
@@ -154,6 +171,11 @@ def _told(where: Where) -> dict[str, Any]:
     """What names a number: its axes, its test split, and what is unusual about it."""
     names = (*IDENTITIES, "dataset", "ir", "model", "seed", "test_split", "attack")
     return {n: v for n in names if (v := getattr(where, n)) not in (None, "")} | where.said()
+
+
+def _whole(evaluation: Evaluation) -> tuple[Any, ...]:
+    """Where the full attack stands of which this is a part, or which it is."""
+    return replace(evaluation.where, attack=evaluation.chain or evaluation.where.attack).key(BELONG)
 
 
 def _choose(theirs: Evaluation, candidates: Iterable[Evaluation]) -> tuple[Evaluation | None, str, str]:
@@ -184,14 +206,17 @@ def _classes(mine: Mapping[int, str], its: Mapping[int, str]) -> str:
 
 def _closely(theirs: Evaluation, ours: Evaluation, tolerance: float, level: float) -> Iterator[Number]:
     measured = {name: (value, error) for name, value, error in ours.numbers()}
+    told = _told(theirs.where)
+    if ours.where.attack != theirs.where.attack:
+        told["attack"] = f"{ours.where.attack} against {theirs.where.attack}"
     for name, value, error in theirs.numbers():
         if name not in measured:
-            yield Number(_told(theirs.where), name, value, None, None, "missing", "the class has no test images")
+            yield Number(told, name, value, None, None, "missing", "the class has no test images")
             continue
         own, own_error = measured[name]
         noise = margin((error, own_error), level)
         result = "same" if own == value else judge(own - value, tolerance, noise)
-        yield Number(_told(theirs.where), name, value, own, noise, result)
+        yield Number(told, name, value, own, noise, result)
 
 
 def _exactly(theirs: Evaluation, ours: Evaluation) -> Iterator[Number]:

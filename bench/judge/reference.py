@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.errors import StoreError
+from bench.judge.audits import Audited, audits
 from bench.store import query
 from bench.store.results import Results
 from bench.store.schema import ROWS
@@ -62,24 +63,34 @@ def load(where: str | Path) -> pd.DataFrame:
 
     Raises StoreError when there is nothing, or a file cannot be read.
     """
+    return read(place(where))[0]
+
+
+def place(where: str | Path) -> Path:
+    """The folder or file of a reference. Raises StoreError when it does not exist."""
     path = shipped("golden") if str(where) == "golden" else Path(where)
     if not path.exists():
         raise StoreError(
             f"reference {path} does not exist; give a results folder, a per_class.csv, 'golden' or 'paper' with "
             "--against."
         )
-    return measured(path)
+    return path
 
 
 def measured(path: Path) -> pd.DataFrame:
     """Rows (columns of `schema.PER_CLASS`) of a folder of cells or a per_class.csv file. Raises StoreError."""
+    return read(path)[0]
+
+
+def read(path: Path) -> tuple[pd.DataFrame, list[Audited]]:
+    """The rows, and the audited evaluations, of which a file of rows has none. Raises StoreError."""
     if not path.exists():
         raise StoreError(f"{path} does not exist; run `bench run` first, or give a results folder with --results.")
     if path.is_dir() and (path / ROWS).is_file():
         path = path / ROWS
     if path.is_file():
-        return query.read_rows(path)
+        return query.read_rows(path), []
     found = Results(path)
     if found.problems:
         raise StoreError(found.problems[0])
-    return found.rows
+    return found.rows, list(audits(found.cells))

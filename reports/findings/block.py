@@ -18,6 +18,7 @@ import numpy as np
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
 from bench.reports import commands, paper
 from bench.reports.drawing import inputs
+from bench.reports.findings.layout import WEAKER
 from bench.reports.footnote import radius
 from bench.reports.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
@@ -26,6 +27,8 @@ from bench.store.where import Where
 
 #: the paper's own values of the two axes
 SPLIT, RECIPE = "long-tailed", "paper"
+#: the attack by which methods are compared
+STRONGEST = "aa"
 #: data set and network of the paper's main tables
 DATASET, MODEL = "cifar10lt", "resnet18"
 
@@ -115,6 +118,17 @@ class Block:
         """Test splits that were attacked, the long-tailed one first."""
         found = {s.test_split for s in self.store.source.index if _common(s) == self.setting}
         return sorted(found, key=lambda name: (name != SPLIT, name))
+
+    @cached_property
+    def strongest(self) -> str:
+        """AutoAttack; where the block has an audit of it alone, that, under its own name."""
+        audits = sorted(spot.attack for spot, one in self.evaluations if one.audit)
+        return STRONGEST if not audits or any(spot.attack == STRONGEST for spot, _ in self.evaluations) else audits[0]
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        """What methods are compared under, the weakest first."""
+        return (*WEAKER, self.strongest)
 
     def configs(self, split: str = SPLIT, recipe: str = RECIPE) -> list[Config]:
         """Configurations of this network, by ratio and method."""

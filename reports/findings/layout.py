@@ -10,8 +10,8 @@ import numpy as np
 from bench.judge.stats import Interval
 from bench.reports import text
 
-#: the weakest to the strongest attack of a comparison of methods
-ATTACKS = ("clean", "pgd-20", "aa")
+#: what a comparison of methods is under besides the strongest attack, the weakest first
+WEAKER = ("clean", "pgd-20")
 
 
 def points(fraction: float | None, *, signed: bool = False) -> str:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from bench.reports import paper
 from bench.reports.findings.block import RECIPE, SPLIT, Block, Spot, name
 from bench.reports.findings.gap import Case, Gap, absent, gaps, told
-from bench.reports.findings.layout import ATTACKS, mean
+from bench.reports.findings.layout import WEAKER, mean
 from bench.reports.footnote import settings_lines
+from bench.reports.marks import audit_note
 from bench.reports.source import Config
 
 #: the claim: this method is better than that one, under this attack, at these ratios
-OURS, RIVAL, ATTACK, RATIOS = "taet", "at-bsl", "aa", (10.0, 20.0, 50.0, 100.0)
+OURS, RIVAL, RATIOS = "taet", "at-bsl", (10.0, 20.0, 50.0, 100.0)
 TWO_STAGES, ONE_STAGE = "taet", "harl"
 #: methods that are trained with the hierarchical loss, and the setting that weighs a part of it -> the part
 HIERARCHICAL, PARTS = ("harl", "taet"), {"alpha": "BCL", "beta": "HDL", "gamma": "RCEL"}
@@ -30,10 +31,11 @@ class Paired:
 
 @dataclass(frozen=True)
 class Superiority(Paired):
-    """`absent`: ratios of the claim that were not measured; `attack`: as it was run."""
+    """`absent`: ratios of the claim that were not measured; `under`: the attack; `attack`: as it was run."""
 
     absent: Sequence[str]
     unmeasured: Sequence[Case]
+    under: str
     attack: str
 
 
@@ -77,8 +79,8 @@ def superiority(block: Block) -> Superiority | None:
     ratios = set(block.irs(OURS, RIVAL))
     asked = sorted(ratios if block.setting.natural else ratios | set(RATIOS))
     cases = [
-        Case((block.ratio(ir), split), Spot(block.config(ir, OURS), ATTACK, split),
-             Spot(block.config(ir, RIVAL), ATTACK, split), f"IR {block.ratio(ir)}")
+        Case((block.ratio(ir), split), Spot(block.config(ir, OURS), block.strongest, split),
+             Spot(block.config(ir, RIVAL), block.strongest, split), f"IR {block.ratio(ir)}")
         for split in block.splits for ir in asked
     ]  # fmt: skip
     found = gaps(block, cases)
@@ -89,13 +91,15 @@ def superiority(block: Block) -> Superiority | None:
     shown = [case for case in cases if case.a.split == SPLIT or case in answers]
     claim = [gap for gap in found if gap.case.a.split == SPLIT]
     lacks = [case for case in shown if case not in answers and case.lacking(block)]
-    used = [one for spot, one in block.evaluations if spot.attack == ATTACK and spot.recipe == RECIPE]
-    lines = dict(settings_lines(block.store.source, block.place(), used, (ATTACK,)))
+    used = [one for spot, one in block.evaluations if spot.attack == block.strongest and spot.recipe == RECIPE]
+    lines = dict(settings_lines(block.store.source, block.place(), used, (block.strongest,)))
+    chains = dict.fromkeys(one.audit.chain for one in used if one.audit)
     return Superiority(
         told(claim, claim), [(case, answers.get(case)) for case in shown],
         block.commands([spot for case in lacks for spot in case.lacking(block)],
                        block.seeds(block.config(ir, method) for ir in ratios for method in (OURS, RIVAL))),
-        [case.name for case in lacks], lacks, lines.get("Attacks", ATTACK),
+        [case.name for case in lacks], lacks, block.strongest,
+        "; ".join([lines.get("Attacks", block.strongest), *([audit_note(chains)] if chains else [])]),
     )  # fmt: skip
 
 
@@ -106,7 +110,7 @@ def stages(block: Block) -> Stages | None:
         Case((block.ratio(ir), split, attack), Spot(block.config(ir, TWO_STAGES), attack, split),
              Spot(block.config(ir, ONE_STAGE), attack, split),
              f"{attack}, IR {block.ratio(ir)}" + ("" if split == SPLIT else f", {split} split"))
-        for ir in irs for split in block.splits for attack in ATTACKS
+        for ir in irs for split in block.splits for attack in block.attacks
     ]  # fmt: skip
     found = gaps(block, cases)
     if not found:
@@ -133,7 +137,7 @@ def parts(block: Block) -> Parts | None:
         Case((block.ratio(c.ir), _whole(c), " and ".join(_without(c)), attack), Spot(c, attack),
              Spot(block.config(c.ir, c.method), attack),
              f"{_whole(c)} without {' and '.join(_without(c))}, {attack}, IR {block.ratio(c.ir)}")
-        for c in block.configs() if c.method in HIERARCHICAL and _without(c) for attack in ATTACKS
+        for c in block.configs() if c.method in HIERARCHICAL and _without(c) for attack in block.attacks
     ]  # fmt: skip
     found = gaps(block, cases)
     if not found:
@@ -142,7 +146,7 @@ def parts(block: Block) -> Parts | None:
     headline = [gap for some in by_method.values() for gap in _strongest(some) if len(gap.case.a.config.params) == 1]
     single = [Config(ir, block.model, method, ((part, 0),)) for ir in sorted({gap.case.a.config.ir for gap in found})
               for method in HIERARCHICAL for part in PARTS]  # fmt: skip
-    wants = [spot for config in single for attack in ATTACKS if not block.at(spot := Spot(config, attack))]
+    wants = [spot for config in single for attack in block.attacks if not block.at(spot := Spot(config, attack))]
     return Parts(told(found, headline), [(gap.case, gap) for gap in found],
                  block.commands(wants, block.seeds(gap.case.a.config for gap in found)),
                  [paper.method_label(method) for method, some in by_method.items() if not some])  # fmt: skip
@@ -165,7 +169,7 @@ def recipes(block: Block) -> Recipes | None:
              Spot(config, attack), f"{name(config)}, {attack}, IR {block.ratio(config.ir)}")
         for recipe in block.recipes if recipe != RECIPE
         for config in block.configs(SPLIT, recipe) if not config.params
-        for attack in ATTACKS
+        for attack in block.attacks
     ]  # fmt: skip
     found = gaps(block, cases)
     if not found:
@@ -177,5 +181,6 @@ def recipes(block: Block) -> Recipes | None:
 
 def _strongest(found: Sequence[Gap]) -> list[Gap]:
     """Those under the strongest attack that any of them was run with."""
-    attacks = [attack for attack in ATTACKS if any(gap.case.a.attack == attack for gap in found)]
+    strength = {attack: i for i, attack in enumerate(WEAKER)}
+    attacks = sorted({gap.case.a.attack for gap in found}, key=lambda attack: strength.get(attack, len(strength)))
     return [gap for gap in found if gap.case.a.attack in attacks[-1:]]

@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 
 from bench.reports.findings.block import SPLIT, Block, Spot, name
 from bench.reports.findings.gap import Case, Gap, gaps
-from bench.reports.findings.layout import ATTACKS, mean
+from bench.reports.findings.layout import mean
 from bench.reports.pairing import balanced
 from bench.reports.source import Config
 
@@ -90,7 +90,7 @@ def ranking(block: Block) -> Rankings | None:
     """Both rankings, and whether any pair that changes places does so beyond its intervals."""
     methods = sorted({c.method for c in block.configs() if not c.params})
     rankings = [
-        r for ir in block.irs(*methods) for attack in ATTACKS
+        r for ir in block.irs(*methods) for attack in block.attacks
         if (r := _ranking(block, [block.config(ir, method) for method in methods], attack))
     ]  # fmt: skip
     if not rankings:
@@ -121,7 +121,7 @@ def _missing(block: Block, rankings: Sequence[Ranking]) -> list[str]:
     ranked = {(r.ir, r.attack) for r in rankings}
     configs = {c for r in rankings for c in r.means[SPLIT]}
     wants = [
-        spot for config in sorted(configs, key=lambda c: (c.ir, c.method)) for attack in ATTACKS
+        spot for config in sorted(configs, key=lambda c: (c.ir, c.method)) for attack in block.attacks
         for split in (SPLIT, OTHER)
         if (config.ir, attack) not in ranked and not block.at(spot := Spot(config, attack, split))
     ]  # fmt: skip

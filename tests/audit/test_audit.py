@@ -204,3 +204,26 @@ def test_it_is_cheaper():
         chain.audit()
         mine, full = chain.passes()
         assert full / mine > times
+
+
+def test_the_late_share_has_no_bias_although_breaks_ask_for_more_draws():
+    """Over all ends that there can be, by their exact chances: broken over draws is too low, this is q."""
+    first, bound, looks = 60, 0.02, len(late.SPENT)
+    for q in (0.002, 0.01, 0.02):
+        paths, mean, plain, stopped = {k: scipy_stats.binom.pmf(k, first, q) for k in range(first + 1)}, 0.0, 0.0, 0.0
+        for look in range(looks):
+            draws, onwards = late.total(first, look), {}
+            for k, chance in paths.items():
+                if late.is_gap(k, draws):  # everything is attacked: that share is known, whatever it is
+                    mean, plain, stopped = mean + chance * q, plain + chance * q, stopped + chance
+                elif late.goes_on(k, draws, look, bound):
+                    for more in range(15):
+                        drawn = scipy_stats.binom.pmf(more, draws, q)
+                        onwards[k + more] = onwards.get(k + more, 0.0) + chance * drawn
+                else:
+                    mean += chance * late.rate(k, draws, look, bound)
+                    plain += chance * k / draws
+                    stopped += chance
+            paths = onwards
+        assert stopped == pytest.approx(1, abs=1e-3)
+        assert abs(mean - q) < abs(plain - q) / 3 + 1e-5

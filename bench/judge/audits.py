@@ -1,0 +1,106 @@
+"""Audited evaluations of a store: shares with intervals in place of counts, wherever numbers are shown or judged.
+
+An audit's number is never its full attack's: it keeps its own label and says in words what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.audit.shares import Shares
+from bench.config import cell_from_plain
+from bench.judge import stats
+from bench.judge.check import Evaluation, class_names
+from bench.judge.metrics import AMOUNTS, WORST_CLASS, metric, weights
+from bench.store.counts import Counts, by_frequency
+from bench.store.rows import counted
+from bench.store.where import Where
+
+
+@dataclass(frozen=True)
+class Audited(Evaluation):
+    """An evaluation of a part of the images. `counts` holds the test images; its `correct` is the estimate, rounded.
+
+    `shares` runs from the most to the least frequent class, as `counts` does.
+    """
+
+    shares: Shares | None = None
+    flags: tuple[str, ...] = ()
+    words: str = ""
+
+    def numbers(self) -> Iterator[tuple[str, float, float]]:
+        """(name, value, standard error over other test images, the audit's included) of everything compared."""
+        assert self.shares is not None
+        n = self.counts.n
+        for name in AMOUNTS:
+            if not np.isnan(w := weights(name, n)).any():
+                yield name, *_error(self.shares.mean(w))
+        for i, name in enumerate(class_names(self.counts)):
+            if n[i] > 0:
+                yield name, *_error(self.shares.mean(np.eye(len(n))[i]))
+
+
+def _error(ends: tuple[float, float, float]) -> tuple[float, float]:
+    """(value, half of what the wider end spans, in standard errors)."""
+    value, low, high = ends
+    return value, max(value - low, high - value) / stats.two_sided_z(stats.LEVEL)
+
+
+def audits(cells: Iterable[Mapping[str, Any]]) -> Iterator[Audited]:
+    """Every evaluation of these cells (cell.json) that left images out."""
+    for cell in cells:
+        for key, facts in cell.get("evaluations", {}).items():
+            if not counted(facts):
+                yield _read(cell, key, facts)
+
+
+def _read(cell: Mapping[str, Any], key: str, facts: Mapping[str, Any]) -> Audited:
+    split, _, label = key.partition("/")
+    data, spec = cell["data"], cell_from_plain(cell["spec"])
+    place = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=data["train_counts"],
+                     test_split=split, attack=label, benchmark=cell["benchmark"])  # fmt: skip
+    where = Where.of_row(place.row(), spec.ir is None)
+    train, n = (np.asarray(some, dtype=np.int64) for some in (data["train_counts"], data["test_counts"][split]))
+    order = by_frequency(np.arange(len(n)), train, np.zeros_like(n))
+    shares = Shares.of(facts["audit"], n.tolist(), order.tolist())
+    names = tuple(data["class_names"][i] for i in order)
+    counts = Counts(order.astype(np.int64), names, train[order], n[order], np.rint(shares.share * n[order]).astype(int))
+    words = next((note for note in reversed(facts.get("notes", ())) if note.startswith("audit of")), "")
+    return Audited(cell["id"], where, counts, shares=shares, chain=facts["audit"]["continues"],
+                   flags=tuple(facts["flags"]), words=words)  # fmt: skip
+
+
+def estimate(name: str, seeds: Sequence[tuple[Any, Any, Shares | None]], position: int | None = None) -> stats.Estimate:
+    """A metric (or with `position` the recall of that class) over seeds: (n, correct, shares where it is an audit).
+
+    The interval over images is the mean of the seeds' own: all see the same images. Seeds as in `stats.estimate`.
+    """
+    found = [_one(name, n, correct, shares, position) for n, correct, shares in seeds]
+    value, low, high = (float(np.mean(some)) for some in zip(*found, strict=True))
+    values = np.array([one for one, _, _ in found])
+    images = stats.Interval(value, low, high, "sampling", stats.LEVEL, "audit")
+    return stats.Estimate(value, images, stats.over_seeds(values, stats.LEVEL), len(found))
+
+
+def _one(
+    name: str, n: Any, correct: Any, shares: Shares | None, position: int | None
+) -> tuple[float, float, float]:  # fmt: skip
+    if shares is None:
+        if position is not None:
+            n, correct, name = n[position : position + 1], correct[position : position + 1], "balanced"
+        inner = stats.sampling(name, n, correct)
+        return inner.value, inner.low, inner.high
+    if position is not None:
+        return shares.mean(np.eye(len(shares.n))[position])
+    if name == WORST_CLASS:
+        return shares.lowest()
+    chosen = weights(name, shares.n)
+    if np.isnan(chosen).any():
+        nothing = float(metric(name, shares.n, shares.share))
+        return nothing, math.nan, math.nan
+    return shares.mean(chosen)
