@@ -17,8 +17,9 @@ from bench.config import AttackSpec, Recipe, ThreatModel, setting
 from bench.enhancer import Claim, Enhancer, Step, frozen_statistics
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
-from bench.imageset import Arrays, DatasetFacts
-from bench.method import Context, Gradient, Inner, Method, Mode, Noise, Objective, Phase, Start
+from bench.imageset import Arrays, DatasetFacts, Extra
+from bench.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
+from bench.sampling import class_aware
 from bench.seeding import isolated
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "Claim", "Context", "DataError", "Dataset",
-    "DatasetFacts", "Enhancer", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective",
-    "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "UsageError", "frozen_statistics", "isolated",
-    "register", "setting",
+    "DatasetFacts", "Enhancer", "Extra", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Need", "Noise",
+    "Objective", "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "Turn", "UsageError", "class_aware",
+    "frozen_statistics", "isolated", "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)
@@ -145,6 +146,10 @@ class Dataset:
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming the file, what is wrong with it and what to do."""
         raise NotImplementedError("abstract")
+
+    def extra(self) -> Extra | None:
+        """Images beside the training set, for methods that need them; labels are the set's. Raises DataError."""
+        return None
 
     def files(self) -> Iterable[Path]:
         """The files that `load` reads and anybody may change, so that a change is noticed; none for pinned data."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from bench.config import Recipe
 from bench.fields import check_fields
-from bench.method import Context, H, Inner
+from bench.method import Context, H, Inner, Need
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,8 @@ class Enhancer(Generic[H]):
     official: ClassVar[Mapping[str, Any]] = {}
     #: what no second enhancer of a cell may claim
     claims: ClassVar[frozenset[Claim]] = frozenset()
+    #: what it cannot do without, as of a method
+    needs: ClassVar[frozenset[Need]] = frozenset()
     #: settings with which a cell has the bytes of its base (contract-tested); None where there are none
     off: ClassVar[Mapping[str, Any] | None] = None
     #: settings that switch on, in a run of three epochs, what would begin later; the contract runs it with them

@@ -30,6 +30,7 @@ BASE = {
     "bench.plugins",
     "bench.visible",
     "bench.audit",
+    "bench.sampling",
 }
 MAY_IMPORT = {
     "bench.recipe": {"bench.errors", "bench.fields", "bench.variants"},
@@ -55,7 +56,8 @@ ROOMS = (
     {"host"},
     {"images", "nets"},
     {"gradients", "verdicts", "resume"},
-    {"step", "optimizer", "best"},
+    {"optimizer", "best"},
+    {"step"},
     {"train", "suite"},
     {"grid", "life"},
     {"plan"},
