@@ -56,6 +56,13 @@ def set_factors(optimizer: torch.optim.Optimizer, method: Method, context: Conte
         raise TrainingError(f"{method.name} freezes every parameter in epoch {context.epoch}; one must learn.")
 
 
+def thaw(optimizer: torch.optim.Optimizer) -> None:
+    """Undo what `set_factors` froze."""
+    for group in optimizer.param_groups:
+        if "part" in group:
+            group["params"][0].requires_grad_(True)
+
+
 def set_rate(optimizer: torch.optim.Optimizer, lr: float, momentum: float) -> None:
     """The rate of the next step, and the momentum of an optimiser that has one."""
     for group in optimizer.param_groups:

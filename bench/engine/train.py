@@ -27,7 +27,7 @@ from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
-from bench.engine.optimizer import make_optimizer, set_factors, set_rate
+from bench.engine.optimizer import make_optimizer, set_factors, set_rate, thaw
 from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
 from bench.engine.step import Batch, become, evaluated, own_values
@@ -121,7 +121,7 @@ def train(
             keeper.offer(partial(_state, at, network, optimizer, method, enhancers, best), at.epoch == recipe.epochs)
             if on_epoch is not None:
                 on_epoch(row)
-    network.requires_grad_(True)  # also what the method froze
+    thaw(optimizer)
     return at
 
 
