@@ -12,7 +12,7 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import TrainingError, UsageError
-from bench.store import query
+from bench.store.folders import read_cell
 from bench.testing.contract import Target, registered
 from bench.testing.contract.loop import CLASSES, goes_on, noise_data, run, tiny_cell
 
@@ -209,6 +209,10 @@ def done(task, root):
     return events[-1]
 
 
+def known(task, root):
+    return read_cell(root / task.spec.id)
+
+
 def kept(task, root):
     return load_checkpoint(root / task.spec.id / "checkpoint.pt")
 
@@ -221,7 +225,7 @@ def test_averaged_weights_are_deployed_also_by_a_later_process(tmp_path):
         assert torch.equal(state["network"]["head.bias"], state["method"]["mean"]["head.bias"])
         (later,) = cells("hooked[steps=1]", attacks=("clean", "fgsm"))
         assert done(later, tmp_path)["event"] == "done"
-    assert set(query.rows(tmp_path)["attack"]) >= {"clean", "fgsm"}
+    assert set(known(later, tmp_path)["evaluations"]) == {"long-tailed/clean", "long-tailed/fgsm"}
 
 
 def test_a_teacher_is_a_finished_cell_and_part_of_the_id(tmp_path):
@@ -233,7 +237,7 @@ def test_a_teacher_is_a_finished_cell_and_part_of_the_id(tmp_path):
         assert done(teacher, tmp_path)["event"] == done(student, tmp_path)["event"] == "done"
         other = cells("hooked[steps=1]", seeds=(1,))[-1]
     assert other.spec.cells != student.spec.cells
-    assert query.cells(tmp_path)[-1]["before"]["teacher"]["cell"] == teacher.spec.id
+    assert known(student, tmp_path)["before"]["teacher"]["cell"] == teacher.spec.id
 
 
 def test_extra_images_come_from_the_data_set_or_are_asked_for_in_a_sentence(tmp_path, monkeypatch):
@@ -244,7 +248,7 @@ def test_extra_images_come_from_the_data_set_or_are_asked_for_in_a_sentence(tmp_
         extra = Extra(images, torch.arange(40).numpy() % 11 - 1)
         monkeypatch.setattr(DigitsLT, "extra", lambda self: extra)
         assert done(task, tmp_path)["event"] == "done"
-        assert query.cells(tmp_path)[0]["data"]["extra_hash"]
+        assert known(task, tmp_path)["data"]["extra_hash"]
         wrong = Extra(images[:, :4], extra.labels)
         monkeypatch.setattr(DigitsLT, "extra", lambda self: wrong)
         assert "uint8 of shape N x 8 x 8 x 1 with N labels are needed" in done(task, tmp_path / "wrong")["message"]
@@ -266,8 +270,8 @@ def test_a_second_stage_goes_on_from_the_finished_base(name, learns, tmp_path):
     assert changed == (parameters if learns is None else learns)
     assert any("running" in n and not torch.equal(before[n], after[n]) for n in after)
     if learns is not None:  # n_max C draws of balanced classes
-        counts = query.cells(tmp_path)[0]["data"]["train_counts"]
-        images = next(c for c in query.cells(tmp_path) if c["id"] == stage.spec.id)["stages"]["train"]["images"]
+        counts = known(stage, tmp_path)["data"]["train_counts"]
+        images = known(stage, tmp_path)["stages"]["train"]["images"]
         assert images == max(counts) * len(counts)
 
 
