@@ -14,8 +14,8 @@ from bench.config import CellSpec, cell_from_plain
 from bench.engine.images.subset import CellData
 from bench.engine.life.inputs import Inputs
 from bench.engine.life.settings import Settings
-from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.files import read_file
+from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import begin, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import BenchError, HeldError, UsageError
