@@ -88,7 +88,8 @@ def train(
     method.setup(network, context)
     for enhancer in enhancers:
         enhancer.setup(network, context)
-    context.changes, averaging = tuple(enhancer.inner for enhancer in enhancers), (method, *enhancers)
+    context.changes = tuple(enhancer.inner for enhancer in enhancers)
+    averaging: list[Method | Enhancer] = [method, *enhancers]
     at = Progress()
     if start is not None:
         at = _restore(start, network, optimizer, method, enhancers, best)

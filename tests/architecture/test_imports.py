@@ -30,7 +30,6 @@ BASE = {
     "bench.plugins",
     "bench.visible",
     "bench.audit",
-    "bench.sampling",
 }
 MAY_IMPORT = {
     "bench.recipe": {"bench.errors", "bench.fields", "bench.variants"},
