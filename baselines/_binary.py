@@ -15,6 +15,11 @@ def focal_terms(z: Tensor, y: Tensor, gamma: float) -> Tensor:
     return -logsigmoid(signed) * torch.exp(gamma * logsigmoid(-signed))
 
 
+def focal_balanced(z: Tensor, y: Tensor, gamma: float, weights: Tensor) -> Tensor:
+    """The focal terms summed over classes, an image's times the weight (C) of its class; mean over images."""
+    return (weights[y][:, None] * focal_terms(z, y, gamma)).sum() / len(z)
+
+
 def focal_softmax(z: Tensor, y: Tensor, gamma: float) -> Tensor:
     """Half the mean of (1 - p_y)^gamma CE: the softmax form of the code, with its factor."""
     log_p = log_softmax(z, 1).gather(1, y[:, None]).squeeze(1)

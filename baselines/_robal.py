@@ -1,4 +1,4 @@
-"""What the baselines of RoBal's paper share: one frame of training, one attack, class weights and heads.
+"""What the baselines of RoBal's paper share: one frame of training, one attack, class weights, heads, second stages.
 
 Wu et al., Adversarial Robustness under Long-Tailed Distribution, CVPR 2021, compare long-tail losses, heads and
 re-training under one frame: x' = PGD on plain CE of the network's output from x + eps U(0,1) in eval mode, whatever the
@@ -7,13 +7,14 @@ outer loss. `paper` gives them the common recipe of this benchmark; `official` R
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, normalize
 
-from bench.api import Context, Method
+from bench.api import Context, Method, setting
 
 #: settings of a baseline
 H = TypeVar("H")
@@ -23,6 +24,8 @@ OFFICIAL: dict[str, Any] = {
     "epochs": 80, "batch_size": 64, "weight_decay": 2e-4, "milestones": (59, 74), "factors": (0.1, 0.01),
     "compounding": True, "drop_last": True, "eps": 0.031, "step": 0.0078, "steps": 5,
 }  # fmt: skip
+#: how a second stage learns
+STAGE: dict[str, Any] = {"lr": 0.1, "milestones": (), "factors": (), "compounding": False}
 FRAME = (
     "The released schedule compounds, so training is frozen from about epoch 63 (official only).",
     "The script attacks with 5 steps of 0.0078 in 0.031 and trains 80 epochs with batch 64 on a WRN-34-10.",
@@ -50,6 +53,32 @@ class OneSided(Method[H]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The outer loss of the adversarial batch."""
         return self.outer(model(x_adv), y, context), {}
+
+
+class SecondStage(OneSided[H]):
+    """One epoch at rate 0.1 from the finished cell of a plain training, `base`, at the same place.
+
+    A frozen part is one of rate 0 in train mode: the statistics of batch norm keep moving, as in the released code.
+    """
+
+    always: ClassVar[dict[str, Any]] = {"epochs": 1, **STAGE}
+    official: ClassVar[dict[str, Any]] = {k: v for k, v in OFFICIAL.items() if k not in ("epochs", *STAGE)}
+    differences: ClassVar[tuple[str, ...]] = (
+        FRAME[1],
+        "Fine-tuning goes on for up to 10 epochs in the code; epoch 81, the first of them, is evaluated: one here.",
+    )
+    needs = frozenset({"class_counts"})
+
+    @dataclass(frozen=True)
+    class Hparams:
+        """Where it begins."""
+
+        base: str = setting("plain", help="method of the finished cell that it goes on from")
+
+    def cells(self) -> dict[str, str]:
+        """The first stage."""
+        base: str = self.hp.base  # type: ignore[attr-defined]
+        return {"init": base}
 
 
 def counts_of(context: Context, like: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.api import Context, register, setting
 
-from ._binary import binary, binary_of_softmax, focal_terms
+from ._binary import binary, binary_of_softmax, focal_balanced
 from ._robal import FRAME, OneSided, counts_of, effective_weights
 
 
@@ -45,5 +45,5 @@ class ClassBalanced(OneSided["ClassBalanced.Hparams"]):
         weights = effective_weights(counts_of(context, z), self.hp.beta)
         context.extras["class_weights"] = weights
         if self.hp.form == "focal":
-            return (weights[y][:, None] * focal_terms(z, y, self.hp.gamma)).sum() / len(z)
+            return focal_balanced(z, y, self.hp.gamma, weights)
         return (binary if self.hp.form == "sigmoid" else binary_of_softmax)(z, y, weights[y])

@@ -11,7 +11,7 @@ log(pi / (1 - pi)), so that each sigmoid starts at its class's share.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench.api import Context, register, setting
 
 from ._binary import focal_softmax, focal_terms
-from ._robal import FRAME, OneSided
+from ._robal import FRAME, OFFICIAL, OneSided
 
 
 @register("methods")
@@ -30,9 +30,10 @@ class Focal(OneSided["Focal.Hparams"]):
     formula = "L = (1/N) sum_{i,k} -(1-t)^gamma log t,  t = sigmoid(+-z(x')),  x' from x + eps U(0,1)"
     differences = (
         *FRAME,
-        "The released warm-up of 5 epochs compounds too: rates 0.04, 0.024, then 0.0192 up to epoch 59; left out.",
+        "The released warm-up of 5 epochs compounds too: 0.04, 0.024, then 0.0192 up to epoch 59 (official only).",
         "The softmax form is in RoBal's code and in none of its configurations.",
     )
+    official: ClassVar[dict[str, Any]] = {**OFFICIAL, "warmup": 5}
     small = ({}, {"form": "softmax"})
 
     @dataclass(frozen=True)

@@ -4,7 +4,8 @@ As a baseline of RoBal's paper, a second stage after a plain adversarial trainin
 
     z_c = s_c <f, w_c>
 
-where one scale per class (from 1 on) is all that is trained, on class-aware batches; the bias is dropped.
+where one scale per class (from 1 on) is all that is trained, on class-aware batches for one epoch of n_max C draws at
+rate 0.1; the bias is dropped.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from bench.api import register
+from bench.api import Context, class_aware, register
 
-from ._robal import OneSided
+from ._robal import SecondStage
 
 
 class ScaledRows(nn.Linear):
@@ -31,13 +32,20 @@ class ScaledRows(nn.Linear):
 
 
 @register("methods")
-class Lws(OneSided["Lws.Hparams"]):
+class Lws(SecondStage["Lws.Hparams"]):
     """A scale for each class of a finished classifier."""
 
     name = "lws"
     formula = "L = CE(s <f(x'), w>, y) over s alone,  x' from x + eps U(0,1), class-aware batches"
-    needs = frozenset()
 
     def build_head(self, features: int, classes: int) -> nn.Module:
         """The head with scales."""
         return ScaledRows(features, classes)
+
+    def rate(self, name: str, context: Context) -> float:
+        """Only the scales learn; weight decay acts on them too."""
+        return 1.0 if name == "head.scale" else 0.0
+
+    def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
+        """Every C draws hold each class once."""
+        return class_aware(labels, context.num_classes, generator)

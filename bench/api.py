@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from bench.audit.plan import Goal as AuditGoal
 from bench.config import AttackSpec, Recipe, ThreatModel, setting
-from bench.enhancer import Claim, Enhancer, Step, frozen_statistics
+from bench.enhancer import Claim, Enhancer, Step, class_aware, frozen_statistics
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
-from bench.imageset import Arrays, DatasetFacts
-from bench.method import Context, Gradient, Inner, Method, Mode, Noise, Objective, Phase, Start
+from bench.imageset import Arrays, DatasetFacts, Extra
+from bench.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
 from bench.paths import cache_folder, in_full
 from bench.seeding import isolated
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "Claim", "Context", "DataError", "Dataset",
-    "DatasetFacts", "Enhancer", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Noise", "Objective",
-    "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "UsageError", "cache_folder", "frozen_statistics",
-    "in_full", "isolated", "register", "setting",
+    "DatasetFacts", "Enhancer", "Extra", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Need", "Noise",
+    "Objective", "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "Turn", "UsageError", "cache_folder",
+    "class_aware", "frozen_statistics", "in_full", "isolated", "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)
@@ -146,6 +146,10 @@ class Dataset:
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming the file, what is wrong with it and what to do."""
         raise NotImplementedError("abstract")
+
+    def extra(self) -> Extra | None:
+        """Images beside the training set, for methods that need them; labels are the set's. Raises DataError."""
+        return None
 
     def files(self) -> Iterable[Path]:
         """The files that `load` reads and anybody may change, so that a change is noticed; none for pinned data."""

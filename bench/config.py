@@ -87,6 +87,8 @@ class CellSpec:
     """One training run with everything resolved. `hparams` are the method's own, sorted by name.
 
     `enhancers`: name and settings of each, by name; `enhanced` is how they are written, as `variant` is for the method.
+    `init`: mark of the given weights that training starts from (`bench.engine.life.before`). `cells`: role and id of
+    each finished cell that this one goes on from (`Method.cells`).
     """
 
     method: str
@@ -106,6 +108,8 @@ class CellSpec:
     deterministic: bool = False
     enhancers: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...] = setting((), later=True)
     enhanced: str = setting("", later=True)
+    init: str = setting("", later=True)
+    cells: tuple[tuple[str, str], ...] = setting((), later=True)
 
     def __post_init__(self) -> None:
         check_closed(self)
@@ -198,7 +202,7 @@ def cell_from_plain(plain: Mapping[str, Any]) -> CellSpec:
     body = dict(plain)
     recipe = {k: _tupled(v) for k, v in body.pop("recipe").items()}
     body["hparams"] = tuple((k, _tupled(v)) for k, v in body["hparams"])
-    body["enhancers"] = _tupled(body.get("enhancers", []))
+    body |= {name: _tupled(body[name]) for name in ("enhancers", "cells") if name in body}
     return make(
         CellSpec,
         body | {"recipe": make(Recipe, recipe, "recipe"), "threat": make(ThreatModel, body["threat"], "threat model")},

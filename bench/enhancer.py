@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from bench.config import Recipe
 from bench.fields import check_fields
-from bench.method import Context, H, Inner
+from bench.method import Context, H, Inner, Need
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,8 @@ class Enhancer(Generic[H]):
     official: ClassVar[Mapping[str, Any]] = {}
     #: what no second enhancer of a cell may claim
     claims: ClassVar[frozenset[Claim]] = frozenset()
+    #: what it cannot do without, as of a method
+    needs: ClassVar[frozenset[Need]] = frozenset()
     #: settings with which a cell has the bytes of its base (contract-tested); None where there are none
     off: ClassVar[Mapping[str, Any] | None] = None
     #: settings that switch on, in a run of three epochs, what would begin later; the contract runs it with them
@@ -155,3 +157,28 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+def class_aware(labels: Tensor, classes: int, generator: torch.Generator, count: int | None = None) -> Tensor:
+    """Indices (int64, on the CPU) of `count` draws in which every C contain each class once (Shen et al., ECCV 2016).
+
+    Classes come in shuffled cycles, the images of a class in shuffled cycles of their own. `labels`: N class indices,
+    each class present. `count`: n_max C by default.
+    """
+    import torch
+
+    labels = labels.cpu()
+    images = [(labels == c).nonzero().squeeze(1) for c in range(classes)]
+    count = max(map(len, images)) * classes if count is None else count
+    cycles = -(-count // classes)
+    turns = torch.stack([torch.randperm(classes, generator=generator) for _ in range(cycles)])
+    own = torch.stack([_cycled(of_class, cycles, generator) for of_class in images])  # C x cycles
+    return own.gather(0, turns.T).T.flatten()[:count]
+
+
+def _cycled(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the images, shuffled anew whenever all have been taken."""
+    import torch
+
+    rounds = -(-count // len(images))
+    return torch.cat([images[torch.randperm(len(images), generator=generator)] for _ in range(rounds)])[:count]

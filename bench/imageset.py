@@ -44,3 +44,11 @@ class Arrays:
     test_labels: np.ndarray
     class_names: tuple[str, ...]
     source: str
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Images beside the training set, unlabelled or generated: uint8 N x H x W x channels, int64 N (-1: unknown)."""
+
+    images: np.ndarray
+    labels: np.ndarray

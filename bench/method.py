@@ -13,6 +13,8 @@ from bench.config import Recipe, ThreatModel
 from bench.fields import check_fields, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import torch
     from torch import Tensor, nn
     from typing_extensions import TypeVar
@@ -27,7 +29,7 @@ else:
 Phase = Literal["natural", "adversarial"]
 Mode = Literal["eval", "train", "train-frozen"]
 Start = Literal["gaussian", "uniform", "uniform-clamped", "one-sided", "none"]
-Need = Literal["class_counts", "features"]
+Need = Literal["class_counts", "features", "extra"]
 #: maps logits (N x C) to a scalar or to one value an image; only its sign of ascent matters inside an attack
 Objective = Callable[["Tensor"], "Tensor"]
 #: (model, x, objective) -> (gradient of the summed objective with respect to x, logits), both without a graph
@@ -75,8 +77,10 @@ class Context:
     `noise`: the inner-attack stream. `ascend`: see `pgd`. `gradient`: as fast as `pgd`'s, for a method's
     own inner loop; in the mode the network is in. `labels`: of the current batch; `index`: its images in the training
     set (int64, below the sum of class_counts), for memory an image; `batch`: its number in the epoch.
-    `steps_per_epoch`: optimiser steps of an epoch. `changes`: what enhancers do to an inner attack; `watch`: who is
-    told of images and their logits; `targets`: cross-entropies (N) of logits and labels in place of the plain ones.
+    `steps_per_epoch`: batches of an epoch. `networks`: those of the cells that the method goes on from, by role (see
+    `Method.cells`), in eval mode and frozen. `extra`: draws n of the data set's extra images, augmented, with their
+    labels (-1: unknown), for those who need them. `changes`: what enhancers do to an inner attack; `watch`: who is told
+    of images and their logits; `targets`: cross-entropies (N) of logits and labels in place of the plain ones.
     """
 
     class_counts: Tensor
@@ -93,6 +97,8 @@ class Context:
     index: Tensor | None = None
     batch: int = 0
     steps_per_epoch: int = 1
+    networks: Mapping[str, nn.Module] = field(default_factory=dict)
+    extra: Callable[[int], tuple[Tensor, Tensor]] | None = None
     changes: tuple[Callable[[Inner, Context], Inner], ...] = ()
     watch: Callable[[Tensor, Tensor], None] | None = None
     targets: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -168,6 +174,24 @@ class Context:
         return features, logits
 
 
+class Turn(Protocol):
+    """One batch as a method's `step` drives it; each call does all that belongs to it, enhancers included."""
+
+    model: nn.Module
+    x: Tensor
+    y: Tensor
+    context: Context
+
+    def attack(self) -> Tensor:
+        """Adversarial images of the batch by `Method.perturb`; x itself in a natural phase."""
+
+    def gradient(self, x_adv: Tensor | None = None) -> Tensor:
+        """Put the gradient of `Method.loss` at these images (default: `attack`'s) into the parameters; the loss."""
+
+    def update(self) -> None:
+        """The optimiser's step with the gradient that is there; it is gone afterwards."""
+
+
 class Method(Generic[H]):
     """A training method. Only `loss` must be written; the defaults are adversarial training's.
 
@@ -186,11 +210,14 @@ class Method(Generic[H]):
     differences: ClassVar[tuple[str, ...]] = ()
     #: cost of one step in forward and backward passes at 10 attack steps, as text: "11F+11B"
     cost: ClassVar[str] = "11F+11B"
+    #: settings of either recipe that differ from the common one, as the length and rate of a second stage
+    always: ClassVar[Mapping[str, Any]] = {}
     #: settings of `recipe=official` that differ from `recipe=paper`: fields of Recipe and of Hparams alike
     official: ClassVar[Mapping[str, Any]] = {}
     #: start of the default inner attack, see Context.pgd
     start: ClassVar[Start] = "gaussian"
-    #: what the method cannot do without: "class_counts" (every class has an image), "features" (see Context.classify)
+    #: what the method cannot do without: "class_counts" (every class has an image), "features" (see Context.classify),
+    #: "extra" (see Context.extra)
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     #: settings under which the contract trains the method, once each: small, and with every part switched on that a
@@ -214,6 +241,14 @@ class Method(Generic[H]):
         made: Any = hparams if hparams is not None else self.Hparams()
         self.hp: H = made
 
+    def cells(self) -> Mapping[str, str]:
+        """Finished cells that this one goes on from: role -> method as on the command line (`at-bsl[beta=2]+ema`).
+
+        Each is that of the same data, network and seed, and its id is part of this one's. The role `init` gives the
+        first weights (backbone, and of the head what fits); any other is handed over in `Context.networks`.
+        """
+        return {}
+
     def build_head(self, features: int, classes: int) -> nn.Module | None:
         """The module from features (N x D) to logits (N x C), or None for a linear layer with bias."""
         return None
@@ -224,6 +259,22 @@ class Method(Generic[H]):
     def phase(self, context: Context) -> Phase:
         """`natural` (no perturbation: x_adv is x) or `adversarial`, for the current epoch."""
         return "adversarial"
+
+    def rate(self, name: str, context: Context) -> float:
+        """Factor of the learning rate of a parameter (`head.weight`, `backbone...`) in the current epoch; 0 freezes it.
+
+        The statistics of batch norm are no parameters: they move with every forward pass in train mode.
+        """
+        return 1.0
+
+    def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
+        """Indices (int64) of the epoch's images in order, from the training labels (N); None: a permutation."""
+        return None
+
+    def step(self, turn: Turn) -> None:
+        """What is done with a batch; default: attack, gradient of the loss, one update."""
+        turn.gradient()
+        turn.update()
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """Forward and backward passes of an average step of a whole run, for the cost estimate."""
@@ -244,10 +295,18 @@ class Method(Generic[H]):
     def on_epoch_end(self, context: Context) -> None:
         """Called after the last step of every epoch."""
 
+    def evaluated(self, model: nn.Module, clean: Callable[[], Iterable[Tensor]]) -> Mapping[str, Tensor] | None:
+        """Values by name of parameters and buffers that are evaluated and kept in place of the network's own, or None.
+
+        `clean()`: one pass over the augmented clean training images, in batches.
+        """
+        return None
+
     def deploy(self, model: nn.Module, on: bool) -> None:
         """Switch the network to its form at inference (`on`) or back to that of training, where a head has two.
 
-        Called around every evaluation, of a network in training and of one loaded from a checkpoint alike.
+        Called around every evaluation, of a network in training and of one loaded from a checkpoint alike: the method
+        has the state that it had at the end.
         """
 
     def shared_prefix(self, recipe: Recipe) -> int:

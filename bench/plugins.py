@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.api import Context, Dataset, DatasetFacts, Enhancer, Method, Model, Phase
+from bench.api import Context, Dataset, DatasetFacts, Enhancer, Method, Model, Need, Phase
 from bench.config import CellSpec, make, one_of
 from bench.errors import UsageError
 from bench.registry import registry
@@ -51,6 +51,13 @@ def make_enhancers(spec: CellSpec) -> list[Enhancer]:
         cls: type[Enhancer] = registry("enhancers").get(name)
         made.append(cls(make(cls.Hparams, dict(settings), name)))
     return made
+
+
+def needs(spec: CellSpec) -> frozenset[Need]:
+    """What the method and the enhancers of a cell cannot do without."""
+    kinds = [("methods", spec.method), *(("enhancers", name) for name, _ in spec.enhancers)]
+    known = [registry(kind).get(name).needs for kind, name in kinds if name in registry(kind).names()]
+    return frozenset().union(*known)
 
 
 def passes(spec: CellSpec, method: Method) -> tuple[float, float]:

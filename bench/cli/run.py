@@ -49,6 +49,7 @@ AXES = (
     click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded."),
     click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
     click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE."),
+    click.option("--init", metavar="FILE", help="Weights that every training starts from; a mark of them is recorded."),
 )
 
 
@@ -107,6 +108,10 @@ def command(
     open_root(results, write=True)
     if not yes:
         _confirm(cost)
+    if axes["init"]:
+        from bench.engine.life.before import keep
+
+        keep(axes["init"], results)
     settings = Settings(results=results, data_root=data_root, device=placement.device(device), threads=threads,
                         retrain=retrain)  # fmt: skip
     left_out = {work.task.spec.id for work in works if work.stale and not retrain}
@@ -131,6 +136,10 @@ def price(
     from bench.engine.plan import plan
     from bench.engine.price.cost import estimate
 
+    if axes.get("init"):
+        from bench.engine.life.before import given
+
+        axes = axes | {"init": given(axes["init"], results)[0]}
     tasks = _tasks(preset, axes, data_root)
     for task in tasks:
         if task.skip:

@@ -150,6 +150,8 @@ def _settings(spec: CellSpec) -> None:
         "model": spec.model, "seed": spec.seed, "recipe": spec.recipe.name, "reduced": spec.reduced or "no",
         "precision": arithmetic(spec), "selection": spec.selection, "class order": spec.class_order,
         "radius": f"{spec.threat.norm} {distance('eps', spec.threat.eps / scale, scale)}",
+        **({"first weights": f"given, mark {spec.init}"} if spec.init else {}),
+        **{f"goes on from ({role})": cell for role, cell in spec.cells},
     })  # fmt: skip
     _pairs("recipe", {
         field.name: distance(field.name, getattr(spec.recipe, field.name), scale)

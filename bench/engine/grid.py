@@ -37,6 +37,8 @@ from bench.plugins import dataset_facts, make_model
 from bench.registry import registry
 from bench.store.schema import LATER
 
+#: hook by which a method claims what no enhancer may then change
+CLAIMED = {"order": "order", "average": "evaluated"}
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
 
 
@@ -88,6 +90,8 @@ SAME = tuple(f.name for f in dataclasses.fields(Axes) if f.name in {own.name for
 def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
     """Every cell of the axes, each once, ordered by data set, ratio, model, recipe, method, seed.
 
+    Before a cell come those that it goes on from (`Method.cells`), of which nothing but their weights is wanted.
+
     Cells that cannot exist (a ratio for a set with its own imbalance) come with the reason in `skip`.
     Raises UsageError for anything unknown or out of range, and for an empty grid.
     """
@@ -105,7 +109,7 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
                 skip = ""
                 if facts.native_ir is not None and ir is not None:
                     skip = f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
-                spec = resolve(
+                *before, spec = family(
                     name,
                     settings,
                     dataset=dataset,
@@ -117,7 +121,10 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
                     axes=axes,
                     enhancers=enhancers,
                 )
-                tasks.setdefault(spec.id, Task(spec, want, skip))
+                for base in before:
+                    tasks.setdefault(base.id, Task(base, Request(), skip))
+                told = tasks.get(spec.id)
+                tasks[spec.id] = Task(spec, want, skip) if told is None else dataclasses.replace(told, want=want)
     if not tasks:
         raise UsageError("the grid is empty; give at least one method, data set, ratio and seed.")
     return list(tasks.values())
@@ -155,28 +162,44 @@ def parse_ratio(text: str) -> float | None:
     return ratio
 
 
-def resolve(
+def family(
     method: str, settings: Mapping[str, Any], *, dataset: str, ir: float | None, model: str, seed: int,
     recipe: str, facts: DatasetFacts, axes: Axes, enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
-) -> CellSpec:  # fmt: skip
-    """One cell with its recipe and hyper-parameters filled in. Raises UsageError."""
+) -> list[CellSpec]:  # fmt: skip
+    """One cell with everything filled in, last; first those that it goes on from, at the same place. Raises UsageError.
+
+    Weights that are given (`axes.init`) start the first trainings, not those that have weights to go on from.
+    """
     cls: type[Method] = registry("methods").get(method)
     full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     if full_recipe.judge is not None:
         _check_attack(AttackSpec.parse(full_recipe.judge))
-    settled, enhanced = settle_enhancers(enhancers, recipe)
+    settled, enhanced = settle_enhancers(enhancers, recipe, cls)
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
+    before: dict[str, CellSpec] = {}
+    cells = {}
+    for role, text in sorted(cls(make(cls.Hparams, dict(hparams), method)).cells().items()):
+        (name, own), *tricks = parse_method(text)
+        if name == method and not own:
+            raise UsageError(f"{method} cannot go on from '{text}', which is itself; name another method.")
+        *earlier, base = family(
+            name, own, dataset=dataset, ir=ir, model=model, seed=seed, recipe=recipe, facts=facts, axes=axes,
+            enhancers=tricks,
+        )  # fmt: skip
+        cells[role] = base.id
+        before |= {spec.id: spec for spec in (*earlier, base)}
+    same = {name: getattr(axes, name) for name in SAME} | ({"init": ""} if "init" in cells else {})
     spec = CellSpec(
         method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe, hparams=hparams,
         variant=variant, threat=ThreatModel(facts.eps), enhancers=settled, enhanced=enhanced,
-        **{name: getattr(axes, name) for name in SAME},
+        cells=tuple(cells.items()), **same,
     )  # fmt: skip
     for name in SAME:
         check_setting(CellSpec, name, getattr(spec, name), "cell")
-    return spec
+    return [*before.values(), spec]
 
 
 class Settled(NamedTuple):
@@ -193,33 +216,37 @@ def settle(
     """A method's recipe and hyper-parameters with what the user set.
 
     `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
-    `settings` may name hyper-parameters and fields of the recipe. Raises UsageError.
+    `settings` may name hyper-parameters and fields of the recipe; `epochs` in them is the published length, which
+    milestones count, and `epochs` beside them that of this run. Raises UsageError.
     """
     one_of(recipe, RecipeName, "recipe")
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs {epochs} is not a positive number.")
     known: dict[str, type[Any]] = {
-        f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs", "epochs")
+        f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs")
     }
     known |= {f.name: cls.Hparams for f in dataclasses.fields(cls.Hparams)}
     for name in settings:
         if name not in known:
             raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, known)}")
     chosen = {name: check_setting(known[name], name, value, cls.name) for name, value in settings.items()}
-    usual = {"augment": augment, **(cls.official if recipe == "official" else {})}
+    usual = {"augment": augment, **cls.always, **(cls.official if recipe == "official" else {})}
     made, hparams = _made(cls, usual | chosen, recipe, epochs)
     standard, own = _made(cls, usual, recipe, epochs)
-    changed = {name: value for name, value in chosen.items() if value != (vars(standard) | own)[name]}
+    before = vars(standard) | {"epochs": standard.full_epochs} | own
+    changed = {name: value for name, value in chosen.items() if value != before[name]}
     told = {f.name: hparams[f.name] for f in dataclasses.fields(cls.Hparams) if not is_silent(f, hparams[f.name])}
     return Settled(made, tuple(sorted(told.items())), variant_label("", changed).strip("[]"))
 
 
 def settle_enhancers(
-    enhancers: Sequence[tuple[str, Mapping[str, Any]]], recipe: str
+    enhancers: Sequence[tuple[str, Mapping[str, Any]]], recipe: str, method: type[Method] = Method
 ) -> tuple[tuple[tuple[str, tuple[tuple[str, Any], ...]], ...], str]:
     """(name and settings of each, by name; how they are written). Raises UsageError, also for two that clash."""
     settled, labels = {}, []
-    claimed: dict[str, str] = {}
+    claimed = {
+        claim: method.name for claim, hook in CLAIMED.items() if getattr(method, hook) is not getattr(Method, hook)
+    }
     for name, settings in sorted(enhancers, key=lambda each: each[0]):
         cls: type[Enhancer] = registry("enhancers").get(name)
         if name in settled:
@@ -241,10 +268,14 @@ def settle_enhancers(
 def _made(
     cls: type[Method], values: Mapping[str, Any], recipe: str, epochs: int | None
 ) -> tuple[Recipe, dict[str, Any]]:
-    """(recipe, hyper-parameters) of `values`, which name fields of either; `epochs` in it are the published ones."""
+    """(recipe, hyper-parameters) of `values`, which name fields of either; `epochs` in it are the published ones.
+
+    A method that always has its own length, as a second stage does, is shortened by `epochs` and never lengthened.
+    """
     own = {f.name for f in dataclasses.fields(cls.Hparams)}
     full = int(values.get("epochs", Recipe.full_epochs))
-    common = {k: v for k, v in values.items() if k not in own} | {"epochs": epochs or full, "full_epochs": full}
+    length = min(epochs or full, full) if "epochs" in cls.always else epochs or full
+    common = {k: v for k, v in values.items() if k not in own} | {"epochs": length, "full_epochs": full}
     hparams = make(cls.Hparams, {k: v for k, v in values.items() if k in own}, cls.name)
     return make(Recipe, common | {"name": recipe}, cls.name), {name: getattr(hparams, name) for name in own}
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Context, Enhancer, Method, Phase, Step
+from bench.engine.optimizer import clip
+from bench.errors import TrainingError
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -24,17 +26,29 @@ class Taken:
     logs: dict[str, Tensor]
 
 
+def attack(
+    model: nn.Module, method: Method, enhancers: Sequence[Enhancer], x: Tensor, y: Tensor, context: Context,
+    phase: Phase, autocast: Autocast = nullcontext,
+) -> Tensor:  # fmt: skip
+    """The images on which the loss is taken: x itself in a natural phase."""
+    context.labels = y
+    if phase == "natural":
+        return x
+    with autocast():
+        x_adv = method.perturb(model, x, y, context)
+    for enhancer in enhancers:
+        enhancer.attacked(x, x_adv, context)
+    return x_adv
+
+
 def gradient(
     model: nn.Module, method: Method, enhancers: Sequence[Enhancer], optimizer: torch.optim.Optimizer,
     x: Tensor, y: Tensor, context: Context, phase: Phase, autocast: Autocast = nullcontext,
+    x_adv: Tensor | None = None,
 ) -> Taken:  # fmt: skip
-    """Attack, loss and gradient of one batch; an enhancer may have moved the weights, until `finish`."""
-    context.labels = y
-    with autocast():
-        x_adv = x if phase == "natural" else method.perturb(model, x, y, context)
-    if phase != "natural":
-        for enhancer in enhancers:
-            enhancer.attacked(x, x_adv, context)
+    """Loss and gradient of one batch, attacked unless x_adv is given; weights may have been moved, until `finish`."""
+    if x_adv is None:
+        x_adv = attack(model, method, enhancers, x, y, context, phase, autocast)
 
     def again() -> Tensor:
         memory, extras = copy.deepcopy(method.state()), dict(context.extras)
@@ -65,14 +79,55 @@ def finish(model: nn.Module, enhancers: Sequence[Enhancer], optimizer: torch.opt
         enhancer.after_step(model, context)
 
 
+@dataclass
+class Batch:
+    """One batch as a method's `step` drives it (`bench.api.Turn`). `taken`: the last gradient; `largest`: its norm."""
+
+    model: nn.Module
+    method: Method
+    enhancers: Sequence[Enhancer]
+    optimizer: torch.optim.Optimizer
+    x: Tensor
+    y: Tensor
+    context: Context
+    phase: Phase
+    autocast: Autocast
+    largest: float
+    taken: Taken | None = None
+
+    def attack(self) -> Tensor:
+        """See `bench.api.Turn`."""
+        return attack(self.model, self.method, self.enhancers, self.x, self.y, self.context, self.phase, self.autocast)
+
+    def gradient(self, x_adv: Tensor | None = None) -> Tensor:
+        """See `bench.api.Turn`."""
+        self.taken = gradient(
+            self.model, self.method, self.enhancers, self.optimizer, self.x, self.y, self.context, self.phase,
+            self.autocast, x_adv,
+        )  # fmt: skip
+        return self.taken.loss.detach()
+
+    def update(self) -> None:
+        """See `bench.api.Turn`."""
+        clip(self.model, self.largest)
+        finish(self.model, self.enhancers, self.optimizer, self.context)
+
+    def run(self) -> Taken:
+        """The method's step; its last loss. Raises TrainingError when it took none."""
+        self.method.step(self)
+        if self.taken is None:
+            raise TrainingError(f"step() of {self.method.name} takes no gradient; call turn.gradient() in it.")
+        return self.taken
+
+
 Clean = Callable[[], Iterable[Tensor]]
 
 
-def own_values(model: nn.Module, enhancers: Sequence[Enhancer], clean: Clean) -> dict[str, Tensor]:
+def own_values(model: nn.Module, averaging: Sequence[Method | Enhancer], clean: Clean) -> dict[str, Tensor]:
     """Parameters and buffers by name that evaluations see in place of the network's own; empty for most."""
     found: dict[str, Tensor] = {}
-    for enhancer in enhancers:
-        found |= enhancer.evaluated(model, clean) or {}
+    for each in averaging:
+        found |= each.evaluated(model, clean) or {}
     return found
 
 
@@ -85,9 +140,9 @@ def become(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def evaluated(model: nn.Module, enhancers: Sequence[Enhancer], clean: Clean) -> Iterator[None]:
+def evaluated(model: nn.Module, averaging: Sequence[Method | Enhancer], clean: Clean) -> Iterator[None]:
     """Inside the block the network is the one that evaluations see."""
-    values = own_values(model, enhancers, clean)
+    values = own_values(model, averaging, clean)
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     kept = {name: own[name].detach().clone() for name in values}
     become(model, values)

@@ -27,10 +27,10 @@ from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
-from bench.engine.optimizer import clip, make_optimizer, set_rate
+from bench.engine.optimizer import make_optimizer, set_factors, set_rate, thaw
 from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
-from bench.engine.step import become, evaluated, finish, gradient, own_values
+from bench.engine.step import Batch, become, evaluated, own_values
 from bench.errors import TrainingError
 from bench.plugins import phase_of
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
@@ -63,6 +63,7 @@ def train(
     device: torch.device,
     *,
     enhancers: Sequence[Enhancer] = (),
+    networks: Mapping[str, nn.Module] | None = None,
     start: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     prefix: Prefix | None = None,
@@ -73,25 +74,22 @@ def train(
 ) -> Progress:
     """Train `network` in place from `start`, a checkpoint's state (or from the beginning), to the recipe's last epoch.
 
-    `data`: uint8 images (N x H x W x channels) and labels of the cell. `checkpoint`: where states are kept. `best`: the
-    judge of `select=best`, whose epoch's weights the network ends with. Returns what happened. Raises TrainingError
+    `data`: uint8 images (N x H x W x channels) and labels of the cell. `networks`: those that the method is handed, by
+    role (`Method.cells`), which are frozen here. `checkpoint`: where states are kept. `best`: the judge of
+    `select=best`, whose epoch's weights the network ends with. Returns what happened. Raises TrainingError
     when a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
     """
     recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
     network.to(device=device, dtype=dtype).to(memory_format=layout(device))
     images, labels = data.train_images.to(device), data.train_labels.to(device)
-    counts = torch.tensor(data.train_counts, device=device)
-    inner = make_inner(spec, device, network)
-    context = Context(
-        class_counts=counts, recipe=recipe, threat=spec.threat, ascend=inner.ascend, gradient=inner.gradient,
-        noise=StreamNoise(torch_stream(0, device=device), dtype),
-    )  # fmt: skip
-    optimizer = make_optimizer(network, recipe, device)
+    context = make_context(spec, data, network, device, networks)
+    optimizer = make_optimizer(network, recipe, device, method)
     network.train()
     method.setup(network, context)
     for enhancer in enhancers:
         enhancer.setup(network, context)
     context.changes = tuple(enhancer.inner for enhancer in enhancers)
+    averaging: list[Method | Enhancer] = [method, *enhancers]
     at = Progress()
     if start is not None:
         at = _restore(start, network, optimizer, method, enhancers, best)
@@ -108,34 +106,69 @@ def train(
 
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
         for epoch in range(at.epoch, recipe.epochs):
-            row = _epoch(spec, epoch, at, network, method, enhancers, optimizer, context, (images, labels), autocast)
+            row = _epoch(
+                spec, epoch, at, network, method, enhancers, optimizer, context, data, (images, labels), autocast
+            )
             if track is not None or best is not None:
-                with evaluated(network, enhancers, clean):
+                with evaluated(network, averaging, clean):
                     row |= track(network) if track is not None else {}
                     row |= best.look(network, epoch) if best is not None else {}
                 network.train()
             at.curves.append(row)
             if at.epoch == recipe.epochs:
-                become(network, best.values if best is not None else own_values(network, enhancers, clean))
+                become(network, best.values if best is not None else own_values(network, averaging, clean))
             if prefix is not None and at.epoch == prefix.epochs:
                 prefix.save(_state(at, network, optimizer, method, enhancers, best))
             keeper.offer(partial(_state, at, network, optimizer, method, enhancers, best), at.epoch == recipe.epochs)
             if on_epoch is not None:
                 on_epoch(row)
+    thaw(optimizer)
     return at
+
+
+def make_context(
+    spec: CellSpec, data: CellData, network: nn.Module, device: torch.device,
+    networks: Mapping[str, nn.Module] | None = None,
+) -> Context:  # fmt: skip
+    """What the method of a cell is told before its first epoch."""
+    dtype = next(network.parameters()).dtype
+    inner = make_inner(spec, device, network)
+    known = {role: each.to(device, dtype).eval().requires_grad_(False) for role, each in (networks or {}).items()}
+    return Context(
+        class_counts=torch.tensor(data.train_counts, device=device), recipe=spec.recipe, threat=spec.threat,
+        ascend=inner.ascend, gradient=inner.gradient, networks=known,
+        noise=StreamNoise(torch_stream(0, device=device), dtype),
+    )  # fmt: skip
+
+
+def extra_draws(spec: CellSpec, data: CellData, epoch: int, device: torch.device, dtype: torch.dtype) -> Any:
+    """`Context.extra` of an epoch: draws with replacement, augmented like the training images; None without any."""
+    if data.extra_images is None or data.extra_labels is None:
+        return None
+    images, labels = data.extra_images.to(device), data.extra_labels.to(device)
+    chance, shake = torch_stream(spec.seed, "extra", epoch), numpy_stream(spec.seed, "augment", "extra", epoch)
+
+    def draw(count: int) -> tuple[Tensor, Tensor]:
+        chosen = torch.randint(len(labels), (count,), generator=chance).to(device)
+        x = augment(images[chosen], spec.recipe.augment, shake, resize=spec.recipe.resize, dtype=dtype)
+        return x.contiguous(memory_format=layout(device)), labels[chosen]
+
+    return draw
 
 
 def _epoch(
     spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, enhancers: Sequence[Enhancer],
-    optimizer: torch.optim.Optimizer, context: Context, data: tuple[Tensor, Tensor], autocast: Any,
+    optimizer: torch.optim.Optimizer, context: Context, data: CellData, resident: tuple[Tensor, Tensor], autocast: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One pass over the data; moves `at` forward and returns the epoch's row."""
     started, recipe, device = time.perf_counter(), spec.recipe, context.device
-    images, labels = data
+    images, labels = resident
     dtype = next(network.parameters()).dtype
     context.epoch, context.lr = epoch, recipe.lr_at(epoch)
     phase = phase_of(method, context)
-    order, draws = epoch_order(spec.seed, epoch, labels, enhancers, context)
+    set_factors(optimizer, method, context)
+    order, draws = epoch_order(spec.seed, epoch, labels, (method, *enhancers), context)
+    context.extra = extra_draws(spec, data, epoch, device, dtype)
     shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
     size, count = recipe.batch_size, len(order)
@@ -155,9 +188,8 @@ def _epoch(
             x, y = enhancer.mix(x, y, context, draws)
         context.lr, momentum = recipe.rate(epoch, step, steps)
         set_rate(optimizer, context.lr, momentum)
-        taken = gradient(network, method, enhancers, optimizer, x, y, context, phase, autocast)
-        clip(network, recipe.clip)
-        finish(network, enhancers, optimizer, context)
+        batch = Batch(network, method, enhancers, optimizer, x, y, context, phase, autocast, recipe.clip)
+        taken = batch.run()
         losses[step] = taken.loss.detach()
         for name, value in taken.logs.items():
             logs[name] = logs.get(name, torch.zeros((), device=device)) + value.detach()
@@ -180,11 +212,11 @@ def _epoch(
 
 
 def epoch_order(
-    seed: int, epoch: int, labels: Tensor, enhancers: Sequence[Enhancer], context: Context
+    seed: int, epoch: int, labels: Tensor, ordering: Sequence[Method | Enhancer], context: Context
 ) -> tuple[Tensor, torch.Generator]:
     """(indices of the epoch's images in order, the generator of later draws from them)."""
     generator = torch_stream(seed, "sampler", epoch)
-    orders = [e.order(labels, context, generator) for e in enhancers]
+    orders = [each.order(labels, context, generator) for each in ordering]
     own = next((order for order in orders if order is not None), None)
     if own is None:
         own = torch.randperm(len(labels), generator=torch_stream(seed, "order", epoch))

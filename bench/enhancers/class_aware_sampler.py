@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.api import Context, Enhancer, register, setting
+from bench.api import Context, Enhancer, class_aware, register, setting
 
 
 @register("enhancers")
@@ -32,17 +32,4 @@ class ClassAwareSampler(Enhancer["ClassAwareSampler.Hparams"]):
 
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """The epoch's draws."""
-        labels, classes = labels.cpu(), context.num_classes
-        images = [(labels == c).nonzero().squeeze(1) for c in range(classes)]
-        largest = max(map(len, images))
-        count = largest * classes if self.hp.length == "largest" else len(labels)
-        cycles = -(-count // classes)
-        turns = torch.stack([torch.randperm(classes, generator=generator) for _ in range(cycles)])
-        own = torch.stack([_cycled(of_class, cycles, generator) for of_class in images])  # C x cycles
-        return own.gather(0, turns.T).T.flatten()[:count]
-
-
-def _cycled(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the images, shuffled anew whenever all have been taken."""
-    rounds = -(-count // len(images))
-    return torch.cat([images[torch.randperm(len(images), generator=generator)] for _ in range(rounds)])[:count]
+        return class_aware(labels, context.num_classes, generator, len(labels) if self.hp.length == "images" else None)

@@ -45,7 +45,8 @@ class WeightAveraging(Enhancer["WeightAveraging.Hparams"]):
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """One forward of every image in the last epoch, for the statistics."""
-        return (1 / recipe.epochs if self.hp.statistics == "clean" else 0.0), 0.0
+        collects = int(self.hp.begin * recipe.epochs) < recipe.epochs
+        return (1 / recipe.epochs if collects and self.hp.statistics == "clean" else 0.0), 0.0
 
     def setup(self, model: nn.Module, context: Context) -> None:
         """Begin with the network's weights."""

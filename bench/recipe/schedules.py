@@ -79,15 +79,14 @@ def one_cycle(step: int, lr: float, total: int, rise: float) -> tuple[float, flo
     return rates[1] + (rates[0] - rates[1]) * way, momenta[1] + (momenta[0] - momenta[1]) * way
 
 
-def compounding(
-    epoch: int, lr: float, drops: Sequence[int], factor: float = 0.1, warmup: int = 0, first: int = 1
-) -> float:
-    """Rate of an epoch from 1: each epoch multiplies it by `factor` for every drop passed, by (e + 1)/warmup before.
+def compounding(epoch: int, lr: float, drops: Sequence[tuple[float, float]], warmup: int = 0, first: int = 1) -> float:
+    """Rate of an epoch from 1: each epoch multiplies it by its factor, and by (e + 1)/warmup before `warmup`.
 
-    `first`: the first epoch of this stage, whose rate before its own factor is `lr`.
+    `drops`: (epoch, factor from then on), as of `steps`; RoBal's is 0.1 for every drop passed. `first`: the first epoch
+    of this stage, whose rate before its own factor is `lr`.
     """
     for e in range(first, epoch + 1):
-        lr *= factor ** sum(e >= drop for drop in drops)
+        lr *= steps(e, 1.0, drops)
         if e < warmup:
             lr *= (e + 1) / warmup
     return lr

@@ -43,7 +43,9 @@ class Recipe:
     weight_decay: float = setting(5e-4, low=0.0)
     milestones: tuple[int, ...] = setting((75, 90), low=0)
     factors: tuple[float, ...] = setting((0.1, 0.01), low=0.0)
-    compounding: bool = setting(False, help="multiply by the factor again in every epoch after a milestone")
+    compounding: bool = setting(
+        False, help="every epoch multiplies the rate by the factor of the milestone passed last"
+    )
     drop_last: bool = False
     augment: Augment = setting("crop-flip")
     resize: int | None = setting(None, low=8, help="side to which images are enlarged before augmentation")
@@ -110,13 +112,11 @@ class Recipe:
         return self._shape(t) * self._warm(t), self.momentum
 
     def _shape(self, t: float) -> float:
-        """The rate at time t in epochs, without the warm-up."""
+        """The rate at time t in epochs, without the warm-up but that of `compounding`."""
         lr, epochs = self.lr, self.epochs
         drops = [(float(self.epoch_at(m)), f) for m, f in zip(self.milestones, self.factors, strict=True)]
         if self.compounding:
-            for at, factor in drops:
-                lr *= factor ** (t - at + 1) if t >= at else 1.0
-            return lr
+            return schedules.compounding(int(t) + 1, lr, [(at + 1, f) for at, f in drops], self.warmup)
         match self.schedule:
             case "cosine" | "cosine-epoch":
                 return schedules.cosine(t, lr, epochs)
@@ -136,9 +136,9 @@ class Recipe:
         return schedules.steps(t, lr, drops)
 
     def _warm(self, t: float) -> float:
-        """The factor of the warm-up; with `compounding` those of the epochs so far multiply, as in RoBal's code."""
+        """The factor of the warm-up; `compounding` has its own."""
         if self.compounding:
-            return math.prod((e + 1) / self.warmup for e in range(1, min(int(t) + 2, self.warmup)))
+            return 1.0
         return (t + 1) / self.warmup if t + 1 < self.warmup else 1.0
 
 

@@ -37,7 +37,9 @@ PER_CLASS: dict[str, str] = {
 
 #: Columns that came later, name -> pandas dtype: behind the others, and only in the files of cells where they do not
 #: hold their usual value (`bench.store.where.USUAL`), which is what a file without them means
-LATER: dict[str, str] = {}
+LATER: dict[str, str] = {
+    "init": "string",  # mark of the given weights that training started from
+}
 
 #: First columns of `epochs.csv`, one row an epoch; the scalars a method logs follow as `log:<name>`, then per-class
 #: correct counts on the long-tailed test split of tracked attacks as `<attack>:<class index>`

@@ -118,6 +118,7 @@ class Where:
     )
     selection: str = coordinate(CONDITION, usual="seeded", paper=SILENT, words="selection {}", option="--selection")
     class_order: str = coordinate(CONDITION, usual="natural", words="class order {}", option="--class-order")
+    init: str = coordinate(CONDITION, usual="", words="from weights {}", option="--init")
     benchmark: str = coordinate(CONDITION, words="benchmark version {}", read=_open)
     natural: bool = coordinate(CONDITION, False, words="natural imbalance", read=lambda s: s.ir is None, stored=False)
 

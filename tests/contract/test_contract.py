@@ -24,8 +24,7 @@ def test_every_plug_in_keeps_its_contract(check: Check) -> None:
 
 
 def test_every_kind_has_a_contract() -> None:
-    """A figure is drawn by the tests of the report."""
-    assert set(FOLDERS) - set(kinds()) == {"figures"}
+    assert set(FOLDERS) == set(kinds())
 
 
 @pytest.mark.parametrize("name", registry("methods").names())

@@ -17,9 +17,14 @@ from bench.store.results import Results
 SMALL = {"las-at": "las-at[strategy_width=2,every=2]", "adt": "adt[inner_steps=2,samples=1]"}
 
 
-def task(method, **changes):
+def family(method, **changes):
+    """The cell of a method, behind those that it goes on from."""
     axes = {"epochs": 2, "limit": 6, "attacks": ("clean", "fgsm"), "datasets": ("digitslt",), "irs": ("10",), **changes}
-    return expand(Axes(methods=(method,), **axes))[0]
+    return expand(Axes(methods=(method,), **axes))
+
+
+def task(method, **changes):
+    return family(method, **changes)[-1]
 
 
 def run(cell, root):
@@ -30,7 +35,9 @@ def run(cell, root):
 
 @pytest.mark.parametrize("name", registry("methods").names())
 def test_every_method_runs_through_a_cell(name, tmp_path):
-    cell = task(SMALL.get(name, f"{name}[steps=2]"))
+    *before, cell = family(SMALL.get(name, f"{name}[steps=2]"))
+    for base in before:
+        assert run(base, tmp_path)["event"] == "done"
     assert run(cell, tmp_path) == {"cell": cell.spec.id, "event": "done"}
     rows = Results(tmp_path).rows
     assert set(rows["attack"]) >= {"clean", "fgsm"}

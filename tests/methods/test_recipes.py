@@ -1,5 +1,7 @@
 """What the two recipes of a method switch, and when: schedules, stages, heads, memory."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from bench.config import Recipe, ThreatModel, make
 from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.grid import settle
 from bench.errors import UsageError
+from bench.recipe.schedules import compounding
 from bench.registry import registry
 from bench.seeding import StreamNoise, torch_stream
 from bench.testing import loss, step
@@ -27,9 +30,10 @@ def context(recipe, epoch=0, counts=(40, 20, 10)):
     return Context(torch.tensor(counts), recipe, ThreatModel(), noise, ascend, plain_gradient, epoch=epoch)
 
 
-@pytest.mark.parametrize("name", [n for n in registry("methods").names() if n not in ("adt", "las-at")])
-def test_paper_recipe_is_the_same_for_all(name):
-    assert method(name)[1] == Recipe()
+@pytest.mark.parametrize("name", registry("methods").names())
+def test_paper_recipe_is_the_same_for_all_but_what_they_always_have(name):
+    always = registry("methods").get(name).always
+    assert method(name)[1] == Recipe(**always, **({"full_epochs": always["epochs"]} if "epochs" in always else {}))
 
 
 def test_official_quirks_are_off_under_paper():
@@ -46,7 +50,20 @@ def test_official_quirks_are_off_under_paper():
 def test_robal_learning_rate_compounds_in_the_official_recipe():
     _, recipe = method("robal", "official")
     assert [recipe.lr_at(e) for e in (58, 59, 60, 61)] == pytest.approx([1e-1, 1e-2, 1e-3, 1e-4])
+    assert recipe.lr_at(74) == pytest.approx(0.01 * recipe.lr_at(73))
     assert method("robal")[1].lr_at(80) == pytest.approx(1e-2)
+
+
+def test_the_released_focal_run_warms_up_to_a_fifth_of_its_rate():
+    _, recipe = method("focal", "official")
+    assert [recipe.lr_at(e) for e in (0, 1, 2, 58)] == pytest.approx([0.04, 0.024, 0.0192, 0.0192])
+
+
+@pytest.mark.parametrize("settings", [{}, {"warmup": 5}])
+def test_the_recipe_of_robal_and_the_schedule_of_its_card_are_one(settings):
+    recipe = dataclasses.replace(method("robal", "official")[1], **settings)
+    card = [compounding(e, 0.1, [(60, 0.1), (75, 0.01)], **settings) for e in range(1, 81)]
+    assert [recipe.lr_at(e) for e in range(80)] == pytest.approx(card, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench import longtail
-from bench.api import Arrays
+from bench.api import Arrays, Dataset
 from bench.config import CellSpec
 from bench.errors import DataError, UsageError
-from bench.plugins import make_dataset
+from bench.plugins import make_dataset, needs
 from bench.seeding import numpy_stream
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ class CellData:
     training split. `test_images`, `test_labels`: the source's whole test split; `splits`: "long-tailed" and "balanced",
     int64 indices into it. `native_labels`: the source's label of each class index. `data_hash`: of the training images
     used, the test split and the labels of both. `subset_hash`: of the chosen indices. `validation`: held out of
-    training by the recipe; the training images and counts are what remains.
+    training by the recipe; the training images and counts are what remains. `extra_images`, `extra_labels`: the data
+    set's extra images and class indices (-1: unknown), where the cell needs them.
     """
 
     train_images: torch.Tensor
@@ -65,6 +66,9 @@ class CellData:
     data_hash: str
     subset_hash: str
     validation: Held | None = None
+    extra_images: torch.Tensor | None = None
+    extra_labels: torch.Tensor | None = None
+    extra_hash: str = ""
 
     def shown(self, split: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(images, labels, indices into both) of a test split, or of `validation`. Raises UsageError without one."""
@@ -108,7 +112,8 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
     """Images, labels and splits of a cell. Raises DataError or UsageError in one sentence."""
     import torch
 
-    arrays = make_dataset(spec.dataset, data_root).load()
+    source = make_dataset(spec.dataset, data_root)
+    arrays = source.load()
     check(arrays, spec.dataset)
     subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
     subset = held_out(spec, subset, [arrays.class_names[label] for label in subset.native_labels])
@@ -134,7 +139,33 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
         data_hash=longtail.digest(train_images, train_labels, test_images, test_labels),
         subset_hash=subset.hash,
         validation=_held(subset, arrays.train_images),
+        **(_extra(source, train_images.shape[1:], rank) if "extra" in needs(spec) else {}),
     )
+
+
+def _extra(source: Dataset, shape: tuple[int, ...], rank: np.ndarray) -> dict[str, Any]:
+    """The extra fields of CellData, labels as class indices. Raises DataError without any that fit."""
+    import torch
+
+    found = source.extra()
+    if found is None or not len(found.images):
+        raise DataError(f"data set '{source.name}' has no extra images; use one that has, or a method without them.")
+    images, labels = np.array(found.images), np.asarray(found.labels, dtype=np.int64)
+    if images.dtype != np.uint8 or images.shape[1:] != shape or labels.shape != (len(images),):
+        raise DataError(
+            f"data set '{source.name}': extra images are {images.dtype} of shape {images.shape} with labels of shape "
+            f"{labels.shape}; uint8 of shape N x {' x '.join(map(str, shape))} with N labels are needed."
+        )
+    if labels.min() < -1 or labels.max() >= len(rank):
+        raise DataError(
+            f"data set '{source.name}': extra labels are {labels.min()} to {labels.max()}; -1 (unknown) to "
+            f"{len(rank) - 1} are needed."
+        )
+    known = np.where(labels < 0, -1, rank[labels])
+    return {
+        "extra_images": torch.from_numpy(images), "extra_labels": torch.from_numpy(known),
+        "extra_hash": longtail.digest(images, known),
+    }  # fmt: skip
 
 
 def held_out(spec: CellSpec, subset: Subset, names: Sequence[str]) -> Subset:

@@ -31,16 +31,18 @@ def data_facts(data: CellData) -> dict[str, Any]:
         "class_names": list(data.class_names), "train_counts": list(data.train_counts),
         "test_counts": {k: list(v) for k, v in data.test_counts.items()},
         **({} if data.validation is None else {"validation_counts": list(data.validation.counts)}),
+        **({"extra_hash": data.extra_hash} if data.extra_hash else {}),
     }  # fmt: skip
 
 
 def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
     """A cell is never continued on other images than it began with. Raises BenchError."""
-    if old is not None and old["data_hash"] != new["data_hash"]:
-        raise BenchError(
-            f"the data changed since this cell began (hash {old['data_hash']}, now {new['data_hash']}); restore the "
-            "data, or give another --results folder."
-        )
+    for mark in ("data_hash", "extra_hash"):
+        if old is not None and old.get(mark) != new.get(mark):
+            raise BenchError(
+                f"the data changed since this cell began (hash {old.get(mark)}, now {new.get(mark)}); restore the "
+                "data, or give another --results folder."
+            )
 
 
 def weights_hash(network: torch.nn.Module) -> str:

@@ -5,9 +5,11 @@ What a strategy needs of the cell under way is its `Desk`: what is known and wan
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any, Protocol
 
 import pandas as pd
@@ -19,13 +21,15 @@ from bench.config import AttackSpec, CellSpec, Recipe, Task
 from bench.engine.best import Best
 from bench.engine.host.memory import peak_memory, reset_peak
 from bench.engine.images.subset import VALIDATION, CellData
+from bench.engine.life.before import INIT, build, finished, same_before
+from bench.engine.life.before import start as begin
 from bench.engine.life.record import same_weights, weights_hash
 from bench.engine.life.settings import Settings
-from bench.engine.nets.network import Network, build_network
+from bench.engine.nets.network import Network
 from bench.engine.nets.weights import weights_mib
 from bench.engine.resume.prefix import Prefix, make_prefix
 from bench.engine.suite import SuiteResult
-from bench.engine.train import Progress, train
+from bench.engine.train import Progress, make_context, train
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
 from bench.store.folders import CellFolder
@@ -78,21 +82,27 @@ class Trained:
     def __init__(self, spec: CellSpec) -> None:
         self.spec = spec
 
+    @cached_property
+    def method(self) -> Method:
+        """With the state in which it left the network, once there is one."""
+        return make_method(self.spec)
+
     def wanted(self, lacks: list[str]) -> list[str]:
         """All of it."""
         return lacks
 
     def network(self, desk: Desk, data: CellData, train: bool) -> Network:
         """From the checkpoint, or trained now; curves that were not drawn then are drawn by training again."""
-        method = make_method(self.spec)
+        method = self.method
         _check_needs(method, data)
-        network = self._build(data, method)
+        network = build(self.spec, data, method.build_head)
         saved = desk.stored(CHECKPOINT)
         if train or saved is None:
             self._train(desk, data, network, method, saved)
         else:
             network.load_state_dict(saved["network"])
             same_weights(desk.cell, network)
+            self._remember(desk, data, network, saved)
         if not set(desk.task.want.track) <= set(desk.cell.get("tracked", ())):
             self._redraw(desk, data)
         return network.to(desk.device)
@@ -100,18 +110,18 @@ class Trained:
     @contextmanager
     def deployed(self, network: nn.Module) -> Iterator[None]:
         """The head in its inference form; in its training form again afterwards."""
-        method = make_method(self.spec)
-        method.deploy(network, True)
+        self.method.deploy(network, True)
         try:
             yield
         finally:
-            method.deploy(network, False)
+            self.method.deploy(network, False)
 
-    def _build(self, data: CellData, method: Method) -> Network:
-        channels, height, width = data.image
-        side = self.spec.recipe.resize
-        image = (channels, side, side) if side else (channels, height, width)
-        return build_network(self.spec.model, image, data.num_classes, method.build_head, self.spec.seed)
+    def _remember(self, desk: Desk, data: CellData, network: Network, saved: Mapping[str, Any]) -> None:
+        """Give the method back what it knew at the end of its training, set up on a copy: `setup` may draw a head."""
+        if saved.get("method"):
+            twin = copy.deepcopy(network).to(desk.device)
+            self.method.setup(twin, make_context(self.spec, data, twin, desk.device))
+            self.method.load_state(saved["method"])
 
     def _train(
         self, desk: Desk, data: CellData, network: Network, method: Method, start: Mapping[str, Any] | None
@@ -121,7 +131,7 @@ class Trained:
         track, prefixes = sorted(desk.task.want.track), desk.settings.results / PREFIXES
         prefix = (
             None
-            if track or self.spec.enhancers or self.spec.recipe.judge
+            if track or self.spec.enhancers or self.spec.recipe.judge or self.spec.cells
             else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
         )
         known = self._run(desk, data, network, method, "train", CHECKPOINT, track, start, prefix)
@@ -134,10 +144,13 @@ class Trained:
         A redrawing that was stopped while it followed other attacks begins anew.
         """
         track, method = sorted({*desk.cell.get("tracked", ()), *desk.task.want.track}), make_method(self.spec)
+        kept, self.method = self.method, method
         start = desk.stored(REDRAWN)
         if start is not None and _tracked(start["curves"], track) != track:
             start = None
-        desk.keep(self._run(desk, data, self._build(data, method), method, "curves", REDRAWN, track, start, None))
+        network = build(self.spec, data, method.build_head)
+        desk.keep(self._run(desk, data, network, method, "curves", REDRAWN, track, start, None))
+        self.method = kept
         (desk.folder.path / REDRAWN).unlink(missing_ok=True)
 
     def _run(
@@ -148,9 +161,15 @@ class Trained:
         desk.say(stage, 0, self.spec.recipe.epochs)
         reset_peak(desk.device)
         best = _judge(desk, data, self.spec.recipe)
+        before = {role: finished(cell, desk.settings) for role, cell in self.spec.cells}
+        if told := same_before(desk.cell, before):
+            desk.keep(desk.cell | told)
+        if start is None:
+            begin(self.spec, network, before, desk.settings)
         done = train(
             self.spec, data, network, method, desk.device,
             enhancers=make_enhancers(self.spec),
+            networks={role: one.network(data) for role, one in before.items() if role != INIT},
             start=start,
             checkpoint=desk.folder.path / checkpoint,
             prefix=prefix,
@@ -171,6 +190,7 @@ class Trained:
 
 
 def _check_needs(method: Method, data: CellData) -> None:
+    """`extra` was looked for when the data were loaded."""
     if "class_counts" in method.needs and 0 in data.train_counts:
         empty = data.class_names[data.train_counts.index(0)]
         raise BenchError(f"{method.name} needs at least one training image of every class; '{empty}' has none.")

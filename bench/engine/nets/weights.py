@@ -174,6 +174,28 @@ def _misfit(
     )
 
 
+def begin(network: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Fill a network as `load_weights` does, but its head with what there is of it; the rest stays as it was drawn.
+
+    Raises ModelError when the backbone is another, or the head one of other classes.
+    """
+    try:
+        load_weights(network, tensors, what)
+        return
+    except ModelError as error:
+        strict = error
+    own = network.state_dict()
+    heads = {name: value for name, value in own.items() if name.startswith("head.")}
+    body = {name for name in own.keys() - heads.keys() if not name.endswith(COUNTER)}
+    for prefix, theirs in _by_prefix(tensors).items():
+        names = _our_names(prefix, theirs, own)
+        beside = [name for name, ours in names.items() if ours not in own]
+        if body <= {*names.values()} and all(_spelled(name[len(prefix) :]).startswith("head.") for name in beside):
+            load_weights(network, heads | {o: tensors[t] for t, o in names.items() if o in own}, what)
+            return
+    raise strict
+
+
 def _our_names(prefix: str, theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
     """The name in the network of each name of a file beneath `prefix`; a name that means nothing there stays.
 

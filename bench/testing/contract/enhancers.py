@@ -36,6 +36,7 @@ def checks(target: Target) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "describes itself", partial(words, target)
     yield "keeps the rules of a plug-in", partial(keeps_the_rules, target)
     yield "refuses what does not fit", partial(refuses, cls.Hparams, cls.name)
+    yield "states its cost", partial(cost, cls)
     if cls.off is not None:
         yield "switched off gives the bytes of its base", partial(switched_off, cls)
     yield "resumes after any epoch", partial(resumes, cls)
@@ -53,6 +54,14 @@ def words(target: Target) -> None:
         require(not unknown, f"`{name}` names settings that do not exist: {', '.join(unknown)}.")
     for field in dataclasses.fields(cls.Hparams):
         require(field.metadata.get("help"), f"the setting '{field.name}' has no help; make it with setting(help=...).")
+
+
+def cost(cls: type[Enhancer]) -> None:
+    """Passes for the estimate: none below zero, and none with its `off` settings."""
+    for settings, free in (({}, False), (cls.off or {}, bool(cls.off))):
+        more = cls(make(cls.Hparams, dict(settings), cls.name)).passes(Recipe())
+        require(min(more) >= 0, f"passes() gives {more}; an enhancer adds passes or none.")
+        require(not free or max(more) == 0, f"passes() gives {more} with its `off` settings, where it does nothing.")
 
 
 def cell(cls: type[Enhancer] | None, settings: Mapping[str, Any] | None = None) -> CellSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from bench.engine.grid import settle
 from bench.plugins import phase_of
 from bench.seeding import StreamNoise, isolated, torch_stream
 from bench.testing.contract import Target, require
+from bench.testing.contract.loop import goes_on, tiny_cell
 from bench.testing.contract.shared import describes_itself, keeps_the_rules, refuses
 from bench.testing.contract.waits import waits_for_nothing
 
@@ -75,8 +75,9 @@ def words(target: Target) -> None:
 def recipes(cls: type[Method]) -> None:
     """Both recipes resolve, cost at least a pass, and `official` names only fields that exist."""
     known = {f.name for f in (*dataclasses.fields(cls.Hparams), *dataclasses.fields(Recipe))}
-    unknown = sorted(set(cls.official) - known)
-    require(not unknown, f"`official` names settings that do not exist: {', '.join(unknown)}.")
+    for name in ("always", "official"):
+        unknown = sorted(set(getattr(cls, name)) - known)
+        require(not unknown, f"`{name}` names settings that do not exist: {', '.join(unknown)}.")
     for recipe in ("paper", "official"):
         resolved, hparams, changed = settle(cls, {}, recipe)
         require(not changed, f"recipe={recipe} without settings is labelled '{changed}'.")
@@ -92,9 +93,11 @@ def prepare(cls: type[Method], settings: Mapping[str, Any]) -> Made:
     method = cls(make(cls.Hparams, dict(hparams), cls.name))
     with isolated(0, "init"):
         network = Tiny(method.build_head(64, CLASSES) or nn.Linear(64, CLASSES)).train()
+        others = {role: Tiny(nn.Linear(64, CLASSES)).eval() for role in method.cells() if role != "init"}
     context = Context(
         class_counts=torch.tensor(COUNTS), recipe=resolved, threat=ThreatModel(), ascend=ascend,
         gradient=plain_gradient, noise=StreamNoise(torch_stream(0, "setup"), torch.float32),
+        networks=others, extra=extra,
     )  # fmt: skip
     method.setup(network, context)
     return method, network, context
@@ -105,6 +108,11 @@ def batch(epoch: int, step: int) -> tuple[Tensor, Tensor]:
     generator = torch_stream(0, "batch", epoch, step)
     x = torch.rand((8, 3, 8, 8), generator=generator)
     return x, torch.randint(CLASSES, (8,), generator=generator)
+
+
+def extra(count: int) -> tuple[Tensor, Tensor]:
+    """Extra images and labels."""
+    return torch.rand((count, 3, 8, 8), generator=torch_stream(0, "extra")), torch.arange(count) % CLASSES
 
 
 def run(made: Made, epochs: range) -> None:
@@ -155,30 +163,9 @@ def trains(cls: type[Method], settings: Mapping[str, Any]) -> None:
 
 
 def resumes(cls: type[Method], settings: Mapping[str, Any]) -> None:
-    """A run cut in two after any epoch gives the same weights as one that never stopped."""
-    made = prepare(cls, settings)
-    run(made, range(EPOCHS))
-    whole = made[1].state_dict()
-    for cut in range(1, EPOCHS):
-        method, network, _ = made = prepare(cls, settings)
-        run(made, range(cut))
-        saved = through_a_file({"network": network.state_dict(), "method": method.state()})
-        again, other, _ = made = prepare(cls, settings)
-        other.load_state_dict(saved["network"])
-        if saved["method"]:
-            again.load_state(saved["method"])
-        run(made, range(cut, EPOCHS))
-        wrong = [name for name, value in other.state_dict().items() if not torch.equal(value, whole[name])]
-        require(not wrong, f"a run resumed after epoch {cut} ends with another {wrong[:1]}; state() lacks something.")
-
-
-def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
-    """The state as a checkpoint gives it back."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    loaded: dict[str, Any] = torch.load(buffer, weights_only=True)
-    return loaded
+    """The real loop cut in two after any epoch gives the same weights as one that never stopped."""
+    spec, _ = tiny_cell(cls, settings, EPOCHS)
+    goes_on(spec, lambda: cls(make(cls.Hparams, dict(spec.hparams), cls.name)))
 
 
 def steps_in_bfloat16(cls: type[Method], settings: Mapping[str, Any]) -> None:

@@ -13,13 +13,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.api import Context, Method
-from bench.config import CellSpec, make
-from bench.engine.grid import settle
-from bench.engine.images.subset import CellData
-from bench.engine.nets.network import build_network
-from bench.engine.train import train
-from bench.seeding import torch_stream
 from bench.testing.contract import require
+from bench.testing.contract.loop import noise_data as noise_data
+from bench.testing.contract.loop import run
+from bench.testing.contract.loop import tiny_cell as tiny_cell
 
 #: reading a value, or making a result whose shape depends on values
 WAITS = {"_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique_dim", "_unique2", "bincount", "equal",
@@ -54,18 +51,6 @@ def in_an_optimiser() -> bool:
     return frame is not None
 
 
-def noise_data(n: int) -> CellData:
-    """A labelled set of n noise images, 8 x 8 x 1, of four classes, as a cell's data."""
-    x = (torch.rand(n, 8, 8, 1, generator=torch_stream(0, "x")) * 255).to(torch.uint8)
-    y, index = torch.arange(n) % 4, torch.arange(n)
-    counts = tuple(int(c) for c in y.bincount(minlength=4))
-    return CellData(
-        train_images=x, train_labels=y, train_index=index, test_images=x, test_labels=y, splits={"long-tailed": index},
-        class_names=tuple("abcd"), native_labels=(0, 1, 2, 3), train_counts=counts,
-        test_counts={"long-tailed": counts}, source="noise", data_hash="0", subset_hash="0",
-    )  # fmt: skip
-
-
 class Plain(Method):
     """Adversarial training and nothing else: how often the loop itself waits."""
 
@@ -78,20 +63,11 @@ class Plain(Method):
         return cross_entropy(model(x_adv), y), {}
 
 
-def tiny_cell(cls: type[Method], settings: Mapping[str, Any]) -> tuple[CellSpec, Method]:
-    """(cell, method object) of two epochs with two attack steps on batches of eight."""
-    short = {"batch_size": 8, "steps": 2, "augment": "none", "lr": 1e-3}
-    recipe, hparams, _ = settle(cls, {**short, **settings}, "paper", 2)
-    spec = CellSpec(cls.name, "noise", 10.0, "small-cnn", 0, recipe=recipe, hparams=hparams)
-    return spec, cls(make(cls.Hparams, dict(hparams), cls.name))
-
-
 def waits(cls: type[Method], settings: Mapping[str, Any], images: int) -> collections.Counter[str]:
     """Operations of a tiny cell at which a host would wait."""
     spec, method = tiny_cell(cls, settings)
-    network = build_network("small-cnn", (1, 8, 8), 4, method.build_head, 0)
     with Counter() as counter:
-        train(spec, noise_data(images), network, method, torch.device("cpu"))
+        run(spec, method, images)
     return collections.Counter(counter.found)
 
 

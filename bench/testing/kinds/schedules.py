@@ -62,8 +62,9 @@ def by_epoch(method: str, given: Settings) -> Rate:
     """Schedules that count epochs from 1 and state their rate in words of their own."""
     lr, epochs = given.pop("lr"), given.pop("epochs", 0)
     if method == "RoBal":
-        drops, warmup, first = given.pop("drops"), given.pop("warmup_epochs", 0), given.pop("first_epoch", 1)
-        return lambda e: schedules.compounding(int(e), lr, drops, warmup=warmup, first=first)
+        warmup, first = given.pop("warmup_epochs", 0), given.pop("first_epoch", 1)
+        falls = [(at, 0.1 ** (i + 1)) for i, at in enumerate(sorted(given.pop("drops")))]
+        return lambda e: schedules.compounding(int(e), lr, falls, warmup, first)
     if method == "WA-cosine":
         return lambda e: schedules.cosine(e - 1, lr, epochs)
     if method in ("MultiStep", "WA-step"):  # stepped after each epoch, so a drop is seen one epoch later
