@@ -8,6 +8,8 @@ subset of a higher imbalance ratio lies inside that of a lower one.
                        images; `seeded:K` is another fixed subset
     official-builder   the AT-BSL/RoBal/REAT builder: RandomState(0), classes ascending, in-place shuffle (train split;
                        their test split is the full one, so test images are chosen as `seeded`)
+    robustlt:SEED      RobustLT's rule: default_rng(SEED), classes ascending, the ascending indices of each shuffled in
+                       place by the one generator (train split; their test split is the full one)
     file:PATH          source indices from a file (`bench data export` writes one)
 """
 
@@ -27,7 +29,7 @@ from bench.paths import in_full
 from bench.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
-SELECTIONS = ("seeded", "official-builder", "file")
+SELECTIONS = ("seeded", "official-builder", "robustlt", "file")
 
 
 def check_ir(ir: float) -> float:
@@ -83,7 +85,7 @@ def ordered_members(labels: NDArray[np.integer], classes: int, selection: str, s
     """
     check_selection(selection)
     name, _, argument = selection.partition(":")
-    orders = {"seeded": _seeded, "official-builder": _official_builder, "file": _from_file}
+    orders = {"seeded": _seeded, "official-builder": _official_builder, "robustlt": _robustlt, "file": _from_file}
     members = [np.flatnonzero(labels == c).astype(np.int64) for c in range(classes)]
     return orders[name](members, argument, split)
 
@@ -95,6 +97,8 @@ def check_selection(selection: str) -> None:
         raise UsageError(f"selection '{selection}' is not known. {did_you_mean(name, SELECTIONS)}")
     if name == "seeded" and argument and not argument.isdecimal():
         raise UsageError(f"selection '{selection}' is not known; write seeded or seeded:N with a whole number.")
+    if name == "robustlt" and not argument.isdecimal():
+        raise UsageError(f"selection '{selection}' is not known; write robustlt:SEED, as in robustlt:102.")
 
 
 def _seeded(members: list[Indices], argument: str, split: str) -> list[Indices]:
@@ -109,6 +113,16 @@ def _official_builder(members: list[Indices], _argument: str, split: str) -> lis
     shuffled = [m.copy() for m in members]
     for m in shuffled:
         legacy.shuffle(m)
+    return shuffled
+
+
+def _robustlt(members: list[Indices], argument: str, split: str) -> list[Indices]:
+    if split != "train":
+        return _seeded(members, "", split)
+    generator = np.random.default_rng(int(argument))
+    shuffled = [m.copy() for m in members]
+    for m in shuffled:
+        generator.shuffle(m)
     return shuffled
 
 

@@ -72,7 +72,28 @@ def test_builder_leaves_the_global_generator_alone():
 LABELS = np.random.default_rng(0).integers(0, 7, 700)
 
 
-@pytest.mark.parametrize("selection", ["seeded", "seeded:3", "official-builder"])
+def test_robustlt_draws_every_class_from_one_generator():
+    """Its rule written again: whole classes are shuffled one after the other, whatever is kept of them."""
+    labels = np.arange(60) % 3
+    members = longtail.ordered_members(labels, 3, "robustlt:102", "train")
+    generator = np.random.Generator(np.random.PCG64(102))
+    for c in range(3):
+        expected = [i for i in range(60) if labels[i] == c]
+        generator.shuffle(expected)
+        assert members[c].tolist() == expected
+    other = longtail.ordered_members(labels, 3, "robustlt:103", "train")
+    assert other[0].tolist() != members[0].tolist()
+    full = longtail.ordered_members(labels, 3, "robustlt:102", "test")
+    assert [m.tolist() for m in full] == [m.tolist() for m in longtail.ordered_members(labels, 3, "seeded", "test")]
+
+
+@pytest.mark.parametrize("text", ["robustlt", "robustlt:", "robustlt:x", "robustlt:-1"])
+def test_robustlt_needs_its_seed(text):
+    with pytest.raises(UsageError, match="write robustlt:SEED"):
+        longtail.check_selection(text)
+
+
+@pytest.mark.parametrize("selection", ["seeded", "seeded:3", "official-builder", "robustlt:102"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_every_class_is_a_permutation_of_its_members(selection, split):
     members = longtail.ordered_members(LABELS, 7, selection, split)

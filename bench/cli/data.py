@@ -23,7 +23,12 @@ def _choice(command: Callable[..., None]) -> Callable[..., None]:
         data_root_option,
         click.option("--limit", type=click.IntRange(min=1), help="At most N images a class."),
         click.option("--class-order", default="natural", show_default=True, metavar="natural|reversed|seed:N"),
-        click.option("--selection", default="seeded", show_default=True, metavar="seeded|official-builder|file:PATH"),
+        click.option(
+            "--selection",
+            default="seeded",
+            show_default=True,
+            metavar="seeded|official-builder|robustlt:N|file:PATH",
+        ),
         click.option("--ir", default="natural", show_default=True, help="Imbalance ratio above 1, or `natural`."),
         click.argument("dataset"),
     ):
@@ -55,21 +60,34 @@ def show(**choice: Any) -> None:
 
 @command.command("export")
 @_choice
-@click.option("--to", "target", required=True, type=UserPath(path_type=Path), help="File to write: .npz or .csv.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=UserPath(path_type=Path),
+    help="File to write: .npz, .csv or .json (Croissant).",
+)
 def export(target: Path, **choice: Any) -> None:
     """Write the source indices of the images of DATASET that a cell uses; `--selection file:PATH` reads them back.
 
     Indices count the images of the source's own training and test split from 0. The .npz holds train_index, test_index
     (the long-tailed test split), balanced_index, class_names and both hashes; the .csv has one row an image.
+    NAME.json is Croissant metadata of NAME.csv, which is written beside it.
     """
     from bench.store.folders import atomic_write
 
-    writers = {".npz": _npz, ".csv": _csv}
+    writers = {".npz": _npz, ".csv": _csv, ".json": _csv}
     if target.suffix not in writers:
         raise UsageError(f"'{target}' cannot be written. {did_you_mean(target.suffix, writers)}")
     data = _load(choice)
     asked = {name: choice[name] for name in ("dataset", "ir", "selection", "class_order", "limit")}
-    atomic_write(target, writers[target.suffix](data, asked))
+    content, table = writers[target.suffix](data, asked), target
+    if target.suffix == ".json":
+        from bench.cli._croissant import croissant
+
+        table = target.with_suffix(".csv")
+        atomic_write(target, croissant(table, content, data, asked))
+    atomic_write(table, content)
     click.echo(f"{target}: {sum(data.train_counts)} training images, subset hash {data.subset_hash}")
 
 

@@ -13,13 +13,17 @@ from bench.cli._options import UserPath
 @click.command("leaderboard")
 @click.argument("folder", type=UserPath(path_type=Path, file_okay=False))
 @click.option("--check", is_flag=True, help="Derive every number again from the counts; write nothing.")
-def command(folder: Path, check: bool) -> int:
+@click.option("--robustbench", type=click.Path(path_type=Path, file_okay=False), metavar="TARGET",
+              help="Also write every entry there under RobustBench's field names.")  # fmt: skip
+def command(folder: Path, check: bool, robustbench: Path | None) -> int:
     """Write FOLDER/index.html from FOLDER/entries/*.json: one page that needs no network and no other file.
 
     Balanced accuracy under AutoAttack comes first. Numbers always follow from the counts; an entry whose stated numbers
     do not is refused here, and named by --check (exit code 1).
     """
     from bench.board.page import PAGE, html, load, problems
+    from bench.board.robustbench import model_info
+    from bench.board.submit import file_name
     from bench.errors import StoreError
     from bench.store.folders import atomic_write
 
@@ -34,5 +38,7 @@ def command(folder: Path, check: bool) -> int:
     if wrong:
         raise StoreError(f"{wrong[0]} Mend the entry, or submit its cells again.")
     atomic_write(folder / PAGE, html(entries))
+    for entry in entries if robustbench else ():
+        atomic_write(Path(robustbench or "", file_name(entry)), model_info(entry))
     click.echo(f"{folder / PAGE}: {len(entries)} entr{'y' if len(entries) == 1 else 'ies'}.")
     return 0

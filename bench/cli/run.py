@@ -42,7 +42,9 @@ AXES = (
     click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
     click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced."),
     click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced."),
-    click.option("--selection", metavar="seeded|official-builder|file:PATH", help="Which images are chosen."),
+    click.option(
+        "--selection", metavar="seeded|official-builder|robustlt:SEED|file:PATH", help="Which images are chosen."
+    ),
     click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail."),
     click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32."),
     click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded."),

@@ -42,7 +42,7 @@ def test_cifar10_test_splits_have_the_published_counts(ir):
         assert len(np.unique(chosen)) == len(chosen)
 
 
-@pytest.mark.parametrize("selection", ["seeded", "official-builder"])
+@pytest.mark.parametrize("selection", ["seeded", "official-builder", "robustlt:102"])
 def test_a_higher_ratio_is_a_subset_of_a_lower_one(selection):
     low, high = (choose(spec(ir, selection=selection), CIFAR_LABELS, CIFAR_TEST, 10) for ir in (10.0, 37.5))
     for a, b in zip(low.train, high.train, strict=True):

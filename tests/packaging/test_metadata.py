@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -72,3 +75,25 @@ def test_ci_runs_the_test_command_of_the_readme(project):
     assert "<!-- command: test -->" in script
     assert "README.md" in script
     assert "pip install -q -e .[test]" not in script.replace("'", "")
+
+
+def test_the_citation_and_the_changelog_name_this_version(project, metadata):
+    citation = (project / "CITATION.cff").read_text(encoding="utf-8")
+    changes = (project / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == metadata["version"]
+    assert re.search(r"^license: (.+)$", citation, re.MULTILINE)[1] == metadata["license"]
+    assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == metadata["version"]
+
+
+def test_the_command_has_a_second_name(metadata):
+    assert metadata["scripts"]["longtail-bench"] == metadata["scripts"]["bench"]
+
+
+@pytest.mark.parametrize(("words", "expected"), [("bench lead", "leaderboard"), ("bench submit --pa", "--paper")])
+def test_the_shell_completes_verbs_and_options(words, expected):
+    asked = {"_BENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from bench.cli import main; main()"], env=os.environ | asked, capture_output=True,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == f"plain,{expected}\n", done.stderr

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from .conftest import SOURCES, build_wheel, copy
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +71,16 @@ def test_the_wheel_has_one_top_level_name(wheel):
 
 def test_the_wheel_is_small_enough_to_be_carried(wheel):
     assert wheel.stat().st_size < 20 * 2**20
+
+
+def test_the_source_archive_makes_the_same_wheel(project, wheel, tmp_path):
+    """What only a checkout has is not needed: templates and stored results travel in the archive."""
+    source = copy(project, tmp_path / "source", SOURCES)
+    code = f"import setuptools.build_meta as b; b.build_sdist({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, check=True)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    again = build_wheel(unpacked, tmp_path / "dist")
+    assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())
