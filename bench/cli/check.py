@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import results_option
+from bench.cli._options import UserPath, results_option
 
 
 @click.command("check")
@@ -32,8 +32,8 @@ from bench.cli._options import results_option
 @click.option("--level", type=float, default=0.95, show_default=True, help="Coverage of the statistical margin.")
 @click.option("--exact", is_flag=True, help="Ask for equal counts instead (same cells on the same kind of machine).")
 @click.option("--allow-missing", is_flag=True, help="A number that was not measured does not fail the check.")
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML too.")
-@click.option("--summary", type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--junit", type=UserPath(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML too.")
+@click.option("--summary", type=UserPath(path_type=Path, dir_okay=False),
               help="Append them as Markdown to a file, such as the summary of a CI's step.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Text and Markdown: show every number, not only failures.")
 def command(results: Path, against: str, form: str, tolerance: float, level: float, exact: bool, allow_missing: bool,
