@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, TextIO, cast
+
+import click
 
 from bench.errors import BenchError
 from bench.visible import visible
@@ -37,6 +40,12 @@ class Shown:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def tell(line: str) -> None:
+    """A line on standard error, as far as anybody listens: a closed pipe or a full device never stops the work."""
+    with suppress(OSError, BenchError, ValueError):
+        click.echo(line, err=True)
 
 
 def guard() -> None:

@@ -76,7 +76,7 @@ def estimate(todo: Sequence[Work], results: Path, data_root: Path | None, device
     """The cost of planned work, one cell after the other in one worker process."""
     known = learn(results, data_root, device)
     total, startup, first = Cost(), 0.0, 0.0
-    for task, lacks, _ in todo:
+    for task, lacks, *_ in todo:
         facts = dataset_facts(task.spec.dataset, data_root)
         total += cell_cost(task, facts, lacks, known)
         rate = known.rate(task.spec, facts, task.spec.precision)
