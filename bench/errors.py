@@ -12,6 +12,7 @@ BenchError           exit 1   something failed that the message says how to mend
 +- DeviceError       exit 1   a device was asked for and is absent
 +- ModelError        exit 1   a network cannot be built, loaded or attacked
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
++- OverdueError      exit 1   a cell took longer than it may; what it has is kept
 +- StoppedError      exit 128 + the signal's number (143 for SIGTERM): told to stop; what was done is kept
 """
 
@@ -78,6 +79,16 @@ class ModelError(BenchError):
 
 class TrainingError(BenchError):
     """Training cannot go on (a loss that is NaN or infinite)."""
+
+
+class OverdueError(BenchError):
+    """A cell took longer than its limit; it has failed, and goes on from what it has when it is tried again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"it took longer than the {seconds:g} s of --cell-limit; what is finished is kept, and the same command "
+            "goes on from there."
+        )
 
 
 class StoppedError(BenchError):

@@ -49,11 +49,16 @@ def counts(n_max: int, ir: float, classes: int, at_least: int = 0) -> list[int]:
         raise UsageError(f"{classes} class cannot be long-tailed; at least 2 are needed.")
     law = [max(at_least, int(n_max * ratio ** (c / (classes - 1)))) for c in range(classes)]
     if law[-1] < 1:
-        raise UsageError(
-            f"imbalance ratio {ir:g} leaves the rarest class empty: its largest class has only {n_max} images; "
-            f"use a ratio of at most {n_max}."
-        )
+        raise UsageError(f"imbalance ratio {ir:g} leaves the rarest class empty: {_advice(n_max)}")
     return law
+
+
+def _advice(n_max: int) -> str:
+    """What to ask for instead, given the images of a set's smallest class; the largest of a long tail has no more."""
+    ratio = next((r for r in (n_max, n_max - 1) if r > 1 and int(n_max * (1 / r)) >= 1), None)  # 49 * (1 / 49) < 1
+    if ratio is None:
+        return f"the smallest class of the set has {n_max} image, which allows no ratio above 1; use --irs natural."
+    return f"it begins with the images of the set's smallest class, only {n_max}; use a ratio of at most {ratio}."
 
 
 def limited(per_class: Sequence[int], limit: int | None) -> list[int]:

@@ -45,6 +45,17 @@ def test_ratios_that_are_none(ir):
 def test_empty_classes():
     with pytest.raises(UsageError, match="at most 50"):
         longtail.counts(50, 100, 10)
+    with pytest.raises(UsageError, match="at most 48"):  # int(49 * (1 / 49)) is 0
+        longtail.counts(49, 49, 10)
+    for n_max in range(2, 200):
+        with pytest.raises(UsageError) as refused:
+            longtail.counts(n_max, 1000, 10)
+        advised = int(str(refused.value).rpartition("at most ")[2].rstrip("."))
+        assert advised >= n_max - 1
+        assert advised == 1 or longtail.counts(n_max, advised, 10)[-1] == 1
+    for n_max in (0, 1):
+        with pytest.raises(UsageError, match="allows no ratio above 1; use --irs natural"):
+            longtail.counts(n_max, 10, 10)
     assert longtail.counts(50, 100, 10, at_least=1)[-1] == 1
     with pytest.raises(UsageError, match="at least 2"):
         longtail.counts(50, 10, 1)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from bench.errors import UsageError
+
 
 def duration(seconds: float | None) -> str:
     """`45 s`, `12 min`, `3.2 h`, `2.1 days`; `unknown` for None."""
@@ -11,6 +15,15 @@ def duration(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}" if unit != "h" else f"{seconds / size:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def seconds(text: str) -> float:
+    """What `duration` writes, read: `45s`, `90 min`, `2h`, `1.5 days`. Raises UsageError."""
+    units = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400}
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]+)", text.strip())
+    if not match or match[2] not in units or not (value := float(match[1]) * units[match[2]]):
+        raise UsageError(f"'{text}' is no time; write a number and its unit, for instance 30min, 2h or 1.5d.")
+    return value
 
 
 def size(mib: float | None) -> str:

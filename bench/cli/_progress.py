@@ -6,13 +6,13 @@ import logging
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import click
-
 from bench.cli._format import counted, duration
+from bench.cli._stream import tell
 from bench.config import Task
 from bench.engine.executors import ENDS
 from bench.errors import BenchError
@@ -47,7 +47,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self.before and not self.quiet:
-            click.echo(f"{counted(self.before, 'cell')} done already.", err=True)
+            tell(f"{counted(self.before, 'cell')} done already.")
         if sys.stderr.isatty() and not self.quiet and not log.isEnabledFor(logging.INFO):  # a log would tear the bars
             self._live = _bars()
             self._live.start()
@@ -56,14 +56,21 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
 
     def on_event(self, event: dict[str, Any]) -> None:
-        """Show one event, and log it."""
+        """Show one event, and log it. Never raises: whether anybody can listen is no matter of the cells."""
+        if event["event"] in ENDS:
+            self.ends[event["cell"]] = event
+        with suppress(OSError, BenchError, ValueError):
+            self._show(event)
+
+    def _show(self, event: dict[str, Any]) -> None:
         log.info("%s", self._line(event))
         if event["event"] in ENDS:
             self._end(event)
-        elif event["event"] == "aside":
+        elif event["event"] in ("aside", "note"):
             self._say(f"{event['cell']}: {event['message']}")
         elif event["event"] == "progress" and self._live is not None:
             self._move(event)
@@ -97,7 +104,6 @@ class Progress:
 
     def _end(self, event: dict[str, Any]) -> None:
         cell = event["cell"]
-        self.ends[cell] = event
         self._at_last = time.monotonic() - self.started
         left = self._left()
         line = f"[{len(self.ends)}/{self.total}{', ' if left else ''}{left}] {cell}: {_how(event)}"
@@ -115,7 +121,7 @@ class Progress:
         if self.quiet and not wrong:
             return
         if self._live is None:
-            click.echo(line, err=True)
+            tell(line)
         else:
             self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -169,7 +175,10 @@ def _brief(folder: Path) -> str:
     from bench.cli._scores import brief
     from bench.reports.extracts.scores import of_cell
 
-    return brief(of_cell(folder))
+    try:
+        return brief(of_cell(folder))
+    except (OSError, BenchError):  # somebody is at the folder
+        return ""
 
 
 def _short(value: Any) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
+
+import click
 
 from bench.errors import BenchError
 from bench.visible import visible
@@ -55,6 +58,12 @@ class Closed(io.TextIOBase):
         if text and self._name == OUTPUT:
             raise BenchError(f"{self._name} cannot be written (it is closed); give it a place.")
         return len(text)
+
+
+def tell(line: str) -> None:
+    """A line on standard error, as far as anybody listens: a closed pipe or a full device never stops the work."""
+    with suppress(OSError, BenchError, ValueError):
+        click.echo(line, err=True)
 
 
 def guard() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from bench.cli.run import axes_options, price
+from bench.cli._grid import price
+from bench.cli.run import axes_options
 
 
 @click.command("estimate")
@@ -19,10 +20,8 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
     Times need one measurement of this machine: `bench doctor --calibrate --models NAMES`.
     """
     from bench.cli._dry import show
-    from bench.engine.price.cost import plans
     from bench.engine.price.large import too_large
 
-    tasks, works, cost = price(preset, data_root, results, device, axes)
-    show(tasks, works, cost, plans([work.task for work in works], data_root), data_root,
-         too_large(works, results, data_root, device))  # fmt: skip
-    return 0
+    grid = price(preset, data_root, results, device, axes)
+    show(grid, results, data_root, too_large(grid.works, results, data_root, device))
+    return 1 if grid.refused else 0

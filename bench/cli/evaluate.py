@@ -162,7 +162,7 @@ def attack(
     tasks = expand(Axes(**{"methods": ("ce",), **axes}), data_root)
     for task in tasks:
         if task.skip:
-            raise UsageError(f"{task.spec.dataset} cannot be used: {task.skip}.")
+            raise UsageError(f"{task.spec.dataset} cannot be used: {task.skip.rstrip('.')}.")
     kept = Settings(results=results, data_root=data_root, device=resolve_device(device), **settings)
     open_root(results, write=True)
     made = [_known(task, kept, given, quiet) for task in tasks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli import _scores
-from bench.cli._options import comma_list, data_root_option, device_option, json_option, quiet_option, results_option
+from bench.cli._format import counted, seconds
+from bench.cli._grid import Priced, left_out, price
+from bench.cli._options import data_root_option, device_option, json_option, quiet_option, results_option
 from bench.cli._placement import Placement, placement_options
+from bench.cli._stream import tell
 from bench.config import PRECISIONS
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.config import Task
@@ -65,6 +67,15 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("run")
 @axes_options
 @placement_options
+@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the grid: 1/2 here and 2/2 elsewhere.")
+@click.option(
+    "--retry",
+    type=click.Choice(("all", "failed", "none")),
+    default="all",
+    show_default=True,
+    help="What to do with cells that failed before: try them again with the rest, try only them, or leave them alone.",
+)
+@click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
@@ -73,12 +84,13 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(
     preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, retrain: bool, yes: bool,
     place: str, jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str,
-    detach: bool, quiet: bool, machine: bool, **axes: Any,
+    detach: bool, shard: str | None, retry: str, cell_limit: str | None, quiet: bool, machine: bool, **axes: Any,
 ) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
-    others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed or is stale.
+    others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed or is stale,
+    or a data set cannot be used.
 
     At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
     """
@@ -87,38 +99,42 @@ def command(
     from bench.store.folders import open_root
 
     placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
-    tasks, works, cost = price(preset, data_root, results, device, axes, retrain)
+    limit = seconds(cell_limit) if cell_limit else None
+    grid = price(preset, data_root, results, device, axes, retrain, shard)
     if dry_run:
         from bench.cli._dry import show
-        from bench.engine.price.cost import plans
 
-        show(tasks, works, cost, plans([work.task for work in works], data_root), data_root, _large(works, results,
-             data_root, device, placement))  # fmt: skip
-        return 0
-    todo = [work.task for work in works if retrain or not work.stale]
-    done, stale = len(tasks) - len(works), [work.stale for work in works if work.stale and not retrain]
-    for why in stale:
-        click.echo(why, err=True)
+        show(grid, results, data_root, _large(grid.works, results, data_root, device, placement))
+        return 1 if grid.refused else 0
+    works = [work for work in grid.works if _wanted(work, retry)]
+    stale = [work for work in works if work.stale and not retrain]
+    for work in stale:
+        tell(work.stale)
+    todo, refused = _with_images([work.task for work in works if work not in stale], data_root)
+    bad = 1 if stale or refused or grid.refused else 0
     if not todo:
-        if not stale and not quiet and not machine:
-            click.echo(f"all {done} cells are done; results are in {results}.")
-        _scores.show(results, {task.spec.id for task in tasks}, machine=machine, quiet=quiet or bool(stale),
+        if not bad and not quiet and not machine:
+            click.echo(_nothing(grid, retry, results))
+        done = len(grid.tasks) - len(grid.works)
+        _scores.show(results, {task.spec.id for task in grid.tasks}, machine=machine, quiet=quiet or bool(bad),
                      cells=[], counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0})  # fmt: skip
-        return 1 if stale else 0
-    for line in warnings(_large([w for w in works if retrain or not w.stale], results, data_root, device, placement)):
-        click.echo(line, err=True)
+        return bad
+    chosen = {task.spec.id for task in todo}
+    mine = [work for work in works if work.task.spec.id in chosen]
+    for line in warnings(_large(mine, results, data_root, device, placement)):
+        tell(line)
     open_root(results, write=True)
     if not yes:
-        _confirm(cost)
+        _confirm(grid.cost)
     if axes["init"]:
         from bench.engine.life.before import keep
 
         keep(axes["init"], results)
     settings = Settings(results=results, data_root=data_root, device=placement.device(device), threads=threads,
-                        retrain=retrain)  # fmt: skip
-    left_out = {work.task.spec.id for work in works if work.stale and not retrain}
-    kept = [task for task in tasks if task.spec.id not in left_out]
-    return _run(kept, todo, settings, placement, cost, quiet, machine) or (1 if stale else 0)
+                        retrain=retrain, cell_seconds=limit)  # fmt: skip
+    aside = {work.task.spec.id for work in grid.works} - chosen
+    tasks = [task for task in grid.tasks if task.spec.id not in aside]
+    return _run(tasks, todo, settings, placement, grid.cost, quiet, machine) or bad
 
 
 def _large(
@@ -130,57 +146,32 @@ def _large(
     return too_large(works, results, data_root, device) if placement.place == "local" else []
 
 
-def price(
-    preset: str | None, data_root: Path | None, results: Path, device: str, axes: dict[str, Any],
-    retrain: bool = False,
-) -> tuple[list[Task], list[Work], Cost]:  # fmt: skip
-    """(cells of the grid that exist, the work left, what that work costs but for stale cells). Raises UsageError."""
-    from bench.engine.plan import plan
-    from bench.engine.price.cost import estimate
-
-    if axes.get("init"):
-        from bench.engine.life.before import given
-
-        axes = axes | {"init": given(axes["init"], results)[0]}
-    tasks = _tasks(preset, axes, data_root)
-    for task in tasks:
-        if task.skip:
-            click.echo(f"skipped {task.spec.id}: {task.skip}", err=True)
-    tasks = [t for t in tasks if not t.skip]
-    if not tasks:
-        raise UsageError("every cell of the grid is skipped; see the reasons above.")
-    works = plan(tasks, results, data_root, retrain)
-    wanted = [work for work in works if retrain or not work.stale]
-    return tasks, works, estimate(wanted, results, data_root, device)
+def _wanted(work: Work, retry: str) -> bool:
+    """Whether a cell that is not finished is to be worked on, by what is said of those that failed before."""
+    return retry == "all" or (retry == "failed") == work.failed
 
 
-def _tasks(preset: str | None, axes: dict[str, Any], data_root: Path | None) -> list[Task]:
-    from bench import presets
-    from bench.engine.grid import Axes, expand, merge
-
-    given: dict[str, Any] = {
-        f.name: _listed(f.name, axes[f.name]) if str(f.type).startswith("tuple") else axes[f.name]
-        for f in dataclasses.fields(Axes)
-        if axes.get(f.name) is not None
-    }
-    if preset is None and "methods" in given and "datasets" in given:
-        grids = [Axes(**given)]
-    else:
-        grids = [dataclasses.replace(grid, **given) for grid in presets.grids(preset or "quick")]
-    return merge([task for grid in grids for task in expand(grid, data_root)])
+def _nothing(grid: Priced, retry: str, results: Path) -> str:
+    """What is said when there is nothing to do."""
+    if not grid.works:
+        return f"all {len(grid.tasks)} cells are done; results are in {results}."
+    others = {"failed": "no cell failed", "none": "every cell that is not done failed before"}[retry]
+    return f"{others}: nothing to do with --retry {retry}; {len(grid.works)} of {len(grid.tasks)} cells are not done."
 
 
-def _listed(name: str, text: str) -> tuple[str, ...] | tuple[int, ...]:
-    """The members of an axis that is a list."""
-    members = comma_list(text, name)
-    return tuple(_seed(member) for member in members) if name == "seeds" else tuple(members)
+def _with_images(tasks: list[Task], data_root: Path | None) -> tuple[list[Task], bool]:
+    """(those whose images can be had, whether there are others): every data set is read once before anything starts."""
+    from bench.engine.images.usable import without_images
 
-
-def _seed(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"seed '{text}' is not an integer; write for instance --seeds 0,1,2.") from None
+    lacking = without_images([task.spec for task in tasks], data_root)
+    reasons: dict[str, str] = {}
+    for why, specs in lacking.items():
+        name = specs[0].dataset
+        reasons[name] = f"{reasons[name]} {why}" if name in reasons else f"{counted(len(specs), 'cell')}: {why}"
+    gone = {spec.id for specs in lacking.values() for spec in specs}
+    left = [task for task in tasks if task.spec.id not in gone]
+    left_out(reasons, bool(left))
+    return left, bool(lacking)
 
 
 def _confirm(cost: Cost) -> None:

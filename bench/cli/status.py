@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,15 @@ def command(results: Path, everything: bool, watch: bool, every: float, as_json:
 
 
 def _plain(now: Overview) -> dict[str, object]:
-    return {"counts": dict(now.counts), "seconds_left": now.left, "cells": [asdict(s) for s in now.standings]}
+    return {"counts": dict(now.counts), "seconds_left": now.left, "cells": [plain(s) for s in now.standings]}
+
+
+def plain(standing: Standing) -> dict[str, object]:
+    """A cell as JSON's own types."""
+    import msgspec
+
+    found: dict[str, object] = msgspec.to_builtins(standing)
+    return found
 
 
 def _tell(now: Overview, everything: bool) -> None:
@@ -57,7 +64,7 @@ def _tell(now: Overview, everything: bool) -> None:
     for state in told:
         lines = list(chosen(now.standings, (state,)))
         for standing in lines if everything else lines[:MOST]:
-            click.echo(f"{state:11}  {standing.cell}{_detail(standing)}")
+            click.echo(f"{state:11}  {standing.cell}{detail(standing)}")
         if len(lines) > MOST and not everything:
             click.echo(f"{state:11}  and {len(lines) - MOST} more; --all lists them")
     parts = [f"{now.counts[state]} {state}" for state in STATES if now.counts[state]]
@@ -66,7 +73,8 @@ def _tell(now: Overview, everything: bool) -> None:
     click.echo(f"{len(now.standings)} cells: {', '.join(parts) or 'none'}{more}.")
 
 
-def _detail(standing: Standing) -> str:
+def detail(standing: Standing) -> str:
+    """Where a cell runs and how far it is, since when it is not, or why it failed; begins with two spaces."""
     from bench.cli._format import duration
 
     parts = [standing.where]

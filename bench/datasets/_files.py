@@ -22,17 +22,25 @@ def offline() -> bool:
 
 
 def md5(path: Path) -> str:
-    """Hex MD5 of a file, read in pieces."""
+    """Hex MD5 of a file, read in pieces. Raises DataError when it may not be read."""
     total = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            total.update(piece)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_CHUNK):
+                total.update(piece)
+    except OSError as error:
+        raise unreadable(path, error) from None
     return total.hexdigest()
 
 
 def damaged(path: Path, why: str, mend: str) -> DataError:
     """The error about a damaged file. It stays where it is: who reads a file that others made never renames it."""
     return DataError(f"{path} is damaged ({why}); {mend}.")
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The error about a file that is there and cannot be opened: it may be as sound as any."""
+    return DataError(f"{path} cannot be opened ({(error.strerror or str(error)).lower()}); give yourself access to it.")
 
 
 def missing(name: str, path: Path, fetchable: bool = True) -> DataError:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.api import Arrays, DataError
 
-from ._files import damaged
+from ._files import damaged, unreadable
 
 REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -29,14 +29,10 @@ def read_labels(path: Path, mend: str) -> tuple[np.ndarray, np.ndarray, tuple[in
         train, test = (_labels(_read(archive, path, key, mend), path, key) for key in ("train_labels", "test_labels"))
         try:
             with archive.open("train_images.npy") as member:
-                shape = _header(member)[0]
+                shape, _, kind = _header(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
             raise damaged(path, f"train_images: {str(error).rstrip('.')}", mend) from None
-    if len(shape) not in (3, 4):
-        raise DataError(
-            f"{path}: train_images has shape {shape}; N x height x width (x 1 or 3) is needed, so give every image its "
-            "sides."
-        )
+    _check_shape(shape, kind, path, "train_images")
     return train, test, shape
 
 
@@ -67,6 +63,8 @@ def _open(path: Path, mend: str) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError) as error:
         raise damaged(path, str(error).rstrip("."), mend) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _check_keys(archive: zipfile.ZipFile, path: Path) -> None:
@@ -148,16 +146,18 @@ def _text(name: Any) -> str:
 
 def exact_bytes(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:
     """Images as uint8 N x H x W x channels, or DataError naming `path` and `key`; floats as `read_arrays` says."""
+    _check_shape(values.shape, values.dtype, path, key)
     if values.ndim == 3:
         values = values[..., None]
-    if np.issubdtype(values.dtype, np.floating):
-        values = _from_float(values, path, key)
-    if values.dtype != np.uint8 or values.ndim != 4 or values.shape[-1] not in (1, 3):
+    return _from_float(values, path, key) if np.issubdtype(values.dtype, np.floating) else values
+
+
+def _check_shape(shape: tuple[int, ...], kind: np.dtype, path: Path | str, key: str) -> None:
+    sound = (len(shape) == 3 or (len(shape) == 4 and shape[-1] in (1, 3))) and 0 not in shape
+    if not sound or not (kind == np.uint8 or np.issubdtype(kind, np.floating)):
         raise DataError(
-            f"{path}: {key} is {values.dtype} of shape {values.shape}; uint8 of shape N x height x width (x 1 or 3) "
-            "is needed."
+            f"{path}: {key} is {kind} of shape {shape}; uint8 of shape N x height x width (x 1 or 3) is needed."
         )
-    return values
 
 
 def _from_float(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:

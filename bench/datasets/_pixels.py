@@ -14,6 +14,8 @@ import numpy as np
 
 from bench.api import DataError
 
+from ._files import unreadable
+
 #: modes of Pillow that hold one grey channel of eight bits or less
 GREY = ("L", "1", "LA", "La")
 #: modes that convert to RGB without loss
@@ -36,6 +38,8 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
                 plain = eight_bits(ImageOps.exif_transpose(image), path, deep)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is too large for a training image ({error}); scale it down first.") from None
+        except PermissionError as error:
+            raise unreadable(path, error) from None
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
     if side is not None and plain.size != (side, side):

@@ -18,25 +18,26 @@ import torch
 
 from bench.config import AttackSpec, Task
 from bench.engine.host import stop
-from bench.engine.host.memory import peak_memory, reset_peak
+from bench.engine.host.memory import peak_memory, ran_out, reset_peak
 from bench.engine.images.augment import enlarge, to_float
 from bench.engine.images.subset import CellData, load_data
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.inputs import Inputs
 from bench.engine.life.record import attack_facts, data_facts, device_facts, same_data
 from bench.engine.life.settings import Settings
-from bench.engine.life.trained import Trained, Weights
+from bench.engine.life.trained import REDRAWN, Trained, Weights
 from bench.engine.nets.network import Network
 from bench.engine.plan import missing
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import SuiteResult, evaluate
 from bench.engine.train import precision
-from bench.engine.verdicts.chunks import ChunkFolder
+from bench.engine.verdicts.chunks import ChunkFolder, Partial
 from bench.engine.verdicts.sample import reached
 from bench.errors import (
     BenchError,
     DeviceError,
     HeldError,
+    OverdueError,
     StaleError,
     StoppedError,
     StoreError,
@@ -69,22 +70,29 @@ def run_cell(task: Task, settings: Settings, emit: Emit, weights: Weights | None
     try:
         with run.folder.locked():
             try:
-                run.go()
+                with stop.within(settings.cell_seconds):
+                    run.go()
             except (HeldError, StoppedError):  # the cell is another process's now, or goes on in the next run
                 raise
             except StaleError as error:  # what the cell holds stands, under its own inputs
                 end = {"event": "failed", "stage": "inputs", "message": str(error)}
             except Exception as error:
-                end = {"event": "failed", "stage": run.stage, "message": in_words(error)}
+                end = {"event": "failed", "stage": run.stage, "message": _said(error)}
                 mark_failed(settings.results, task, run.stage, end["message"], traceback.format_exc())
     except HeldError as error:
         end = {"event": "elsewhere", "message": str(error)}
     except StoppedError as error:
         end = {"event": "stopped", "stage": run.stage, "message": str(error)}
     except Exception as error:  # the folder cannot be made, or the failure not be stored
-        reasons = [end["message"], in_words(error)] if "message" in end else [in_words(error)]
+        reasons = dict.fromkeys([end["message"], _said(error)] if "message" in end else [_said(error)])
         end = {"event": "failed", "stage": run.stage, "message": " ".join(reasons)}
     emit({"cell": task.spec.id, **end})
+
+
+def _said(error: Exception) -> str:
+    if ran_out(error):
+        return "memory ran out; leave it more, with fewer --jobs, a smaller network or another device."
+    return in_words(error)
 
 
 class CellRun:
@@ -95,7 +103,7 @@ class CellRun:
         self.folder, self.stage = CellFolder(settings.results, task.spec.id), "start"
         self.device = torch.device(settings.device)
         self.cell: dict[str, Any] = {}
-        self.inputs = Inputs(settings.data_root)
+        self.inputs, self.partial = Inputs(settings.data_root), Partial(self.folder.path)
 
     def go(self) -> None:
         """Do every stage that the folder lacks."""
@@ -110,6 +118,13 @@ class CellRun:
         if lacks != ["rows"]:
             self._work(lacks)
         self.keep(moved(self.cell, "done"))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what a kill left of steps that were done since."""
+        self.partial.clear(self.cell["evaluations"])
+        if set(self.task.want.track) <= set(self.cell.get("tracked", ())) and self.task.want.track:
+            (self.folder.path / REDRAWN).unlink(missing_ok=True)
 
     def _work(self, lacks: Sequence[str]) -> None:
         """Everything that needs the data: weights, attacks, curves, features."""
@@ -184,6 +199,10 @@ class CellRun:
         self.emit({"cell": self.spec.id, "event": "progress", "stage": stage, "at": at, "of": of, **more})
         stop.check()
 
+    def note(self, sentence: str) -> None:
+        """Tell of something that is worth a line and no failure."""
+        self.emit({"cell": self.spec.id, "event": "note", "message": sentence})
+
     def suite(
         self, data: CellData, network: torch.nn.Module, split: str, attacks: Sequence[AttackSpec],
         chunks: ChunkFolder | None, progress: Callable[[str, int, int], None] | None = None,
@@ -200,34 +219,33 @@ class CellRun:
             return evaluate(
                 network, images, labels[index], index, attacks, threat=self.spec.threat,
                 num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
-                batch_size=self.settings.batch_size, store=chunks, progress=progress, known=self._audited(split),
+                batch_size=self.settings.batch_size, store=chunks, progress=progress, notice=self.note,
+                known=self._audited(split),
             )  # fmt: skip
 
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
         """Each wanted attack on each wanted split; rows and bits are written after every one."""
-        partial = self.folder.path / "partial"
         failed: list[tuple[str, Exception]] = []
         for wanted in self.task.want.evaluations:
             if wanted.key in keys:
                 split, attack = wanted.test_split, wanted.attack
                 self.say(wanted.key, 0, 1)
                 reset_peak(self.device)
-                # verdicts of an attack whose code changed meanwhile are not gone on with
-                chunks = ChunkFolder(partial / f"{split}-{identity.code('attacks', attack.name)}")
+                chunks = self.partial.of(wanted.key, identity.code("attacks", attack.name))
                 try:
                     result = self.suite(data, network, split, [attack], chunks, self._reporter(wanted.key))
-                except (StoreError, StoppedError, DeviceError):  # these would end the others too
+                except (StoreError, StoppedError, OverdueError, DeviceError):  # these would end the others too
                     raise
                 except Exception as error:
                     failed.append((self.stage, error))
                 else:
                     self._store(data, split, attack.label, result)
+                    self.partial.clear([wanted.key])
         if failed:
             self.stage, first = failed[0]
             if len(failed) == 1:
                 raise first
             raise BenchError(f"{in_words(first)} Failed too: {', '.join(key for key, _ in failed[1:])}.") from first
-        ChunkFolder(partial).clear()
 
     def _audited(self, split: str) -> dict[str, np.ndarray]:
         """Which stages each image is known to have met, by the attack that an audit belongs to."""

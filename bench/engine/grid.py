@@ -32,13 +32,17 @@ from bench.config import (
     parse_method,
     variant_label,
 )  # fmt: skip
-from bench.errors import UsageError, did_you_mean
-from bench.plugins import dataset_facts, make_model
+from bench.engine.images.subset import check_classes
+from bench.engine.images.usable import tried
+from bench.errors import BenchError, UsageError, did_you_mean
+from bench.plugins import make_dataset, make_model
 from bench.registry import registry
 from bench.store.schema import LATER
 
 #: hook by which a method claims what no enhancer may then change
 CLAIMED = {"order": "order", "average": "evaluated"}
+#: seeds as every file of a store can hold them: 64 bits with a sign
+LEAST_SEED, MOST_SEED = -(2**63), 2**63 - 1
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
 
 
@@ -87,12 +91,13 @@ class Axes:
 SAME = tuple(f.name for f in dataclasses.fields(Axes) if f.name in {own.name for own in dataclasses.fields(CellSpec)})
 
 
-def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
+def expand(axes: Axes, data_root: Path | None = None, refused: dict[str, str] | None = None) -> list[Task]:
     """Every cell of the axes, each once, ordered by data set, ratio, model, recipe, method, seed.
 
     Before a cell come those that it goes on from (`Method.cells`), of which nothing but their weights is wanted.
 
-    Cells that cannot exist (a ratio for a set with its own imbalance) come with the reason in `skip`.
+    Cells that cannot exist (a ratio that a set cannot have) come with the reason in `skip`. Data sets of which nothing
+    can be known go into `refused` with the reason, and have no cells; without it the first one's error is raised.
     Raises UsageError for anything unknown or out of range, and for an empty grid.
     """
     want = _request(axes)
@@ -101,14 +106,14 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
     for (name, _), *_ in methods:
         registry("methods").get(name)
     irs = [parse_ratio(ir) for ir in axes.irs]
+    known = {dataset: _facts(dataset, data_root, refused) for dataset in axes.datasets}
     for dataset, recipe in itertools.product(axes.datasets, axes.recipes):
-        facts = dataset_facts(dataset, data_root)
+        if (facts := known[dataset]) is None:
+            continue
         for ir, model in itertools.product(irs, axes.models or (facts.default_model,)):
             make_model(model).input_size(facts.image)
             for ((name, settings), *enhancers), seed in itertools.product(methods, axes.seeds):
-                skip = ""
-                if facts.native_ir is not None and ir is not None:
-                    skip = f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
+                skip = _impossible(dataset, facts, ir)
                 *before, spec = family(
                     name,
                     settings,
@@ -125,9 +130,37 @@ def expand(axes: Axes, data_root: Path | None = None) -> list[Task]:
                     tasks.setdefault(base.id, Task(base, Request(), skip))
                 told = tasks.get(spec.id)
                 tasks[spec.id] = Task(spec, want, skip) if told is None else dataclasses.replace(told, want=want)
-    if not tasks:
+    if not tasks and not refused:
         raise UsageError("the grid is empty; give at least one method, data set, ratio and seed.")
     return list(tasks.values())
+
+
+def _facts(dataset: str, data_root: Path | None, refused: dict[str, str] | None) -> DatasetFacts | None:
+    """What is known of a data set; None where nothing can be, and then `refused` says why."""
+    made = make_dataset(dataset, data_root)
+    try:
+        facts = tried(dataset, made.facts)
+        check_classes(dataset, facts.classes)
+    except BenchError as error:
+        if refused is None:
+            raise
+        refused[dataset] = str(error)
+        return None
+    return facts
+
+
+def _impossible(dataset: str, facts: DatasetFacts, ir: float | None) -> str:
+    """Why a data set cannot have an imbalance ratio; empty when it can, or when that is not known yet."""
+    if ir is None:
+        return ""
+    if facts.native_ir is not None:
+        return f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
+    try:
+        if facts.train_max:
+            longtail.counts(facts.train_max, ir, facts.classes)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def merge(tasks: Sequence[Task]) -> list[Task]:
@@ -172,6 +205,8 @@ def family(
     """
     cls: type[Method] = registry("methods").get(method)
     full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
+    if not LEAST_SEED <= seed <= MOST_SEED:
+        raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     if full_recipe.judge is not None:

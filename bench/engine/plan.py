@@ -12,11 +12,15 @@ from bench.store.state import State, look
 
 
 class Work(NamedTuple):
-    """A task that is not finished, and what it `lacks` (see `missing`); or why what is there is `stale`."""
+    """A task that is not finished, and what it `lacks` (see `missing`); or why what is there is `stale`.
+
+    `failed`: it was tried and failed.
+    """
 
     task: Task
     lacks: list[str]
     stale: str = ""
+    failed: bool = False
 
 
 def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, retrain: bool = False) -> list[Work]:
@@ -30,14 +34,16 @@ def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, re
     for task in tasks:
         state = look(results / task.spec.id)
         stale = state.changed or inputs.stale(task.spec, state.cell)
-        planned.append(Work(task, missing(task, State() if stale and retrain else state), stale))
+        failed = state.cell is not None and state.cell.get("status") == "failed"
+        planned.append(Work(task, missing(task, State() if stale and retrain else state), stale, failed))
     return [work for work in planned if work.lacks or work.stale]
 
 
 def missing(task: Task, state: State) -> list[str]:
     """What a cell lacks: `train`, `<split>/<attack>`, `curves`, `features`, `rows`; empty when it is finished.
 
-    A cell whose weights are gone is complete as long as nothing is asked that needs them.
+    A cell whose weights are gone is complete as long as nothing is asked that needs them. One that was interrupted when
+    all was there but its end lacks its rows: they are derived again, and it is done.
     """
     cell = state.cell or {"stages": {}, "evaluations": {}}
     lacks = [evaluation.key for evaluation in task.want.evaluations if evaluation.key not in cell["evaluations"]]
@@ -47,4 +53,4 @@ def missing(task: Task, state: State) -> list[str]:
         lacks.append("features")
     if "train" not in cell["stages"] or (lacks and not state.checkpoint):
         lacks.insert(0, "train")
-    return lacks if state.rows else [*lacks, "rows"]
+    return lacks if state.rows and not (state.interrupted and not lacks) else [*lacks, "rows"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.api import Context, Enhancer, Method, Phase, Step
 from bench.engine.optimizer import clip
 from bench.errors import TrainingError
+from bench.seeding import isolated
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -77,6 +78,21 @@ def finish(model: nn.Module, enhancers: Sequence[Enhancer], optimizer: torch.opt
     optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
     for enhancer in enhancers:
         enhancer.after_step(model, context)
+
+
+def takes_one(model: nn.Module, image: Tensor) -> bool:
+    """Whether a network can be trained on a batch of one image; a copy is asked on `image` (1 x channels x H x W).
+
+    Batch norm takes no variance of one value; where its feature maps are larger than a pixel it has more.
+    """
+    try:
+        with isolated(0, "probe", cuda=image.is_cuda), torch.no_grad():
+            copy.deepcopy(model).train()(image)
+    except ValueError as error:
+        return "more than 1 value per channel" not in str(error)
+    except Exception:  # the training itself says it better
+        return True
+    return True
 
 
 @dataclass

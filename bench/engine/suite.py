@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from bench.api import Attack
 from bench.audit.run import Audit
 from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel, canonical_json, make, to_plain
+from bench.engine.host.memory import halved
 from bench.engine.nets.weights import tensor_hash
 from bench.engine.verdicts import inputs, probes, sample
 from bench.engine.verdicts.chunks import EVALUATION_BATCH, ChunkFolder
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.engine.verdicts.way import Way
-from bench.errors import DeviceError, ModelError, UsageError
+from bench.errors import ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import CounterNoise, isolated
 
@@ -137,6 +138,7 @@ def evaluate(
     batch_size: int | None = None,
     store: StageStore | None = None,
     progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
     fold: bool = True,
     known: Mapping[str, np.ndarray] | None = None,
 ) -> SuiteResult:
@@ -145,10 +147,10 @@ def evaluate(
     network: N x channels x H x W in [0,1] -> N x C logits, on `device`; its modes and gradients are put back. images:
     uint8 N x H x W x channels, or floating N x channels x H x W in [0,1]. labels: integers N in [0, C). indices: int64
     N, names of the images in the source's test split, to which all randomness belongs. `batch_size` None: chosen by
-    device and halved when memory runs out. `store`: partial verdicts go there after every chunk, and those of the very
-    same evaluation found there are used. `progress(label, done, total)`. `fold`: attack a copy with folded batch norm.
-    `known`: by label, the stages that an audit of the same network on these very images found out
-    (`bench.engine.verdicts.sample.reached`); they are not run again.
+    device; it is halved when memory runs out, of which `notice` is told in a sentence. `store`: partial verdicts go
+    there after every chunk, and those of the very same evaluation found there are used. `progress(label, done, total)`.
+    `fold`: attack a copy with folded batch norm. `known`: by label, the stages that an audit of the same network on
+    these very images found out (`bench.engine.verdicts.sample.reached`); they are not run again.
 
     Raises UsageError (attack, parameter, radius), DataError (images, labels), ModelError (network); nothing is stored
     then.
@@ -159,7 +161,7 @@ def evaluate(
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
     run = _Run(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress,
-               known or {})  # fmt: skip
+               notice, known or {})  # fmt: skip
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
         asked = inputs.check_network(network, run.take(some[:2])[0])
         with NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold, dtype=asked) as oracle:
@@ -179,11 +181,12 @@ class _Run:
 
     def __init__(self, network: nn.Module, images: Tensor, labels: Tensor, indices: Tensor, threat: ThreatModel,
                  root_seed: int, device: torch.device, dtype: torch.dtype, batch_size: int | None,
-                 store: StageStore | None, progress: Progress | None,
+                 store: StageStore | None, progress: Progress | None, notice: Callable[[str], None] | None,
                  known: Mapping[str, np.ndarray]) -> None:  # fmt: skip
         self.network, self.images, self.labels, self.indices = network, images, labels, indices
         self.threat, self.root_seed, self.device, self.dtype = threat, root_seed, device, dtype
-        self.batch_size, self.store, self.progress, self.known = batch_size, store, progress, known
+        self.batch_size, self.store, self.known = batch_size, store, known
+        self.progress, self.notice = progress, notice
         self.states: dict[str, dict[str, np.ndarray]] = {}  # an audit comes back to a stage, and aa goes on from it
         self.predicted = torch.zeros(len(labels), dtype=torch.long)
         self.way: Way | None = None
@@ -274,10 +277,10 @@ class _Run:
             chunk = todo[:size]
             try:
                 held, predicted, counts = self.chunk(label, stage, torch.from_numpy(chunk), clean)
-            except torch.OutOfMemoryError:
-                if self.batch_size or size == 1:
-                    raise DeviceError(f"out of memory with {size} images at once; give a smaller batch size.") from None
-                size = max(1, size // 2)
+            except (RuntimeError, MemoryError) as error:
+                size = self.batch_size = halved(error, len(chunk))
+                if self.notice:
+                    self.notice(f"memory ran out with {len(chunk)} images at once; {label} goes on with {size}.")
                 continue
             todo = todo[size:]
             state["done"][chunk], state["correct"][chunk] = True, held

@@ -30,7 +30,7 @@ from bench.engine.images.subset import CellData
 from bench.engine.optimizer import make_optimizer, set_factors, set_rate, thaw
 from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
-from bench.engine.step import Batch, become, evaluated, own_values
+from bench.engine.step import Batch, become, evaluated, own_values, takes_one
 from bench.errors import TrainingError
 from bench.plugins import phase_of
 from bench.seeding import StreamNoise, numpy_stream, torch_stream
@@ -85,6 +85,13 @@ def train(
     context = make_context(spec, data, network, device, networks)
     optimizer = make_optimizer(network, recipe, device, method)
     network.train()
+    some = augment(images[:1], recipe.augment, numpy_stream(0, "probe"), resize=recipe.resize, dtype=dtype)
+    single = takes_one(network, some)
+    if not single and min(len(labels), recipe.batch_size) == 1:
+        raise TrainingError(
+            f"batch norm of '{spec.model}' cannot be trained on batches of one image ({len(labels)} images, batch "
+            f"{recipe.batch_size}); take a larger batch, more images, or another network."
+        )
     method.setup(network, context)
     for enhancer in enhancers:
         enhancer.setup(network, context)
@@ -107,7 +114,18 @@ def train(
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
         for epoch in range(at.epoch, recipe.epochs):
             row = _epoch(
-                spec, epoch, at, network, method, enhancers, optimizer, context, data, (images, labels), autocast
+                spec,
+                epoch,
+                at,
+                network,
+                method,
+                enhancers,
+                optimizer,
+                context,
+                data,
+                (images, labels),
+                autocast,
+                single,
             )
             if track is not None or best is not None:
                 with evaluated(network, averaging, clean):
@@ -159,8 +177,9 @@ def extra_draws(spec: CellSpec, data: CellData, epoch: int, device: torch.device
 def _epoch(
     spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, enhancers: Sequence[Enhancer],
     optimizer: torch.optim.Optimizer, context: Context, data: CellData, resident: tuple[Tensor, Tensor], autocast: Any,
+    single: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """One pass over the data; moves `at` forward and returns the epoch's row."""
+    """One pass over the data; moves `at` forward and returns the epoch's row. `single`: a batch may be of one image."""
     started, recipe, device = time.perf_counter(), spec.recipe, context.device
     images, labels = resident
     dtype = next(network.parameters()).dtype
@@ -172,7 +191,8 @@ def _epoch(
     shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
     size, count = recipe.batch_size, len(order)
-    steps = count // size if recipe.drop_last and count >= size else math.ceil(count / size)
+    drop = (recipe.drop_last and count >= size) or (count % size == 1 and not single)
+    steps = count // size if drop else math.ceil(count / size)
     context.steps_per_epoch = steps
     losses = torch.zeros(steps, device=device, dtype=torch.float64)
     logs: dict[str, Tensor] = {}

@@ -34,9 +34,9 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     body = content.encode() if isinstance(content, str) else content
     lease = lease_over(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if lease is not None:
             lease.check()
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             dir=path.parent if lease is None else lease.room, prefix=f".{path.name}.", suffix=".part"
         )

@@ -104,6 +104,8 @@ class Lease:
             self.renew()  # this process was stopped for long: its lease may be another's by now
         if self._lost or not self.room.exists():
             self._lost = True
+            if not self.folder.is_dir():
+                raise StoreError(f"{self.folder} is gone, removed or unmounted while it was worked on.")
             raise LostError(
                 f"the lease of {self.folder} ran out and another process goes on with it; nothing more is written here."
             )

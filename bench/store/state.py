@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
-from bench.store import query
+from bench.store import lease, query
 from bench.store.folders import read_cell
 from bench.store.inputs import MEND
 from bench.store.parts import bits
@@ -35,6 +35,7 @@ class State:
 
     `rows`: whether per_class.csv holds every row of them and is what was written. `damaged`: files that are there and
     cannot be read. `changed`: why what can be read is not what was written, in one sentence with the mend; or nothing.
+    `interrupted`: cell.json says that it is being worked on, and no other process is.
     """
 
     cell: dict[str, Any] | None = None
@@ -44,6 +45,7 @@ class State:
     features: bool = False
     damaged: tuple[Path, ...] = ()
     changed: str = ""
+    interrupted: bool = False
 
 
 def look(path: Path) -> State:
@@ -73,7 +75,13 @@ def look(path: Path) -> State:
     there = {name: (path / name).exists() for name in (CHECKPOINT, CURVES, FEATURES)}
     return State(
         cell, whole, there[CHECKPOINT], there[CURVES], there[FEATURES], tuple(damaged), changed,
+        cell is not None and cell.get("status") == "running" and _is_left(path),
     )  # fmt: skip
+
+
+def _is_left(path: Path) -> bool:
+    """Whether nobody works in a folder but this process."""
+    return lease.over(path / CELL) is not None or not lease.held(path)
 
 
 def _lines(path: Path, cell: Mapping[str, Any]) -> Lines | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,29 @@ class _Stage(msgspec.Struct):
     seconds: float = 0.0
 
 
+class _Recipe(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """What a cell is, as far as it is chosen by: see `CellSpec`."""
+
+    method: str = ""
+    enhanced: str = ""
+    variant: str = ""
+    dataset: str = ""
+    ir: float | None = None
+    model: str = ""
+    seed: int = 0
+    recipe: _Recipe = _Recipe()
+
+
 class _Glance(msgspec.Struct):
-    """Those keys of cell.json that say how far a cell is."""
+    """Those keys of cell.json that say what a cell is and how far."""
 
     status: str
     id: str = ""
+    spec: Spec = Spec()
     failure: _Failure | None = None
     history: list[_Entry] = []
     stages: dict[str, _Stage] = {}
@@ -56,15 +74,25 @@ class _Task(msgspec.Struct):
     evaluations: list[str]
 
 
+class _Planned(msgspec.Struct):
+    spec: Spec = Spec()
+
+
 class _Grid(msgspec.Struct):
     cells: list[_Task]
+    tasks: list[_Planned] = []
+
+
+#: of a cell of which nothing is known but its id
+UNKNOWN = Spec()
 
 
 @dataclass(frozen=True)
 class Standing:
     """One cell: its `state` (of STATES), `where` it runs and since when (UTC), how far it is, and why it failed.
 
-    `silent`: seconds since its owner's last beat. `seconds`: what its stages have taken so far.
+    `silent`: seconds since its owner's last beat. `seconds`: what its stages have taken so far. `evaluations`: keys of
+    those that are done.
     """
 
     cell: str
@@ -77,6 +105,8 @@ class Standing:
     silent: float = 0.0
     reason: str = ""
     seconds: float = 0.0
+    spec: Spec = UNKNOWN
+    evaluations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,21 +136,26 @@ def overview(root: Path) -> Overview:
     open_root(root)
     wanted = planned(root)
     there = sorted(e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".") and _is_cell(e))
-    cells = sorted({*wanted, *there})
-    standings = tuple(_standing(root / cell, wanted.get(cell, set())) for cell in cells)
-    return Overview(standings, Counter(s.state for s in standings))
+    nothing = (UNKNOWN, set[str]())
+    standings = []
+    for cell in sorted({*wanted, *there}):
+        spec, evaluations = wanted.get(cell, nothing)
+        found = standing(root / cell, evaluations)
+        standings.append(found if found.spec.method else replace(found, spec=spec))
+    return Overview(tuple(standings), Counter(s.state for s in standings))
 
 
-def planned(root: Path) -> dict[str, set[str]]:
-    """Cell id -> keys of the evaluations wanted, of every grid that was started and is not done."""
-    wanted: dict[str, set[str]] = {}
+def planned(root: Path) -> dict[str, tuple[Spec, set[str]]]:
+    """Cell id -> what it is, and keys of the evaluations wanted, of every grid that was started and is not done."""
+    wanted: dict[str, tuple[Spec, set[str]]] = {}
     for file in sorted((root / GRIDS).glob("*.json")):
         try:
             grid = msgspec.json.decode(read(file), type=_Grid)
         except (OSError, StoreError, msgspec.DecodeError, RecursionError):
             continue  # one that is being removed, or of another version: its cells are seen once they begin
-        for task in grid.cells:
-            wanted.setdefault(task.id, set()).update(task.evaluations)
+        for at, task in enumerate(grid.cells):
+            spec = grid.tasks[at].spec if at < len(grid.tasks) else UNKNOWN
+            wanted.setdefault(task.id, (spec, set()))[1].update(task.evaluations)
     return wanted
 
 
@@ -128,7 +163,8 @@ def _is_cell(entry: os.DirEntry[str]) -> bool:
     return os.path.exists(os.path.join(entry.path, CELL)) or any(lease.leases(Path(entry.path)))  # noqa: PTH110, PTH118
 
 
-def _standing(folder: Path, wanted: set[str]) -> Standing:
+def standing(folder: Path, wanted: Set[str] = frozenset()) -> Standing:
+    """How one cell stands, of which these evaluations are `wanted`."""
     owner = lease.owner(folder)
     alive = owner is not None and not owner.dead and owner.silent <= lease.TERM
     try:
@@ -143,21 +179,25 @@ def _standing(folder: Path, wanted: set[str]) -> Standing:
         return Standing(folder.name, "damaged", reason=f"{CELL} cannot be understood ({error})")
     if glance.id not in ("", folder.name):
         return Standing(folder.name, "damaged", reason=f"it is a copy: its {CELL} says {glance.id}")
-    seconds = sum(stage.seconds for stage in glance.stages.values())
+    known = Standing(
+        folder.name, "", seconds=sum(stage.seconds for stage in glance.stages.values()), spec=glance.spec,
+        evaluations=tuple(sorted(glance.evaluations)),
+    )  # fmt: skip
     last = glance.history[-1] if glance.history else _Entry()
     if owner is not None and alive:
         said, at = owner.said, owner.progress
         where = f"{said.host}, process {said.pid}" + (f", job {said.job}" if said.job else "")
-        return Standing(
-            folder.name, "running", where, said.since, at.stage, at.at, at.of, owner.silent, seconds=seconds
+        return replace(
+            known, state="running", where=where, since=said.since, stage=at.stage, at=at.at, of=at.of,
+            silent=owner.silent,
         )  # fmt: skip
     if glance.status == "failed" and glance.failure is not None:
         why = f"{glance.failure.stage}: {glance.failure.message}"
-        return Standing(folder.name, "failed", since=last.at, reason=why, seconds=seconds)
+        return replace(known, state="failed", since=last.at, reason=why)
     if glance.status == "running":
-        return Standing(folder.name, "interrupted", since=last.at, stage=last.stage, seconds=seconds)
+        return replace(known, state="interrupted", since=last.at, stage=last.stage)
     whole = glance.status == "done" and wanted <= glance.evaluations.keys()
-    return Standing(folder.name, "done" if whole else "to do", since=last.at if whole else "", seconds=seconds)
+    return replace(known, state="done" if whole else "to do", since=last.at if whole else "")
 
 
 def chosen(standings: Sequence[Standing], states: Sequence[str]) -> Iterator[Standing]:

@@ -14,6 +14,7 @@ from bench.engine.executors import share
 from bench.engine.grid import Axes, expand
 from bench.engine.life.failure import mark_failed
 from bench.engine.life.settings import Settings
+from bench.errors import UsageError
 from bench.store.folders import CellFolder, moved, new_cell
 
 TASKS = expand(Axes(("ce", "at"), ("digitslt",), seeds=(0, 1, 2), attacks=("clean",), epochs=1), None)
@@ -80,3 +81,51 @@ def test_a_grid_that_is_done_is_not_planned_any_more(tmp_path):
         file.write_text(json.dumps(plain | {"tasks": []}))
     share.clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], [0, 1, 2, 3, 4, 5]),
+        (["--status", "running,interrupted"], [2, 3]),
+        (["--status", "to-do"], [4, 5]),
+        (["--method", "ce"], [0, 1, 2]),
+        (["--method", "at", "--seed", "0,2"], [3, 5]),
+        (["--dataset", "digitslt", "--ir", "10", "--recipe", "paper", "--status", "done"], [0]),
+        (["--ir", "natural,50"], []),
+        (["--attack", "clean"], [0]),
+        (["--model", "resnet18"], []),
+    ],
+)
+def test_cells_are_listed_by_what_they_are_and_how_they_stand(root, words, wanted):
+    (root / TASKS[4].spec.id / "cell.json").unlink()  # what is damaged says nothing of itself: here it is planned
+    text = CliRunner().invoke(group, ["ls", "cells", "--results", str(root), *words], standalone_mode=False).stdout
+    listed = sorted(next(t.spec.id for t in TASKS if t.spec.id in line) for line in text.splitlines())
+    assert listed == sorted(TASKS[i].spec.id for i in wanted)
+
+
+def test_the_list_is_data_too(root):
+    done = CliRunner().invoke(group, ["ls", "cells", "--json", "--results", str(root), "--status", "failed"])
+    (cell,) = json.loads(done.stdout)
+    assert (cell["cell"], cell["reason"], cell["spec"]["method"]) == (
+        TASKS[1].spec.id, "train: the loss became nan", "ce",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["ls", "methods", "--method", "at"], ["ls", "cells", "--status", "gone"]])
+def test_a_choice_that_means_nothing_is_refused(root, words):
+    done = CliRunner().invoke(group, [*words, "--results", str(root)], standalone_mode=False)
+    assert isinstance(done.exception, UsageError)
+
+
+def test_a_dry_run_tells_what_is_under_way_from_what_is_to_do(root):
+    words = ["run", "--methods", "ce,at", "--datasets", "digitslt", "--irs", "10", "--seeds", "0,1,2", "--epochs", "1",
+             "--attacks", "clean", "--dry-run", "--results", str(root)]  # fmt: skip
+    (root / TASKS[4].spec.id / "cell.json").unlink()
+    text = CliRunner().invoke(group, words, standalone_mode=False).output
+    _, failed, running, interrupted, _, planned = (re.escape(t.spec.id) for t in TASKS)
+    assert re.search(rf"^running +{running}  .*process {os.getpid()}; train 7/20; since 20", text, re.M)
+    assert re.search(rf"^interrupted +{interrupted}  .*in train; since 20", text, re.M)
+    assert re.search(rf"^failed +{failed}  .*train: the loss became nan$", text, re.M)
+    assert re.search(rf"^to do +{planned}  small-cnn paper", text, re.M)
+    assert "(of them 1 running, 1 interrupted, 1 failed" in text

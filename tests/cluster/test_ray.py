@@ -20,7 +20,10 @@ from .test_slurm import same_bytes, strays, tasks, undisturbed  # noqa: F401 - f
 
 @pytest.fixture
 def two_nodes(monkeypatch) -> Iterator[object]:
-    """A cluster of a head that computes nothing and one node of two cores; the test may add nodes and remove them."""
+    """A cluster of a head with one core; the test may add nodes and remove them.
+
+    A node is half a dozen processes, so there are no more of them, and none that only watch.
+    """
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     with warnings.catch_warnings():
@@ -28,7 +31,10 @@ def two_nodes(monkeypatch) -> Iterator[object]:
         cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed")
         import ray
 
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 10**8}
+        head = {
+            "num_cpus": 1, "object_store_memory": 10**8, "include_dashboard": False, "include_log_monitor": False,
+            "no_monitor": True,
+        }  # fmt: skip
         state = random.getstate()  # Ray draws from the global generator of the process that uses it
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         try:
@@ -44,7 +50,6 @@ def two_nodes(monkeypatch) -> Iterator[object]:
 @pytest.mark.filterwarnings("ignore")
 def test_a_node_that_goes_changes_no_byte(two_nodes, tmp_path, tasks, undisturbed):  # noqa: F811
     node = two_nodes.add_node(num_cpus=1, object_store_memory=10**8)
-    two_nodes.add_node(num_cpus=1, object_store_memory=10**8)
     gone = threading.Event()
 
     def remove() -> None:

@@ -20,6 +20,7 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life import trained
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing, plan
+from bench.engine.step import takes_one
 from bench.errors import HeldError, StoreError
 from bench.judge.metrics import summarise
 from bench.store import query
@@ -307,3 +308,39 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_begins_again(tmp_path):
     assert run(task, tmp_path)[-1]["event"] == "done"
     assert (folder / "checkpoint.pt.damaged").exists()
     assert json.loads((folder / "cell.json").read_text())["status"] == "done"
+
+
+class Pixel(torch.nn.Module):
+    """A network whose batch norm sees one value an image."""
+
+    def __init__(self, size: int = 1) -> None:
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(size), torch.nn.BatchNorm2d(1), torch.nn.Flatten())
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_whether_a_network_takes_one_image_is_asked_without_a_trace():
+    image = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    for size, takes in ((1, False), (2, True)):
+        network = Pixel(size)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        assert takes_one(network, image) is takes
+        assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_last_batch_of_one_image_is_left_out_where_batch_norm_cannot_take_it(tmp_path):
+    """resnet18 ends in maps of one pixel on images of 8 x 8; 33 images come in batches of 16, 16 and 1."""
+    changes = {"methods": ("ce[batch_size=16]",), "limit": 9, "epochs": 1, "attacks": ("clean",)}
+    (task,) = tasks(models=("resnet18",), **changes)
+    events = []
+    run_cell(task, Settings(results=tmp_path), events.append)
+    assert events[-1]["event"] == "done", events[-1]
+    count = sum(read_cell(tmp_path / task.spec.id)["data"]["train_counts"])
+    assert count % 16 == 1
+    assert list(query.curves(tmp_path / task.spec.id)["images"]) == [count - 1]
+    (alone,) = tasks(models=("resnet18",), **{**changes, "methods": ("ce[batch_size=1]",)})
+    run_cell(alone, Settings(results=tmp_path), events.append)
+    assert events[-1]["stage"] == "train"
+    assert "cannot be trained on batches of one image" in events[-1]["message"]

@@ -4,7 +4,10 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
+import time
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -23,12 +26,14 @@ from bench.engine.price.cost import estimate
 from bench.engine.resume import prefix as prefix_module
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.resume.prefix import make_prefix
+from bench.engine.verdicts.chunks import Partial
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.plugins import make_method
-from bench.store import query
-from bench.store.folders import CellFolder, read_cell
+from bench.store import lease, query
+from bench.store.folders import CellFolder, moved, read_cell
 from bench.store.results import Results
 from bench.store.state import look
+from bench.store.status import overview
 
 AXES = Axes(methods=("ce",), datasets=("digitslt",), irs=("10",), epochs=2, limit=8, attacks=("clean", "fgsm"))
 
@@ -356,3 +361,53 @@ def test_runs_of_another_arithmetic_are_never_taken_for_another_seed(tmp_path):
     rows = Results(tmp_path).rows
     assert set(rows["precision"]) == {"fp32", "fp32, deterministic"}
     assert not rows.drop(columns="cell").duplicated().any()
+
+
+@pytest.mark.parametrize("lost", [[], ["per_class.csv"]])
+def test_a_cell_killed_between_its_last_evaluation_and_its_end_is_finished_by_the_next_run(finished, lost):
+    path, cell = finished
+    whole = {name: digest(path / name) for name in ("per_class.csv", "per_sample.npz")}
+    folder = CellFolder(path.parent, path.name)
+    folder.write(moved(read_cell(path), "running", "long-tailed/fgsm"))
+    for name in lost:
+        (path / name).unlink()
+    key = cell.want.evaluations[-1].key
+    Partial(path).of(key, "1").save("0", {"done": np.ones(1)})  # what the kill left of the evaluation that is stored
+    (work,) = plan([cell], path.parent)
+    assert work.lacks == ["rows"]
+    assert [s.state for s in overview(path.parent).standings] == ["interrupted"]
+    done(cell, path.parent)
+    assert plan([cell], path.parent) == []
+    assert [s.state for s in overview(path.parent).standings] == ["done"]
+    assert {name: digest(path / name) for name in whole} == whole
+    assert not (path / "partial").exists()
+
+
+def test_a_cell_that_another_process_is_at_is_not_taken_for_interrupted(finished, monkeypatch):
+    path, cell = finished
+    CellFolder(path.parent, path.name).write(moved(read_cell(path), "running", "long-tailed/aa"))
+    held = lease.take(path)  # not through `leased`: as another process would
+    assert plan([cell], path.parent) == []
+    held.release()
+    assert [work.lacks for work in plan([cell], path.parent)] == [["rows"]]
+
+
+def test_partial_verdicts_of_an_evaluation_that_was_broken_off_outlive_another_one(finished):
+    path, _ = finished
+    partial = Partial(path).of("long-tailed/aa", "1")
+    partial.save("0", {"done": np.ones(1)})
+    done(task(attacks=("clean", "fgsm", "pgd-20")), path.parent)
+    assert partial.load("0") is not None
+
+
+def test_shared_states_that_nobody_used_for_a_week_are_removed(tmp_path):
+    folder = tmp_path / "prefixes"
+    folder.mkdir()
+    for name, days in (("used.pt", 1), ("unused.pt", 8), (".half.pt.1.part", 8)):
+        (folder / name).write_bytes(b"")
+        os.utime(folder / name, (time.time() - 86400 * days,) * 2)
+    prefix_module.sweep(folder)
+    assert [path.name for path in folder.iterdir()] == ["used.pt"]
+    (folder / "used.pt").unlink()
+    prefix_module.sweep(folder)
+    assert not folder.exists()

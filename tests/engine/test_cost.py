@@ -163,12 +163,18 @@ def finished(seconds: float, kind: str = "cpu") -> dict:
     }  # fmt: skip
 
 
-def test_rates_of_finished_cells_are_those_of_the_median_one():
-    found = cost._rates_of([finished(2.0), finished(4.0), finished(40.0), finished(1.0, "cuda")], None, "cpu")
-    rate = found[key("small-cnn", (1, 8, 8), "fp32")]
+def test_rates_of_finished_cells_are_those_of_the_median_one(tmp_path):
+    made = [finished(2.0), finished(4.0), finished(40.0), finished(1.0, "cuda"), {"spec": {"dataset": 1}}]
+    for number, cell in enumerate(made):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cell.json").write_text(json.dumps(cell))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "cell.json").write_text("{")  # neither it nor the one without a model tells anything
+    found = cost.learn(tmp_path, None, "cpu")
+    rate = found.rates[key("small-cnn", (1, 8, 8), "fp32")]
     assert rate.forward == Line(0.0, 4.0 / 2000)
     assert rate.memory(999) == 90.0
-    assert cost._passes_of([finished(1.0)]) == {("digitslt", "aa"): (500.0, 200.0)}
+    assert found.passes == {("digitslt", "aa"): (500.0, 200.0)}
 
 
 # -------------------------------------------------------------------------------------------------- rates, file

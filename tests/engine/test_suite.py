@@ -21,6 +21,7 @@ from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.life.record import attack_facts
 from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
+from bench.engine.verdicts.chunks import Partial
 from bench.engine.verdicts.way import Way
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
@@ -121,8 +122,18 @@ def test_damaged_partial_verdicts_are_recomputed(tmp_path: Path) -> None:
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:50])
     assert bits(run(store=ChunkFolder(tmp_path))) == bits(want)
-    ChunkFolder(tmp_path).clear()
-    assert not tmp_path.exists()
+
+
+def test_partial_verdicts_of_what_is_stored_are_cleared_and_of_nothing_else(tmp_path: Path) -> None:
+    partial = Partial(tmp_path)
+    for key, code in (("a/fgsm", "old"), ("a/fgsm", ""), ("a/aa", "1"), ("a/fgsm[eps=0.1]", "1")):
+        partial.of(key, code).save("0", {"done": np.ones(1)})
+    partial.clear(["a/fgsm", "b/fgsm"])
+    assert partial.of("a/fgsm", "").load("0") is None
+    assert partial.of("a/aa", "1").load("0") is not None
+    assert len(list((tmp_path / "partial").iterdir())) == 2
+    partial.clear(["a/aa", "a/fgsm[eps=0.1]"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kill_minus_nine_loses_at_most_a_chunk(tmp_path: Path) -> None:
@@ -360,14 +371,15 @@ def test_bad_input_is_one_sentence_and_stores_nothing(tmp_path: Path, changes: d
 class Greedy(nn.Module):
     """Runs out of memory above some batch size."""
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, error: Exception | None = None) -> None:
         super().__init__()
         self.net, self.most, self.sizes = net, 10**6, list[int]()
+        self.error = error or torch.OutOfMemoryError("full")
 
     def forward(self, x: Tensor) -> Tensor:
         self.sizes.append(len(x))
         if len(x) > self.most:
-            raise torch.OutOfMemoryError("full")
+            raise self.error
         return self.net(x)
 
 
@@ -381,6 +393,20 @@ def test_batches_are_halved_when_memory_runs_out() -> None:
     got = run(wide, network=greedy, batch_size=None, progress=limit, fold=False)
     assert bits(got) == bits(run(wide, network=greedy.net, fold=False))
     assert max(greedy.sizes[-5:]) <= 7
-    greedy.most = 20
-    with pytest.raises(DeviceError, match="12 images"):
-        run(wide, network=greedy, batch_size=12, progress=limit, fold=False)
+    greedy.most, said = 20, list[str]()
+    got = run(wide, network=greedy, batch_size=12, progress=limit, notice=said.append, fold=False)
+    assert bits(got) == bits(run(wide, network=greedy.net, fold=False))
+    assert said == ["memory ran out with 8 images at once; clean goes on with 4."]  # all that follows goes on so
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("full"), MemoryError(), RuntimeError("can't allocate memory")]
+)
+def test_memory_that_does_not_hold_one_image_is_a_sentence(error) -> None:
+    greedy = Greedy(setting()[0], error)
+
+    def limit(label: str, done: int, total: int) -> None:
+        greedy.most = 0
+
+    with pytest.raises(DeviceError, match="memory ran out with one image"):
+        run(["fgsm"], network=greedy, progress=limit, fold=False)

@@ -7,12 +7,14 @@ An executor takes tasks and settings and calls `on_event` with what cells report
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from bench.config import Task
 from bench.engine.life.settings import Settings
+from bench.errors import StoreError
 
-#: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | one of ENDS, ...}
+#: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | "note" | one of ENDS, ...}
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
@@ -26,6 +28,23 @@ class Executor(Protocol):
 
     def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
         """Run every task; a task's failure is an event, never an exception."""
+
+
+class Ground:
+    """The results folder under a run: it may be made by the run, but once it was there it must stay."""
+
+    def __init__(self, results: Path) -> None:
+        self.results, self.was = results, results.is_dir()
+
+    def check(self) -> None:
+        """Raises StoreError when the folder is gone: no cell of a run is to be begun in an empty one."""
+        now = self.results.is_dir()
+        if self.was and not now:
+            raise StoreError(
+                f"results folder {self.results} is gone, removed or unmounted during the run; bring it back, and the "
+                "same command goes on."
+            )
+        self.was = now
 
 
 def failed(task: Task, stage: str, message: str) -> Event:

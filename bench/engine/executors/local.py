@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import IO
 
 from bench.config import Task, canonical_json
-from bench.engine.executors import ENDS, OnEvent, failed
+from bench.engine.executors import ENDS, Ground, OnEvent, failed
 from bench.engine.host import stop
 from bench.engine.host.device import environment
 from bench.engine.life.failure import mark_failed
@@ -92,6 +92,7 @@ class _Worker:
         self.number = number
         self.todo, self.settings, self.on_event, self.stopping, self.over = todo, settings, on_event, stopping, over
         self.process: subprocess.Popen[str] | None = None
+        self.ground = Ground(settings.results)
 
     def serve(self) -> None:
         """Take tasks until there are none or the run is stopped; then tell `over`, with what `on_event` raised."""
@@ -100,6 +101,7 @@ class _Worker:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             while not self.stopping.is_set() and (task := self._next()) is not None:
+                self.ground.check()
                 self._try(task)
         except BaseException as error:
             self.over.put(error)

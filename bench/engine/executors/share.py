@@ -21,15 +21,19 @@ from bench.config import Task, canonical_json, cell_from_plain, request_from_pla
 from bench.engine.executors import ENDS, OnEvent, failed
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing
+from bench.engine.resume.prefix import sweep
 from bench.errors import BenchError, StoreError
 from bench.store import lease
 from bench.store.folders import atomic_write, read_cell
+from bench.store.schema import PREFIXES
 from bench.store.state import look
 from bench.store.status import GRIDS
 from bench.versions import versions
 
 #: seconds between two looks at the cells of a grid
 REFRESH = 2.0
+#: seconds after which a file that is only half written is taken for what a kill left
+HALF_WRITTEN = 3600.0
 #: versions that may differ between the launcher and a worker: they name the machine or the checkout's state
 LOCAL = {"platform", "git"}
 
@@ -167,11 +171,16 @@ def _end(task: Task, results: Path) -> dict[str, Any] | None:
 
 
 def clear(results: Path) -> None:
-    """Remove the files of grids that are done, and their folder once it is empty."""
+    """Remove the files of grids that are done, and their folder once it is empty; shared states that nobody uses."""
+    sweep(results / PREFIXES)
     folder = results.absolute() / GRIDS
     for file in sorted(folder.glob("*.json")):
         with suppress(StoreError, OSError):
             if all(not missing(t, look(results / t.spec.id)) for t in _read(file)[0]):
                 file.unlink(missing_ok=True)
+    for part in folder.glob(".*.part"):  # a kill left it
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > HALF_WRITTEN:
+                part.unlink()
     with suppress(OSError):
         folder.rmdir()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from bench.errors import DeviceError
+
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _HIGH_WATER = "5"  # what the kernel asks for to begin the resident high-water mark anew
 
@@ -28,6 +30,23 @@ def reset_peak(device: torch.device) -> None:
         _CLEAR.write_text(_HIGH_WATER)
     except (OSError, AttributeError):
         pass
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: of a device, of NumPy, or of torch's allocator on the CPU."""
+    words = "can't allocate memory"  # what DefaultCPUAllocator says, in a plain RuntimeError
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and words in str(error)
+    )
+
+
+def halved(error: RuntimeError | MemoryError, size: int) -> int:
+    """Half of a batch that an error calls too large. Raises any other error as it is, DeviceError for one image."""
+    if not ran_out(error):
+        raise error
+    if size == 1:
+        raise DeviceError("memory ran out with one image; leave it more, with fewer --jobs or on another device.")
+    return size // 2
 
 
 def peak_memory(device: torch.device) -> float:

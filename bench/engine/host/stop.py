@@ -1,7 +1,8 @@
-"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1): its work is kept, then it ends.
+"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1), or a cell whose time is over: work is kept.
 
 A signal only raises a flag. Training asks after every step and then writes its last whole epoch; attacks ask after
-every chunk, which is kept already; whoever waits asks once in a while. A second signal ends the process at once.
+every chunk, which is kept already; whoever waits asks once in a while. A second signal ends the process at once. The
+time of a cell is asked about at the same places.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-from bench.errors import StoppedError
+from bench.errors import OverdueError, StoppedError
 
 #: the signals that ask a process to end
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _asked: list[int] = []
+#: (when it ends, seconds that it was given) of the cell that this process is at
+_limits: list[tuple[float, float]] = []
 
 
 def listen() -> None:
@@ -30,10 +36,23 @@ def asked() -> bool:
     return bool(_asked)
 
 
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Inside it, `check` raises OverdueError once so many seconds are over; None: never."""
+    if seconds is not None:
+        _limits.append((time.monotonic() + seconds, seconds))
+    try:
+        yield
+    finally:
+        _limits.clear()
+
+
 def check() -> None:
-    """Raises StoppedError once this process was told to stop."""
+    """Raises StoppedError once this process was told to stop, OverdueError once the time of its cell is over."""
     if _asked:
         raise StoppedError(_asked[0])
+    if _limits and time.monotonic() > _limits[0][0]:
+        raise OverdueError(_limits[0][1])
 
 
 def _note(number: int, _frame: FrameType | None) -> None:

@@ -113,10 +113,8 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
     import torch
 
     source = make_dataset(spec.dataset, data_root)
-    arrays = source.load()
-    check(arrays, spec.dataset)
-    subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
-    subset = held_out(spec, subset, [arrays.class_names[label] for label in subset.native_labels])
+    arrays = _read(source, spec.dataset)
+    subset = choice(spec, arrays)
     train_index = np.concatenate(subset.train)
     train_labels = np.repeat(np.arange(len(subset.train)), [len(part) for part in subset.train])
     rank = np.argsort(subset.native_labels)  # source label -> class index
@@ -166,6 +164,23 @@ def _extra(source: Dataset, shape: tuple[int, ...], rank: np.ndarray) -> dict[st
         "extra_images": torch.from_numpy(images), "extra_labels": torch.from_numpy(known),
         "extra_hash": longtail.digest(images, known),
     }  # fmt: skip
+
+
+def read(name: str, data_root: Path | None = None) -> Arrays:
+    """The images and labels of a data set, checked. Raises DataError or UsageError."""
+    return _read(make_dataset(name, data_root), name)
+
+
+def _read(source: Dataset, name: str) -> Arrays:
+    arrays = source.load()
+    check(arrays, name)
+    return arrays
+
+
+def choice(spec: CellSpec, arrays: Arrays) -> Subset:
+    """Which images of a data set a cell uses, with those that are held out. Raises DataError or UsageError."""
+    subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
+    return held_out(spec, subset, [arrays.class_names[label] for label in subset.native_labels])
 
 
 def held_out(spec: CellSpec, subset: Subset, names: Sequence[str]) -> Subset:
@@ -262,6 +277,7 @@ def _first(
 def check(arrays: Arrays, name: str) -> None:
     """Refuse images and labels that are not what `Arrays` declares. Raises DataError naming what is wrong."""
     classes = len(arrays.class_names)
+    check_classes(name, classes)
     shapes = []
     for split in ("train", "test"):
         images, labels = getattr(arrays, f"{split}_images"), getattr(arrays, f"{split}_labels")
@@ -289,6 +305,12 @@ def check(arrays: Arrays, name: str) -> None:
         )
     for split in ("train", "test"):
         _check_range(getattr(arrays, f"{split}_images"), f"data set '{name}', {split} split")
+
+
+def check_classes(name: str, classes: int) -> None:
+    """Refuse a data set of fewer than two classes. Raises DataError."""
+    if classes < 2:
+        raise DataError(f"data set '{name}' has {classes} class; nothing is learnt from fewer than two.")
 
 
 def _check_range(images: np.ndarray, where: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 class Settings:
     """`threads`: CPU threads a process; a fixed number and never the machine's, so that equal commands give equal bits.
 
-    `batch_size`: images attacked together (None: by device). `retrain`: begin stale cells anew.
+    `batch_size`: images attacked together (None: by device). `retrain`: begin stale cells anew. `cell_seconds`: what a
+    cell may take in one run (None: whatever it takes).
     """
 
     results: Path = Path("results/runs")
@@ -24,6 +25,7 @@ class Settings:
     checkpoint_seconds: float = 60.0
     batch_size: int | None = None
     retrain: bool = False
+    cell_seconds: float | None = None
 
     def to_plain(self) -> dict[str, object]:
         """JSON form, for a worker's first line."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench import longtail
@@ -23,9 +24,11 @@ from bench.config import AttackSpec, CellSpec, Task
 from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
+from bench.errors import StoreError
 from bench.plugins import dataset_facts, make_method, passes
 from bench.registry import registry
-from bench.store.results import Results
+from bench.store.parts.files import read
+from bench.store.schema import CELL
 
 #: share of test images taken to resist an attack of several stages, where no finished cell tells; on the safe side
 SURVIVORS = 0.5
@@ -76,7 +79,7 @@ def estimate(todo: Sequence[Work], results: Path, data_root: Path | None, device
     """The cost of planned work, one cell after the other in one worker process."""
     known = learn(results, data_root, device)
     total, startup, first = Cost(), 0.0, 0.0
-    for task, lacks, _ in todo:
+    for task, lacks, *_ in todo:
         facts = dataset_facts(task.spec.dataset, data_root)
         total += cell_cost(task, facts, lacks, known)
         rate = known.rate(task.spec, facts, task.spec.precision)
@@ -189,47 +192,88 @@ def class_counts(largest: int, own: Sequence[int], ir: float | None, classes: in
     return longtail.limited(full, limit) if largest else full
 
 
+class _Stage(msgspec.Struct):
+    seconds: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    images: float = 0.0
+    peak_memory_mib: float | None = None
+    weights_mib: float = 0.0
+
+
+class _Resized(msgspec.Struct):
+    resize: int | None = None
+
+
+class _Spec(msgspec.Struct):
+    dataset: str
+    model: str
+    precision: str = "fp32"
+    recipe: _Resized = msgspec.field(default_factory=_Resized)
+
+
+class _Device(msgspec.Struct):
+    kind: str = ""
+
+
+class _Timed(msgspec.Struct):
+    """What cell.json says of what a cell took; nothing else is read, so ten thousand cells take seconds."""
+
+    spec: _Spec
+    stages: dict[str, _Stage] = {}
+    device: _Device = msgspec.field(default_factory=_Device)
+
+
 def learn(results: Path, data_root: Path | None, device: str) -> Known:
     """Everything measured so far: the calibration file's rates, and the store's where that has none."""
-    cells = Results(results).cells if results.is_dir() else []
+    cells = list(_timed(results)) if results.is_dir() else []
     kind = device.partition(":")[0]
     rates = _rates_of(cells, data_root, kind) | read_calibration(device)
     return Known(rates, _passes_of(cells), EVALUATION_BATCH.get(kind, EVALUATION_BATCH["cpu"]))
 
 
-def _rates_of(cells: Sequence[Mapping[str, Any]], data_root: Path | None, kind: str) -> dict[str, Rate]:
+def _timed(results: Path) -> Iterator[_Timed]:
+    """What every cell of a store took; one that cannot be understood tells nothing."""
+    for path in sorted(results.glob(f"*/{CELL}")):
+        with suppress(OSError, StoreError, msgspec.DecodeError, RecursionError):
+            yield msgspec.json.decode(read(path), type=_Timed)
+
+
+def _rates_of(cells: Sequence[_Timed], data_root: Path | None, kind: str) -> dict[str, Rate]:
     """Seconds a pass from finished trainings, every pass taken as equally long; the median cell of each network."""
     found = dict[str, list[Rate]]()
+    images = {name: _image_of(name, data_root) for name in {cell.spec.dataset for cell in cells}}
     for cell in cells:
-        train: Mapping[str, Any] = cell.get("stages", {}).get("train", {})
-        passes = train.get("forward", 0) + train.get("backward", 0)
-        if not passes or (kind != "auto" and cell.get("device", {}).get("kind") != kind):
+        train, image = cell.stages.get("train", _Stage()), images[cell.spec.dataset]
+        passes = train.forward + train.backward
+        if not passes or image is None or (kind not in ("auto", cell.device.kind)):
             continue
-        spec = cell["spec"]
-        try:
-            image = dataset_facts(spec["dataset"], data_root).image
-        except Exception:  # the data set of an old cell may be gone; its rates then tell nothing
-            continue
-        side = spec["recipe"].get("resize")
-        each = Line(0.0, train["seconds"] / passes)
+        side = cell.spec.recipe.resize
+        each = Line(0.0, train.seconds / passes)
         both = Line(0.0, 2 * each.image)
-        memory = max((m for s in cell["stages"].values() if (m := s.get("peak_memory_mib"))), default=None)
-        weights = train.get("weights_mib", 0.0)
-        rate = Rate(both, both, each, both, memory_mib=memory, base_mib=memory or 0.0, weights_mib=weights)
-        name = key(spec["model"], (image[0], side, side) if side else image, spec["precision"])
+        memory = max((s.peak_memory_mib for s in cell.stages.values() if s.peak_memory_mib), default=None)
+        rate = Rate(both, both, each, both, memory_mib=memory, base_mib=memory or 0.0, weights_mib=train.weights_mib)
+        name = key(cell.spec.model, (image[0], side, side) if side else image, cell.spec.precision)
         found.setdefault(name, []).append(rate)
     return {name: sorted(rates, key=lambda r: r.forward.image)[len(rates) // 2] for name, rates in found.items()}
 
 
-def _passes_of(cells: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[float, float]]:
+def _image_of(dataset: str, data_root: Path | None) -> tuple[int, int, int] | None:
+    try:
+        return dataset_facts(dataset, data_root).image
+    except Exception:  # the data set of an old cell may be gone; its rates then tell nothing
+        return None
+
+
+def _passes_of(cells: Sequence[_Timed]) -> dict[tuple[str, str], tuple[float, float]]:
     """(forward, backward) passes an image of the test set that each attack needed: survivors as they were."""
     found = dict[tuple[str, str], list[tuple[float, float]]]()
     for cell in cells:
-        for stage, facts in cell.get("stages", {}).items():
+        for stage, facts in cell.stages.items():
             label = stage.partition("/")[2]
-            if label and facts.get("images"):
-                each = facts["forward"] / facts["images"], facts["backward"] / facts["images"]
-                found.setdefault((cell["spec"]["dataset"], label), []).append(each)
+            if label and facts.images:
+                each = facts.forward / facts.images, facts.backward / facts.images
+                found.setdefault((cell.spec.dataset, label), []).append(each)
     return {
         name: (statistics.fmean(f for f, _ in pairs), statistics.fmean(b for _, b in pairs))
         for name, pairs in found.items()

@@ -42,7 +42,7 @@ def too_large(works: Sequence[Work], results: Path, data_root: Path | None, devi
     """The networks of a grid with a cell above `LIMIT`, the slowest first."""
     known, table = learn(results, data_root, device), read_facts()
     found: dict[str, Large] = {}
-    for task, lacks, _ in works:
+    for task, lacks, *_ in works:
         spec = task.spec
         facts = dataset_facts(spec.dataset, data_root)
         cost = cell_cost(task, facts, lacks, known)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import torch
 
-from bench.errors import StoppedError, StoreError, UnreadableError
+from bench.errors import OverdueError, StoppedError, StoreError, UnreadableError
 from bench.store.folders import atomic_write
 
 #: entry of a checkpoint's state: where it was written
@@ -27,7 +27,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 class Keeper:
-    """When a training's states are written: every `seconds`, at its end, and when the process is told to stop.
+    """When a training's states are written: every `seconds`, at its end, and when it is stopped.
 
     Within its `with` block each epoch offers its state; one that is not written yet is kept as a copy, so that what a
     signal breaks off costs no more than the epoch it was in. `path`: None writes nothing.
@@ -51,7 +51,7 @@ class Keeper:
             self._kept = copy.deepcopy(state())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, StoppedError) and self.path is not None and self._kept:
+        if isinstance(error, (StoppedError, OverdueError)) and self.path is not None and self._kept:
             save_checkpoint(self.path, self._kept)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
 from bench.errors import StoreError, UnreadableError
 from bench.store import identity
 from bench.store.folders import set_aside
+
+#: seconds after which a state that nobody used is removed: a week
+UNUSED = 7 * 86400.0
 
 
 class Prefix:
@@ -37,7 +42,11 @@ class Prefix:
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The stored state, or None when there is none; a damaged one is set aside. Raises UnreadableError."""
         try:
-            return load_checkpoint(self.path, device) if self.path.exists() else None
+            if not self.path.exists():
+                return None
+            with suppress(OSError):
+                os.utime(self.path)  # it is of use: see `sweep`
+            return load_checkpoint(self.path, device)
         except UnreadableError:
             raise
         except StoreError:
@@ -49,6 +58,16 @@ class Prefix:
         """Store the state, unless another cell did meanwhile."""
         if not self.path.exists():
             save_checkpoint(self.path, state | {"method": {}})
+
+
+def sweep(folder: Path) -> None:
+    """Remove stored states that no cell has used for `UNUSED` seconds, and what a kill left half-written."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED:
+                path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def make_prefix(spec: CellSpec, method: Method, folder: Path, data_hash: str, device: torch.device) -> Prefix | None:

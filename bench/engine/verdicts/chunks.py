@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 import re
 import shutil
 import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from bench.errors import UnreadableError
+from bench.store.folders import atomic_write
 
 #: images a call of an evaluation, by kind of device
 EVALUATION_BATCH = {"cpu": 128, "cuda": 512}
@@ -24,9 +27,8 @@ class ChunkFolder:
         self.path = Path(path)
 
     def file(self, key: str) -> Path:
-        """The file of a key: a readable part and a hash, since a key may hold any character."""
-        slug = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:60]
-        return self.path / f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npz"
+        """The file of a key."""
+        return self.path / f"{_name(key)}.npz"
 
     def load(self, key: str) -> dict[str, np.ndarray] | None:
         """What was saved under the key, or None. Raises UnreadableError."""
@@ -39,16 +41,38 @@ class ChunkFolder:
             return None
 
     def save(self, key: str, arrays: dict[str, np.ndarray]) -> None:
-        """Replace what is saved under the key, all or nothing."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        target = self.file(key)
-        beside = target.with_suffix(f".{os.getpid()}.part")
-        with beside.open("wb") as handle:
-            np.savez(handle, **arrays)  # type: ignore[arg-type]
-            handle.flush()
-            os.fsync(handle.fileno())
-        beside.replace(target)
+        """Replace what is saved under the key, all or nothing. Raises StoreError."""
+        packed = io.BytesIO()
+        np.savez(packed, **arrays)  # type: ignore[arg-type]
+        atomic_write(self.file(key), packed.getvalue())
 
-    def clear(self) -> None:
-        """Remove the folder: the verdicts have been stored for good."""
-        shutil.rmtree(self.path, ignore_errors=True)
+
+class Partial:
+    """The partial verdicts of a cell: `partial/<evaluation>/<mark of the attack's code>/`, a file a stage.
+
+    Those of an evaluation that was broken off stay until it is asked for again and done.
+    """
+
+    def __init__(self, cell: Path) -> None:
+        self.path = cell / "partial"
+
+    def of(self, key: str, code: str) -> ChunkFolder:
+        """The folder of an evaluation; what other code of its attack left there is never gone on with."""
+        return ChunkFolder(self._place(key) / (code or "unknown"))
+
+    def clear(self, keys: Iterable[str]) -> None:
+        """Remove what is left of these evaluations, which are stored for good, and the folder once it is empty."""
+        if self.path.is_dir():
+            for key in keys:
+                shutil.rmtree(self._place(key), ignore_errors=True)
+            with suppress(OSError):
+                self.path.rmdir()
+
+    def _place(self, key: str) -> Path:
+        return self.path / _name(key)
+
+
+def _name(key: str) -> str:
+    """A readable part and a hash, since a key may hold any character."""
+    slug = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:60]
+    return f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
