@@ -95,7 +95,7 @@ def _parts(where: dict[str, Any], test_split: str) -> dict[str, str]:
     ratio = "natural" if where["ir"] is None else f"IR {where['ir']:g}"
     named = {"method": where["method"]} if "method" in where else {}
     named |= {"dataset": where["dataset"], "ir": ratio, "model": where["model"]}
-    unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where[k] != v}
+    unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where.get(k, v) != v}
     return named | unusual | {"test_split": test_split}
 
 

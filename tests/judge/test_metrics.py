@@ -113,7 +113,8 @@ def test_summarise_keeps_the_order_of_evaluations_and_mixes_class_numbers():
     table = summarise(shuffled)
     assert list(zip(table["cell"], table["attack"], strict=True)) == [("b", "clean"), ("a", "aa"), ("b", "aa")]
     assert table["balanced"].tolist() == pytest.approx([0.75, 0.25, 0.25])
-    assert list(table.columns) == [*KEYS, "classes", "n", "correct", *METRICS, "worst_class"]
+    keys = [key for key in KEYS if key in rows]
+    assert list(table.columns) == [*keys, "classes", "n", "correct", *METRICS, "worst_class"]
 
 
 def test_ties_for_the_worst_class_name_the_rarest():
