@@ -8,6 +8,7 @@ take no part.
     balanced   mean recall of the classes (paper, Sec. 5)
     standard   correct images over all images
     tail       mean recall of the floor(C/2) rarest classes; head: of the others
+    tail-80    mean recall of the rarest 80 % of the classes, ceil(4C/5): the tail of RobustLT's paper
     worst-class  lowest recall of a class; the worst case over attacks (`worst`) is an attack, not a metric
 """
 
@@ -38,12 +39,19 @@ def in_tail(n: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(np.arange(classes) >= classes - classes // 2)
 
 
+def in_most(n: Any) -> npt.NDArray[np.bool_]:
+    """Bool ... x C: the ceil(4C/5) rarest classes of counts in the order of frequency."""
+    classes = np.shape(n)[-1]
+    return np.asarray(np.arange(classes) >= classes - -(-4 * classes // 5))
+
+
 #: metric -> how much each class's recall counts (... x C, any scale), given the test images per class (... x C)
 AMOUNTS: dict[str, Callable[[Any], Floats]] = {
     "balanced": lambda n: np.asarray(np.asarray(n) > 0, dtype=float),
     "standard": lambda n: np.asarray(n, dtype=float),
     "head": lambda n: np.asarray((np.asarray(n) > 0) & ~in_tail(n), dtype=float),
     "tail": lambda n: np.asarray((np.asarray(n) > 0) & in_tail(n), dtype=float),
+    "tail-80": lambda n: np.asarray((np.asarray(n) > 0) & in_most(n), dtype=float),
 }
 #: the metric that is no mean of recalls
 WORST_CLASS = "worst-class"

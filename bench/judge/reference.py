@@ -53,6 +53,11 @@ def paper_tables() -> pd.DataFrame:
     )
 
 
+def robustlt_tables() -> pd.DataFrame:
+    """The 54 numbers that third parties report of RobustLT's paper, all columns text."""
+    return _paper("robustlt.csv").copy()
+
+
 def paper_claims() -> pd.DataFrame:
     """The 60 statements of prose, captions and formulas, all columns text."""
     return _paper("claims.csv").copy()

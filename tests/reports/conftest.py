@@ -64,7 +64,7 @@ def write_cell(
                     got = rng.binomial(counts[split], np.clip(recall * STRENGTH.get(attack, 0.4), 0, 1))
                     for i, name in enumerate(names):
                         writer.writerow({
-                            "benchmark": BENCHMARK_VERSION, "cell": cell.id, "method": method, "variant": variant,
+                            "benchmark": BENCHMARK_VERSION, "cell": cell.id, "method": cell.trained, "variant": variant,
                             "recipe": cell.recipe.name, "reduced": cell.reduced, "dataset": dataset, "source": source,
                             "data_hash": "0123456789abcdef", "ir": ir, "selection": cell.selection,
                             "class_order": cell.class_order, "model": model, "seed": seed,
