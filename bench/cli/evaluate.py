@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,6 +90,10 @@ def command(source: str, datasets: str | None, attacks: str, irs: str | None, sp
     progress.raise_first()
 
 
+#: folders of installed packages, which lie within Python's own
+SHARED = ("site-packages", "dist-packages")
+
+
 def _look_here() -> None:
     """Let a factory stand in the current folder, before installed packages but behind Python's own modules.
 
@@ -96,8 +101,9 @@ def _look_here() -> None:
     """
     here = str(Path.cwd())
     if here not in sys.path:
-        shared = (i for i, path in enumerate(sys.path) if Path(path).name in ("site-packages", "dist-packages"))
-        sys.path.insert(next(shared, len(sys.path)), here)
+        own = Path(os.__file__).parent
+        behind = (i for i, path in enumerate(sys.path, 1) if own in (Path(path), Path(path).parent))
+        sys.path.insert(max((i for i in behind if Path(sys.path[i - 1]).name not in SHARED), default=0), here)
 
 
 @dataclasses.dataclass(frozen=True)
