@@ -15,6 +15,7 @@ import msgspec
 
 from bench.config import AttackSpec
 from bench.errors import StoreError, UsageError
+from bench.store.schema import LATER
 from bench.store.where import FIELDS, SETTING, Where
 
 FORMAT = 1
@@ -124,8 +125,8 @@ def complaint(entry: Entry) -> str:
     if entry.format != FORMAT:
         return f"its format is {entry.format}, and this version reads {FORMAT}"
     wanted = {name for name, f in FIELDS.items() if f.metadata["stored"]} - {"attack", "seed"}
-    if set(entry.where) != wanted:
-        return f"`where` must hold {', '.join(sorted(wanted))}"
+    if not wanted - set(LATER) <= set(entry.where) <= wanted:
+        return f"`where` must hold {', '.join(sorted(wanted - set(LATER)))}"
     return _words(entry) or _classes(entry) or next(filter(None, (_run(entry, run) for run in entry.runs)), "")
 
 

@@ -100,7 +100,7 @@ def test_time_left_counts_from_what_is_known(tmp_path, monkeypatch):
     progress = _progress.Progress([task] * 4, 0, tmp_path, expected=400.0)
     now[0] += 40
     assert progress._left() == "6 min left"  # 400 s foreseen, 40 s over
-    progress._end({"cell": "a", "event": "done"})
+    progress.on_event({"cell": "a", "event": "done"})
     assert progress._left() == "2 min left"  # 40 s a cell, three to go
     now[0] += 35
     assert progress._left() == "85 s left"

@@ -157,7 +157,7 @@ def test_data_show_prints_counts_source_and_hashes():
         (["show", "digitslt", "--ir", "ten"], "'ten' is not a number above 1"),
         (["show", "digits"], "Did you mean 'digitslt'"),
         (["show", "digitslt", "--ir", "500"], "at most 110"),
-        (["export", "digitslt", "--to", "x.json"], "x.json"),
+        (["export", "digitslt", "--to", "x.txt"], "x.txt"),
     ],
 )
 def test_data_usage_errors(words, says):

@@ -35,7 +35,7 @@ def test_each_metric_has_its_own_margin():
     # over images the large class decides, over classes the small one
     assert noise("standard", n, correct) == pytest.approx(Z * math.sqrt(2 * 0.24 / 1010), rel=0.02)
     assert noise("balanced", n, correct) == pytest.approx(Z * math.sqrt(2 * 0.24 * (1 / 1000 + 1 / 10) / 4), rel=0.05)
-    assert noise("worst", n, correct) == noise("balanced", n, correct)
+    assert noise("worst-class", n, correct) == noise("balanced", n, correct)
 
 
 def test_seeds_share_their_images_and_widen_the_margin_only_by_their_spread():

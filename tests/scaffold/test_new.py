@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -59,7 +60,7 @@ def test_a_folder_that_is_empty_becomes_a_package_of_its_name(tmp_path, new):
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
-    assert "6 passed" in done.stdout
+    assert re.search(r"[1-9]\d* passed", done.stdout)
     assert "python -m bench.testing contract my-set" in out
 
 

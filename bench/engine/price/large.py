@@ -6,6 +6,7 @@ of a product of large matrices, which is measured here in a fraction of a second
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ def speed(device: str) -> float:
     """Floating-point operations a second of one process here, in a product of matrices: the best of a few."""
     import torch
 
-    where = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else
-                         "cpu" if device == "auto" else device)  # fmt: skip
+    here = torch.cuda.is_available()
+    if device.startswith("cuda") and not here:
+        return math.inf  # another machine's: nothing can be measured, and nothing is said
+    where = torch.device(device if device != "auto" else "cuda" if here else "cpu")
     a = torch.ones(SIDE, SIDE, device=where)
     best = float("inf")
     for _ in range(4):
