@@ -3,8 +3,8 @@
 A mark of code is a hash of the plug-in's file and of every file that it imports of its own (of its package, or beside
 it), without comments and docstrings, so that only what is computed counts; and of the data files beside them that this
 code names (`bench.store.named`). What a plug-in imports of this project is left out but for its own folder: the
-benchmark version says what that means. A mark of files is cheap, it reads no content: equal marks mean equal files,
-other marks mean that somebody has to look.
+benchmark version says what that means. A network of an installed library has the mark of its version. A mark of files
+is cheap, it reads no content: equal marks mean equal files, other marks mean that somebody has to look.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -34,15 +35,18 @@ def code(kind: str, name: str) -> str:
     `name` may carry an argument (`archive:PATH`). A network's may be a factory of the user, `package.module:factory`:
     its source is known where its module is loaded, as in the process that evaluates it.
     """
+    foreign = False
     try:
         origin = registry(kind).origin(name)
         module, file = origin.module, Path(origin.file)
     except BenchError:  # a network from elsewhere, or its label in the method's place
-        module, file = name.partition(":")[0], Path()
+        module, file, foreign = name.partition(":")[0], Path(), True
     if not file.is_file():  # added at run time: by a module that is loaded, or typed into a notebook
         file = Path(getattr(sys.modules.get(module), "__file__", None) or "")
     if not file.is_file():
         return ""
+    if foreign and (release := _release(module, file)):
+        return hashlib.sha256(release.encode()).hexdigest()[:16]
     total, closure = hashlib.sha256(), _closure(module, file)
     for part, path in sorted(closure.items()):
         total.update(f"{part}\n".encode())
@@ -50,6 +54,17 @@ def code(kind: str, name: str) -> str:
     for data, content in named_files(closure):
         total.update(f"{data}\n{content}\n".encode())
     return total.hexdigest()[:16]
+
+
+def _release(module: str, file: Path) -> str:
+    """Names and versions of the installed distributions that hold a module; empty where it is no installed one.
+
+    A network may be of a class of torch itself: a released library is known by its version, not read file by file.
+    """
+    if not any(part in _SHARED for part in file.parts):
+        return ""
+    holders = packages_distributions().get(module.partition(".")[0], ())
+    return ", ".join(f"{name} {version(name)}" for name in sorted(set(holders)))
 
 
 def files(paths: Iterable[Path]) -> str:

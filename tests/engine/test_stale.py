@@ -325,6 +325,18 @@ def test_data_files_that_a_package_names_are_part_of_its_code(tmp_path):
     assert [path for path, _ in named_files({"loose": tmp_path / "loose.py"})] == ["other.json"]
 
 
+def test_a_network_of_an_installed_library_is_known_by_its_version(monkeypatch):
+    monkeypatch.setattr(identity, "_closure", lambda *_: pytest.fail("read file by file"))
+    identity.code.cache_clear()
+    before = identity.code("models", "torch.nn:Sequential")
+    assert before
+    assert identity.code("models", "numpy.linalg:norm") not in ("", before)
+    monkeypatch.setattr(identity, "version", lambda _: "0.0.1")
+    identity.code.cache_clear()
+    assert identity.code("models", "torch.nn:Sequential") not in ("", before)
+    identity.code.cache_clear()
+
+
 def test_no_data_file_is_part_of_a_shipped_plug_in():
     """Marks in stores of this project depend on source alone."""
     kinds = ("methods", "models", "datasets", "attacks", "enhancers")
