@@ -20,7 +20,7 @@ import msgspec
 from bench.config import CellSpec, cell_from_plain
 from bench.errors import BenchError, ModelError, StoreError, UsageError
 from bench.registry import registry
-from bench.store.folders import atomic_write, read_cell
+from bench.store.folders import atomic_write, read_done
 from bench.store.schema import CELL, CHECKPOINT, ROWS
 
 FORMAT = 1
@@ -61,9 +61,7 @@ def build(folder: Path, image: tuple[int, int, int], card: str) -> dict[str, byt
     from bench.engine.life.record import same_weights
     from bench.engine.resume.checkpoint import load_checkpoint
 
-    cell = read_cell(folder)
-    if cell["status"] != "done":
-        raise StoreError(f"{folder.name} is {cell['status']}, not done; finish it with `bench run`.")
+    cell = read_done(folder)
     spec = cell_from_plain(cell["spec"])
     if spec.method not in registry("methods").origins:
         raise UsageError(f"{folder.name} is a network from elsewhere; publish it where it was trained.")

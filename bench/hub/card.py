@@ -16,7 +16,7 @@ from bench.registry import registry
 from bench.store import query
 from bench.store.counts import Counts, of_rows
 from bench.store.flags import FLAGS
-from bench.store.folders import read_cell
+from bench.store.folders import read_done
 from bench.store.schema import ROWS
 from bench.store.where import Where, command
 from bench.visible import visible
@@ -26,7 +26,7 @@ LICENCE = "not stated; ask the publisher before you use the weights for anything
 
 def card(folder: Path, licence: str = "") -> str:
     """README.md of a finished cell: threat model, classes with intervals, flags, recipe, hashes, command, licence."""
-    cell = read_cell(folder)
+    cell = read_done(folder)
     spec, data = cell_from_plain(cell["spec"]), cell["data"]
     rows = query.read_rows(folder / ROWS)
     evaluations = [

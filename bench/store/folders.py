@@ -114,6 +114,14 @@ def read_cell(path: Path) -> dict[str, Any]:
     return dict(cell)
 
 
+def read_done(path: Path) -> dict[str, Any]:
+    """The same of a finished cell. Raises StoreError for one that is not: it need not have data or evaluations."""
+    cell = read_cell(path)
+    if cell["status"] != "done":
+        raise StoreError(f"{path.name} is {cell['status']}, not done; finish it with `bench run`.")
+    return cell
+
+
 class CellFolder:
     """The folder of one cell and the only way anything is written to it."""
 

@@ -229,4 +229,6 @@ def _of(cells: list[Cell], frame: pd.DataFrame, found: list[Stored]) -> pd.DataF
         return frame
     known = {(cell["id"], *key.split("/", 1)) for cell in cells for key in cell.get("evaluations", {})}
     rows = zip(frame["cell"], frame["test_split"], frame["attack"], strict=True)
-    return frame[[row in known or (row[2] == WORST and row[0] in whole) for row in rows]].reset_index(drop=True)
+    # an array: of no rows a list would be a choice of no columns
+    keep = np.array([row in known or (row[2] == WORST and row[0] in whole) for row in rows], dtype=bool)
+    return frame[keep].reset_index(drop=True)
