@@ -73,7 +73,7 @@ def main(args: list[str] | None = None) -> Any:
         status = group.main(args=words, prog_name="bench", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        (_hint(error) if isinstance(error, click.NoSuchOption) else error).show()
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo(
@@ -95,6 +95,18 @@ def main(args: list[str] | None = None) -> Any:
         _said(f"bench: {place} ({error.strerror or error}); mend that, or give another.")
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _hint(error: click.NoSuchOption) -> click.UsageError:
+    """The error, or where a setting of the recipe stands, for one who wrote it as an option."""
+    from bench.engine.grid import RECIPE_SETTINGS
+
+    name = error.option_name.lstrip("-").replace("-", "_")
+    if name not in RECIPE_SETTINGS:
+        return error
+    return click.UsageError(
+        f"No such option '{error.option_name}': it is a setting, as in --recipe 'paper[{name}=...]'.", error.ctx
+    )
 
 
 def _said(sentence: str) -> None:

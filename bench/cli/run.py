@@ -40,7 +40,12 @@ AXES = (
     click.option("--models", metavar="A,B", help="Networks. Default: the data set's own."),
     click.option("--seeds", metavar="0,1,2", help="Root seeds, integers."),
     click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper."),
-    click.option("--recipe", "recipes", metavar="paper|official", help="Training settings (both: `paper,official`)."),
+    click.option(
+        "--recipe",
+        "recipes",
+        metavar="paper|official",
+        help="Training settings (both: `paper,official`), for all methods in brackets: `paper[schedule=cosine]`.",
+    ),
     click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
     click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced."),
     click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced."),

@@ -30,6 +30,7 @@ from bench.config import (
     make,
     one_of,
     parse_method,
+    parse_variant,
     variant_label,
 )  # fmt: skip
 from bench.engine.images.subset import check_classes
@@ -87,6 +88,8 @@ class Axes:
     features: bool = False
 
 
+#: fields of the recipe that a user may set, in the brackets of a method or of the recipe
+RECIPE_SETTINGS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs"))
 #: axes that a cell has under the same name
 SAME = tuple(f.name for f in dataclasses.fields(Axes) if f.name in {own.name for own in dataclasses.fields(CellSpec)})
 
@@ -204,14 +207,15 @@ def family(
     Weights that are given (`axes.init`) start the first trainings, not those that have weights to go on from.
     """
     cls: type[Method] = registry("methods").get(method)
-    full_recipe, hparams, variant = settle(cls, settings, recipe, axes.epochs, facts.augment)
+    kind, common = parse_variant(recipe)
+    full_recipe, hparams, variant = settle(cls, settings, kind, axes.epochs, facts.augment, common)
     if not LEAST_SEED <= seed <= MOST_SEED:
         raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     if full_recipe.judge is not None:
         _check_attack(AttackSpec.parse(full_recipe.judge))
-    settled, enhanced = settle_enhancers(enhancers, recipe, cls)
+    settled, enhanced = settle_enhancers(enhancers, kind, cls)
     longtail.check_selection(axes.selection)
     longtail.class_ranks(axes.class_order, facts.classes)
     before: dict[str, CellSpec] = {}
@@ -246,20 +250,24 @@ class Settled(NamedTuple):
 
 
 def settle(
-    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None, augment: str = "crop-flip"
-) -> Settled:
+    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None, augment: str = "crop-flip",
+    common: Mapping[str, Any] | None = None,
+) -> Settled:  # fmt: skip
     """A method's recipe and hyper-parameters with what the user set.
 
     `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
-    `settings` may name hyper-parameters and fields of the recipe; `epochs` in them is the published length, which
-    milestones count, and `epochs` beside them that of this run. Raises UsageError.
+    `settings` may name hyper-parameters and fields of the recipe, `common` (the recipe's own brackets) only the latter:
+    a method's own settings, and what it always has, come before these. `epochs` in either is the published length,
+    which milestones count, and `epochs` beside them that of this run. Raises UsageError.
     """
     one_of(recipe, RecipeName, "recipe")
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs {epochs} is not a positive number.")
-    known: dict[str, type[Any]] = {
-        f.name: Recipe for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs")
-    }
+    known: dict[str, type[Any]] = dict.fromkeys(RECIPE_SETTINGS, Recipe)
+    for name in common or {}:
+        if name not in known:
+            raise UsageError(f"recipe '{recipe}' has no setting '{name}'. {did_you_mean(name, known)}")
+    settings = {k: v for k, v in (common or {}).items() if k not in cls.always} | dict(settings)
     known |= {f.name: cls.Hparams for f in dataclasses.fields(cls.Hparams)}
     for name in settings:
         if name not in known:

@@ -68,6 +68,8 @@ def test_a_failed_cell_gives_exit_code_1_and_the_others_are_done(tmp_path, capsy
         (["--attacks", "pgd-7"], "unknown attack 'pgd-7'"),
         (["--models", "resnet"], "unknown model"),
         (["--recipe", "mine"], "unknown recipe 'mine'"),
+        (["--recipe", "paper[schedul=cosine]"], "Did you mean 'schedule'"),
+        (["--recipe", "paper[beta=3]"], "recipe 'paper' has no setting 'beta'"),
         (["--test-split", "all"], "unknown test split"),
         (["--preset", "table12"], "unknown preset 'table12'"),
         (["--device", "gpu"], "device 'gpu' is not known"),
@@ -87,6 +89,11 @@ def test_bad_usage_is_one_sentence_and_exit_code_2(tmp_path, capsys, words, patt
     assert len(error.splitlines()) == 1
     assert code == 2
     assert not list(tmp_path.glob("r/*/per_class.csv"))
+
+
+def test_a_recipe_setting_written_as_an_option_is_told_its_place(capsys):
+    assert call("run", "--batch-size", "64") == 2
+    assert "paper[batch_size=...]" in capsys.readouterr().err
 
 
 def test_an_absent_gpu_is_named(tmp_path, capsys):

@@ -56,6 +56,16 @@ def test_variants_name_only_what_was_changed():
     assert (spec.recipe.steps, spec.recipe.step) == (20, 1 / 255)
 
 
+def test_settings_of_the_recipe_are_settings_of_every_method():
+    """What a method says itself comes first, and so does what it always has: crt's second stage keeps its length."""
+    own = dataclasses.replace(DIGITS, methods=("at[clip=1,lr=0.05]", "trades[clip=2]"))
+    common = dataclasses.replace(DIGITS, methods=("at[lr=0.05]", "trades[clip=2]"), recipes=("paper[clip=1]",))
+    assert [t.spec for t in expand(common)] == [t.spec for t in expand(own)]
+    [*_, crt] = expand(dataclasses.replace(DIGITS, methods=("crt",), recipes=("paper[epochs=50]",)))
+    [*_, usual] = expand(dataclasses.replace(DIGITS, methods=("crt",)))
+    assert crt.spec.recipe == usual.spec.recipe
+
+
 def test_specs_survive_json():
     for task in expand(dataclasses.replace(DIGITS, methods=tuple(registry("methods").names()))):
         import json
