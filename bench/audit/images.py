@@ -56,10 +56,13 @@ class Late:
 
 @dataclass(frozen=True)
 class Images:
-    """N images: what each contributes, whether its verdict under the whole chain is known, and the late stages."""
+    """N images: what each contributes, whether its verdict under the whole chain is known; by class the variance that
+    the audit adds to its share (`added`), and the late stages.
+    """
 
     value: Floats
     known: Bools
+    added: Floats
     late: Late
 
 
@@ -84,7 +87,7 @@ def images(codes: Ints, index: Ints, label: Ints, clean: Bools, facts: Mapping[s
             stood_it = (passed[some] > stage) & met
             each[: len(some)] += len(right) / max(len(some), 1) * met * (stood_it - survive[stage]) * rest
         value[right] = each * left[c]
-    return Images(value, ~clean | ~stands | (passed >= stages), late)
+    return Images(value, ~clean | ~stands | (passed >= stages), np.asarray(facts["added"], dtype=float), late)
 
 
 def late_of(facts: Mapping[str, Any], n: Floats) -> Late:

@@ -20,9 +20,10 @@ from scipy import stats as distributions
 
 from bench.config import CellSpec, format_value, variant_label
 from bench.judge.compare import class_weights
-from bench.judge.metrics import WORST_CLASS, metric
+from bench.judge.metrics import WORST_CLASS
 from bench.judge.paired import VERDICTS, Bits, compare, holm
 from bench.judge.pairs.cells import Cell, finished
+from bench.judge.pairs.lowest import lowest
 from bench.judge.pairs.partners import SHARED
 from bench.judge.stats import LEVEL, Interval, over_seeds
 from bench.store.results import Results, opened
@@ -76,9 +77,7 @@ def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
                 what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
                 blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, None,
                              tuple(cell.spec.id for pair in seen for cell, _ in pair))  # fmt: skip
-                audited = any(bits.audit is not None for pair in seen for _, bits in pair)
-                scopes = [scope for scope in SCOPES if scope != WORST_CLASS or not audited]  # a part says too little
-                gains += [_gain(blank, scope, seen, level) for scope in scopes]
+                gains += [_gain(blank, scope, seen, level) for scope in SCOPES]
     return _judged(sorted(gains, key=lambda gain: not gain.of_enhancer), level)
 
 
@@ -117,10 +116,8 @@ def base_of(spec: CellSpec) -> str:
 
 def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: float) -> Gain:
     """One scope of a gain."""
-    counts = seen[0][0][0].info["data"]["train_counts"]
-    order = sorted(range(len(counts)), key=lambda c: (-counts[c], c))
     if scope == WORST_CLASS:
-        per_seed = [_lowest(a, order) - _lowest(b, order) for (_, a), (_, b) in seen]
+        per_seed = [lowest(a) - lowest(b) for (_, a), (_, b) in seen]
         p = None
         if len(per_seed) > 1:
             spread = np.std(per_seed, ddof=1)
@@ -129,13 +126,6 @@ def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: flo
     weights = class_weights(scope, seen[0][0][0].info, seen[0][0][1])
     result = compare([(a, b) for (_, a), (_, b) in seen], level, weights=weights)
     return replace(blank, scope=scope, value=result.difference, images=result.images, seeds=result.seeds, p=result.p)
-
-
-def _lowest(bits: Bits, order: Sequence[int]) -> float:
-    """The lowest recall of a class with test images."""
-    n = np.array([np.sum(bits.label == c) for c in order], dtype=float)
-    correct = np.array([np.sum(bits.correct[bits.label == c]) for c in order], dtype=float)
-    return float(metric(WORST_CLASS, n, correct))
 
 
 def _judged(gains: Sequence[Gain], level: float) -> list[Gain]:

@@ -190,8 +190,6 @@ def _lines(pairs: Sequence[tuple[Cell, Cell]], asked: Question, by_method: bool 
         _rank(groups.values())
     single, pooled, alone = list[Result](), list[Result](), list[Result]()
     for group in groups.values():
-        if asked.metric == metrics.WORST_CLASS and group.audited:
-            continue  # a part of the images says too little of one class
         results = [((seed,), _compared([(a, b)], group, asked)) for seed, a, b in group.members]
         single += [(group, *result) for result in results]
         seeds = tuple(seed for seed, _, _ in group.members)

@@ -96,6 +96,20 @@ def difference(seeds=(0, 1)) -> float:
     return float(np.mean(full[0]) - np.mean(full[1]))
 
 
+def kept_audit(store: Any, method: str) -> dict[str, Any]:
+    """What cell.json keeps of the audit of a method's first seed."""
+    (folder,) = store.root.glob(f"{method}-*-s0-*")
+    kept: dict[str, Any] = store.read(folder)["evaluations"]["balanced/aa-audited"]["audit"]
+    return kept
+
+
+def full_counts(more: float, seed: int) -> list[int]:
+    """Images of each class that stand the full attack."""
+    label = np.repeat(np.arange(4), PER_CLASS)
+    clean, stands = chain(label, more, seed=seed)
+    return np.bincount(label[np.logical_and.reduce([clean, *stands])], minlength=4).tolist()
+
+
 # ------------------------------------------------------------------------------------------------ image by image
 
 
@@ -187,9 +201,16 @@ def test_an_audit_is_compared_with_the_full_attack_under_both_names(store):
     for metric in ("standard", "tail", "head"):
         for line in compare_methods(store.root, "taet", "trades", test_split="balanced", metric=metric):
             assert line.comparison.images.low <= line.comparison.difference <= line.comparison.images.high
-    attacks = {x.attack for x in compare_methods(store.root, "taet", "trades", test_split="balanced",
-                                                 metric="worst-class")}  # fmt: skip
-    assert attacks == {"clean"}
+    lines = compare_methods(store.root, "taet", "trades", test_split="balanced", metric="worst-class")
+    found = {line.attack: line.comparison for line in lines if line.seed == 0}
+    assert set(found) == {"clean", "aa-audited against aa"}
+    audited = found["aa-audited against aa"]
+    assert audited.images.low <= audited.difference <= audited.images.high
+    n, kept = [PER_CLASS] * 4, kept_audit(store, "taet")
+    value, low, high = Shares.of(kept, n, range(4)).lowest()
+    theirs = full_counts(0.0, 0)
+    assert audited.difference == pytest.approx(value - min(theirs) / PER_CLASS)
+    assert audited.images.high - audited.images.low > high - low  # the audit's own width and the full attack's
 
 
 def test_a_check_judges_audits_by_audits_and_by_the_full_attack(store, another):

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.errors import StoreError
-from bench.judge.metrics import WORST_CLASS, metric
+from bench.audit.shares import Shares
 from bench.judge.paired import DRAWS, Bits, Comparison, class_tests, same_images, t_test
 from bench.judge.stats import LEVEL, Interval, over_seeds, p_value, two_sided_z, worst_class
 
@@ -20,24 +19,17 @@ from bench.judge.stats import LEVEL, Interval, over_seeds, p_value, two_sided_z,
 def compare_lowest(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL) -> Comparison:
     """A against B in the lowest recall of a class, one pair a training seed. Raises StoreError as `paired.compare`.
 
-    An audit does not know all images of a class: StoreError.
+    An audit knows a part of each class: its bounds (`bench.audit.shares`) say so by their width.
     """
     for a, b in pairs:
         same_images(a, b)
-        for bits in (a, b):
-            if bits.audit is not None:
-                raise StoreError(
-                    f"{bits.name or 'an evaluation'} is audited: a part of the images says too little of the weakest "
-                    "class; ask for the full attack, or for another --metric."
-                )
-    counted = [tuple(_counts(bits) for bits in pair) for pair in pairs]
 
     def ends(error: float) -> tuple[float, float]:
-        found = [_ends(n, k, its, error) for ((n, k), (_, its)) in counted]
+        found = [_ends(a, b, error) for a, b in pairs]
         low, high = np.mean(found, axis=0)
         return float(low), float(high)
 
-    per_seed = [float(metric(WORST_CLASS, n, k) - metric(WORST_CLASS, n, its)) for (n, k), (_, its) in counted]
+    per_seed = [lowest(a) - lowest(b) for a, b in pairs]
     value = float(np.mean(per_seed))
     low, high = ends((1 - level) / 2)
     return Comparison(
@@ -48,14 +40,25 @@ def compare_lowest(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL) -> 
     )  # fmt: skip
 
 
-def _counts(bits: Bits) -> tuple[np.ndarray, np.ndarray]:
-    """(n, correct) of the classes that there are."""
+def lowest(bits: Bits) -> float:
+    """The lowest recall of a class that there is, in [0, 1]; of an audit the lowest estimate."""
+    return _bounds(bits, LEVEL)[0]
+
+
+def _bounds(bits: Bits, level: float) -> tuple[float, float, float]:
+    """(value, low, high) of one network's lowest recall."""
+    if bits.audit is not None:
+        late = bits.audit.late
+        n = np.bincount(bits.label, minlength=len(late.early)).astype(float)
+        return Shares(n, late.early - late.lost, bits.audit.added, late).lowest(level)
     n = np.bincount(bits.label)
-    return n[n > 0], np.bincount(bits.label[bits.correct], minlength=len(n))[n > 0]
+    correct = np.bincount(bits.label[bits.correct], minlength=len(n))
+    value, low, high = worst_class(n[n > 0], correct[n > 0], level)
+    return float(value), float(low), float(high)
 
 
-def _ends(n: np.ndarray, ours: np.ndarray, theirs: np.ndarray, error: float) -> tuple[float, float]:
+def _ends(ours: Bits, theirs: Bits, error: float) -> tuple[float, float]:
     """The difference's ends, each missed with this error: half of it for either network."""
     level = 1 - error  # a two-sided level whose ends have half of the error each
-    (_, low, high), (_, least, most) = worst_class(n, ours, level), worst_class(n, theirs, level)
-    return float(low - most), float(high - least)
+    (_, low, high), (_, least, most) = _bounds(ours, level), _bounds(theirs, level)
+    return low - most, high - least
