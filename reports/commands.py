@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bench.reports.footnote import evaluation
 from bench.reports.source import Config, Evaluation, Source
+from bench.store.asked import command
 from bench.store.rows import WORST, bounded
-from bench.store.where import Where, command
+from bench.store.where import Where
 
 Want = tuple[Config, str]
 Seeds = tuple[int, ...]

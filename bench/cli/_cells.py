@@ -13,19 +13,30 @@ from bench.cli._format import counted
 from bench.cli._options import comma_list
 from bench.cli.status import detail, plain
 from bench.errors import UsageError, did_you_mean
+from bench.store.asked import ASKED, fits, read
 
 if TYPE_CHECKING:
     from bench.store.status import Standing
 
-#: what cells are chosen by
+#: what is not plain in a choice
+HOW = {
+    "method": "of these methods; `at` stands for all its settings, `at[steps=5]+ema` for these",
+    "dataset": "of these data sets; `archive` stands for every archive",
+    "ir": "of these imbalance ratios: numbers, or `natural`",
+    "attack": "that hold counts of all these attacks, on any test split",
+    "test_split": "evaluated on one of these",
+    "reduced": "shorter than their recipe by these: `epochs=3 of 100`, `limit=50`; `none` for whole runs",
+    "precision": "trained with one of these: `bf16`, `compiled`, `deterministic`, ...",
+    "init": "from given weights of these marks; `none` for cells without",
+}
+#: what cells are chosen by: every coordinate that a grid is asked for with, and how they stand
 FILTERS = (
-    click.option("--method", metavar="A,B", help="`cells`: of these methods; with enhancers as `at+ema`."),
-    click.option("--dataset", metavar="A,B", help="`cells`: of these data sets; `archive` stands for every archive."),
-    click.option("--ir", metavar="10,natural", help="`cells`: of these imbalance ratios."),
-    click.option("--model", metavar="A,B", help="`cells`: of these networks."),
-    click.option("--seed", metavar="0,1", help="`cells`: of these seeds."),
-    click.option("--recipe", metavar="paper|official", help="`cells`: of these recipes."),
-    click.option("--attack", metavar="A,B", help="`cells`: that hold counts of all these attacks, on any test split."),
+    *(
+        click.option(
+            f"--{name.replace('_', '-')}", metavar="A,B", help=f"`cells`: {HOW.get(name, 'with one of these')}."
+        )
+        for name in ASKED
+    ),
     click.option("--status", metavar="A,B", help="`cells`: running, interrupted, failed, damaged, to-do or done."),
 )
 
@@ -34,7 +45,8 @@ def show(results: Path, given: Mapping[str, str | None], as_json: bool) -> None:
     """Print the cells that fit everything that is `given`, one a line. Raises UsageError, StoreError."""
     from bench.store.status import STATES, overview
 
-    asked = {name: comma_list(text, name) for name, text in given.items() if text is not None}
+    words = {name: comma_list(text, name) for name, text in given.items() if text is not None}
+    asked = {name: [read(name, word) for word in some] for name, some in words.items()}
     states = {state.replace(" ", "-"): state for state in STATES}
     for state in asked.get("status", ()):
         if state not in states:
@@ -49,28 +61,13 @@ def show(results: Path, given: Mapping[str, str | None], as_json: bool) -> None:
 
 
 def _fits(standing: Standing, name: str, words: Sequence[str]) -> bool:
-    spec = standing.spec
+    if name == "status":
+        return standing.state.replace(" ", "-") in words
     if name == "attack":
-        return set(words) <= {key.partition("/")[2] for key in standing.evaluations}
-    if name == "dataset":
-        return spec.dataset in words or spec.dataset.partition(":")[0] in words
-    if name == "ir":
-        return any(spec.ir is None if word == "natural" else _number(word) == spec.ir for word in words)
-    value = {
-        "method": spec.method + spec.enhanced, "model": spec.model, "seed": str(spec.seed), "recipe": spec.recipe.name,
-        "status": standing.state.replace(" ", "-"),
-    }[name]  # fmt: skip
-    return value in words
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"--ir '{text}' is no imbalance ratio; write for instance 10,50 or natural.") from None
+        return all(any(fits(place, name, (word,)) for place in standing.places) for word in words)
+    return any(fits(place, name, words) for place in standing.places)
 
 
 def _told(standing: Standing) -> str:
-    spec = standing.spec
-    variant = f" [{spec.variant}]" if spec.variant else ""
-    return f"{spec.model} {spec.recipe.name}{variant}{f' {spec.enhanced}' if spec.enhanced else ''}".strip()
+    place = next(iter(standing.places), None)
+    return "" if place is None else f"{place.model} {place.recipe} {place.label}"

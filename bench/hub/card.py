@@ -14,11 +14,12 @@ from bench.judge.metrics import WORST_CLASS, metric
 from bench.judge.stats import one_class, sampling
 from bench.registry import registry
 from bench.store import query
+from bench.store.asked import command
 from bench.store.counts import Counts, of_rows
 from bench.store.flags import FLAGS
 from bench.store.folders import read_done
 from bench.store.schema import ROWS
-from bench.store.where import Where, command
+from bench.store.where import Where
 from bench.visible import visible
 
 LICENCE = "not stated; ask the publisher before you use the weights for anything but checking these numbers"

@@ -22,11 +22,12 @@ from bench.judge.paired import Bits, Comparison, compare, holm
 from bench.judge.pairs.cells import AGAINST, Cell, Common, common, finished
 from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source, shared
-from bench.judge.selected import canonical, check_attacks, filtered, label, of_method, run_command
+from bench.judge.selected import check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store.counts import by_frequency
 from bench.store.results import Results, opened
 from bench.store.rows import WORST
+from bench.store.where import canonical
 
 #: metrics that can be compared
 METRICS = metrics.METRICS
@@ -107,7 +108,7 @@ def compare_methods(
     asked = Question(tuple(canonical(attack) for attack in attacks), test_split, metric, level)
     found = opened(store)
     root, everywhere = found.root, finished(found)
-    cells = filtered(everywhere, root, dataset, ir)
+    cells = filtered(everywhere, root, dataset=dataset, ir=ir)
     first, second = of_method(cells, a, everywhere), of_method(cells, b, everywhere)
     pairs = rivals(first, second)
     check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in (*first, *second))))
@@ -159,7 +160,7 @@ def compare_stores(
     store_a, store_b = opened(a), opened(b)
     root_a, root_b = store_a.root, store_b.root
     other = {full(c.spec): c for c in finished(store_b)}
-    mine = filtered(finished(store_a), root_a, dataset, ir)
+    mine = filtered(finished(store_a), root_a, dataset=dataset, ir=ir)
     pairs = [(c, other[full(c.spec)]) for c in mine if full(c.spec) in other]
     check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))
     lacking = _lacking(pairs, asked)

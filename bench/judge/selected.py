@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bench.config import CellSpec, format_value, parse_value, parse_variant
+from bench.config import CellSpec, parse_variant
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.registry import registry
+from bench.store.asked import command, crossed, read, said
 from bench.store.rows import WORST
-from bench.store.where import canonical as canonical
+from bench.store.where import Where, canonical
 from bench.variants import parse_method
 
 
@@ -28,46 +28,30 @@ class Specified(Protocol):
 C = TypeVar("C", bound=Specified)
 
 
-def filtered(cells: Iterable[C], root: Path, dataset: str, ir: str) -> list[C]:
-    """The cells of one data set and ratio (empty: any). Raises UsageError that names the filter which leaves none."""
+def filtered(cells: Iterable[C], root: Path, **wanted: str) -> list[C]:
+    """The cells that have these coordinates (empty: any). Raises UsageError that names the one which leaves none."""
     kept = list(cells)
     if not kept:
         raise StoreError(f"{root} holds no finished evaluation; run `bench run` first or give another folder.")
-    for option, wanted, read in (("--dataset", dataset, _dataset), ("--ir", _asked_ratio(ir), _ratio)):
-        if wanted:
-            known = {read(cell.spec) for cell in kept}
-            kept = [cell for cell in kept if read(cell.spec) == wanted]
-            if not kept:
-                among = f" of {dataset}" if dataset and read is _ratio else ""
-                raise UsageError(
-                    f"{root} holds no finished cell{among} with {option} {wanted}. {did_you_mean(wanted, known)}"
-                )
+    before: list[str] = []
+    for name, text in wanted.items():
+        if not text:
+            continue
+        word = read(name, text)
+        known = {said(name, Where.of(cell.spec)) for cell in kept}
+        kept = [cell for cell in kept if said(name, Where.of(cell.spec)) == word]
+        if not kept:
+            among = f" of {', '.join(before)}" if before else ""
+            raise UsageError(f"{root} holds no finished cell{among} with --{name} {word}. {did_you_mean(word, known)}")
+        before.append(word)
     return kept
-
-
-def _dataset(spec: CellSpec) -> str:
-    return spec.dataset
-
-
-def _ratio(spec: CellSpec) -> str:
-    return "natural" if spec.ir is None else format_value(spec.ir)
-
-
-def _asked_ratio(text: str) -> str:
-    """A ratio as `_ratio` writes it. Raises UsageError."""
-    value = parse_value(text)
-    if text in ("", "natural"):
-        return text
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 1:
-        raise UsageError(f"--ir '{text}' is not a number above 1; write for instance --ir 10 or --ir natural.")
-    return format_value(float(value))
 
 
 def of_method(cells: Iterable[C], text: str, everywhere: Iterable[C]) -> list[C]:
     """The cells of a method with these settings. Raises UsageError when there is none, with where there are some."""
     found = [c for c in cells if called(c.spec, text)]
     if not found:
-        places = _each(f"{c.spec.dataset} {_ratio(c.spec)}" for c in everywhere if called(c.spec, text))
+        places = dict.fromkeys(f"{c.spec.dataset} {Where.of(c.spec).ratio}" for c in everywhere if called(c.spec, text))
         if places:
             raise UsageError(
                 f"--dataset and --ir leave no finished cell of method '{text}'; it has some of {', '.join(places)}."
@@ -106,7 +90,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def label(spec: CellSpec) -> str:
     """The method of a cell with its settings, as the command line takes it."""
-    return canonical(f"{spec.method}[{spec.variant}]{spec.enhanced}")
+    return Where.of(spec).label
 
 
 def check_attacks(wanted: Iterable[str], evaluated: Collection[str]) -> None:
@@ -120,29 +104,6 @@ def run_command(
     cells: Sequence[Specified], methods: Sequence[str], attacks: Collection[str], splits: Collection[str], root: Path
 ) -> str:
     """The `bench run` that gives all `methods` what the first of these cells and those like it are."""
-    pattern = _alike(cells[0].spec)
-    specs = [cell.spec for cell in cells if _alike(cell.spec) == pattern]
-    axes = {
-        "methods": methods, "datasets": _each(s.dataset for s in specs), "irs": _each(map(_ratio, specs)),
-        "models": _each(s.model for s in specs), "seeds": _each(str(s.seed) for s in specs),
-        "attacks": sorted(set(attacks) - {WORST}), "test-split": sorted(splits),
-    }  # fmt: skip
-    words = [word for name, values in axes.items() if values for word in (f"--{name}", ",".join(values))]
-    return shlex.join(["bench", "run", *words, *pattern, "--results", str(root)])
-
-
-def _each(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))
-
-
-def _alike(spec: CellSpec) -> list[str]:
-    """What is no axis of a grid, as options of `bench run`; the usual is left out."""
-    plain, recipe = CellSpec("", "", None, "", 0), spec.recipe
-    options: list[tuple[str, object, object]] = [
-        ("recipe", recipe.name, plain.recipe.name), ("epochs", recipe.epochs, recipe.full_epochs),
-        ("limit", spec.limit, plain.limit), ("precision", spec.precision, plain.precision),
-        ("selection", spec.selection, plain.selection), ("class-order", spec.class_order, plain.class_order),
-    ]  # fmt: skip
-    switches = [("--compile", spec.compile), ("--deterministic", spec.deterministic)]
-    words = [word for name, value, usual in options if value != usual for word in (f"--{name}", str(value))]
-    return [*words, *(name for name, on in switches if on)]
+    places = [Where.of(cell.spec) for cell in cells]
+    wanted = sorted(set(attacks) - {WORST})
+    return command(crossed(places, methods, wanted, sorted(splits)), "--results", str(root))

@@ -15,10 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import StoreError
+from bench.config import cell_from_plain
+from bench.errors import BenchError, StoreError
 from bench.store import lease
 from bench.store.parts.files import read
+from bench.store.parts.record import Key
 from bench.store.schema import CELL
+from bench.store.where import Where
 
 #: where grids are written down, within a results folder
 GRIDS = ".grids"
@@ -40,29 +43,12 @@ class _Stage(msgspec.Struct):
     seconds: float = 0.0
 
 
-class _Recipe(msgspec.Struct, frozen=True):
-    name: str = ""
-
-
-class Spec(msgspec.Struct, frozen=True):
-    """What a cell is, as far as it is chosen by: see `CellSpec`."""
-
-    method: str = ""
-    enhanced: str = ""
-    variant: str = ""
-    dataset: str = ""
-    ir: float | None = None
-    model: str = ""
-    seed: int = 0
-    recipe: _Recipe = _Recipe()
-
-
 class _Glance(msgspec.Struct):
     """Those keys of cell.json that say what a cell is and how far."""
 
     status: str
     id: str = ""
-    spec: Spec = Spec()
+    spec: dict[str, Any] = {}
     failure: _Failure | None = None
     history: list[_Entry] = []
     stages: dict[str, _Stage] = {}
@@ -75,7 +61,7 @@ class _Task(msgspec.Struct):
 
 
 class _Planned(msgspec.Struct):
-    spec: Spec = Spec()
+    spec: dict[str, Any] = {}
 
 
 class _Grid(msgspec.Struct):
@@ -83,16 +69,12 @@ class _Grid(msgspec.Struct):
     tasks: list[_Planned] = []
 
 
-#: of a cell of which nothing is known but its id
-UNKNOWN = Spec()
-
-
 @dataclass(frozen=True)
 class Standing:
     """One cell: its `state` (of STATES), `where` it runs and since when (UTC), how far it is, and why it failed.
 
     `silent`: seconds since its owner's last beat. `seconds`: what its stages have taken so far. `evaluations`: keys of
-    those that are done.
+    those that are done. `spec`: what the cell is, as cell.json says it; empty where that is not known.
     """
 
     cell: str
@@ -105,8 +87,20 @@ class Standing:
     silent: float = 0.0
     reason: str = ""
     seconds: float = 0.0
-    spec: Spec = UNKNOWN
+    spec: dict[str, Any] = field(default_factory=dict)
     evaluations: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> list[Where]:
+        """Coordinates of its evaluations, or of the cell where there are none; empty where it says nothing of itself.
+
+        That is the case for cells of another version, too.
+        """
+        try:
+            place = Where.of(cell_from_plain(self.spec))
+        except (BenchError, KeyError, TypeError, ValueError, AttributeError):
+            return []
+        return [replace(place, test_split=k.split, attack=k.attack) for k in map(Key.of, self.evaluations)] or [place]
 
 
 @dataclass(frozen=True)
@@ -136,25 +130,25 @@ def overview(root: Path) -> Overview:
     open_root(root)
     wanted = planned(root)
     there = sorted(e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".") and _is_cell(e))
-    nothing = (UNKNOWN, set[str]())
+    nothing: tuple[dict[str, Any], set[str]] = ({}, set())
     standings = []
     for cell in sorted({*wanted, *there}):
         spec, evaluations = wanted.get(cell, nothing)
         found = standing(root / cell, evaluations)
-        standings.append(found if found.spec.method else replace(found, spec=spec))
+        standings.append(found if found.spec else replace(found, spec=spec))
     return Overview(tuple(standings), Counter(s.state for s in standings))
 
 
-def planned(root: Path) -> dict[str, tuple[Spec, set[str]]]:
+def planned(root: Path) -> dict[str, tuple[dict[str, Any], set[str]]]:
     """Cell id -> what it is, and keys of the evaluations wanted, of every grid that was started and is not done."""
-    wanted: dict[str, tuple[Spec, set[str]]] = {}
+    wanted: dict[str, tuple[dict[str, Any], set[str]]] = {}
     for file in sorted((root / GRIDS).glob("*.json")):
         try:
             grid = msgspec.json.decode(read(file), type=_Grid)
         except (OSError, StoreError, msgspec.DecodeError, RecursionError):
             continue  # one that is being removed, or of another version: its cells are seen once they begin
         for at, task in enumerate(grid.cells):
-            spec = grid.tasks[at].spec if at < len(grid.tasks) else UNKNOWN
+            spec = grid.tasks[at].spec if at < len(grid.tasks) else {}
             wanted.setdefault(task.id, (spec, set()))[1].update(task.evaluations)
     return wanted
 

@@ -5,7 +5,8 @@
     condition   what two numbers must share before they may be compared, ranked or averaged
 
 Derived: what differs (`differing`, `explain`), what is not usual and how that is said (`unusual`, `heading`, `title`),
-what may be compared with the paper (`PAPER`), keys (`key`), rows (`Where.of`, `row`) and commands (`command`).
+what may be compared with the paper (`PAPER`), keys (`key`), rows (`Where.of`, `row`); and in `bench/store/asked.py` how
+the command line says it.
 
 To add an axis of cells, four files are touched, and nothing else needs to know of it:
 
@@ -20,13 +21,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
-
-import pandas as pd
 
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, CellSpec, canonical_json, parse_variant, variant_label
 from bench.store.schema import LATER
@@ -141,6 +139,8 @@ class Where:
         `natural`: whether the cell's data have a ratio of their own; None where no cell.json says so: then they are
         taken to have one if it is no whole number.
         """
+        import pandas as pd
+
         values = {f.name: row.get(f.name, f.default) for f in FIELDS.values() if f.metadata["stored"]}
         known: dict[str, Any] = {
             name: FIELDS[name].default if pd.isna(value) else value for name, value in values.items()
@@ -226,8 +226,6 @@ IDENTITIES, AXES, CONDITIONS = (
 BELONG = (*IDENTITIES, *AXES)
 #: what a whole table shares: the conditions but for its images, which differ between ratios; and the data set
 SETTING = ("dataset", *(name for name in CONDITIONS if name != "data_hash"), "natural")
-#: what one row of a table is: everything but its seed and what its columns are
-CONFIG = (*IDENTITIES, "ir", "model")
 #: what two rival methods must share: all but what they are
 SHARED = (*AXES, *CONDITIONS)
 #: what two trainings must share whose numbers are paired, read of their specifications: all but method and seed
@@ -258,32 +256,6 @@ def canonical(text: str) -> str:
     """`trades[step=0.1, beta=3.0]` as labels are written: `trades[beta=3,step=0.1]`. Raises UsageError."""
     method, *enhancers = parse_method(text)
     return "+".join(variant_label(*part) for part in (method, *sorted(enhancers, key=lambda part: part[0])))
-
-
-def command(wheres: Sequence[Where], *more: str) -> str:
-    """The `bench run` that makes these numbers: their axes and methods as lists, their conditions from the first.
-
-    What is open or usual is left out. `more`: words added at the end. With numbers that are no whole grid it makes
-    the grid that holds them.
-    """
-    words: list[str] = []
-    for name, f in FIELDS.items():
-        option = f.metadata["option"]
-        if not option:
-            continue
-        values = [v for v in dict.fromkeys(_on_the_line(name, where) for where in wheres) if v]
-        if values and values not in ([USUAL.get(name)], [PROTOCOL.get(name)]):
-            words += option(values[0]) if callable(option) else [option, ",".join(values)]
-    return "bench run " + " ".join(shlex.quote(word) for word in (*words, *more))
-
-
-def _on_the_line(name: str, where: Where) -> str:
-    """A coordinate as `bench run` reads it; empty where it is open."""
-    written = {"method": lambda: where.label if where.method else "", "ir": lambda: where.ratio}
-    if name in written:
-        return written[name]()
-    value = getattr(where, name)
-    return "" if value is None else str(value)
 
 
 def _same(a: Any, b: Any) -> bool:

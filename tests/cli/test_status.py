@@ -95,6 +95,11 @@ def test_a_grid_that_is_done_is_not_planned_any_more(tmp_path):
         (["--ir", "natural,50"], []),
         (["--attack", "clean"], [0]),
         (["--model", "resnet18"], []),
+        (["--reduced", "epochs=1 of 100"], [0, 1, 2, 3, 4, 5]),
+        (["--reduced", "none"], []),
+        (["--precision", "bf16"], []),
+        (["--method", "ce[lr=0.1]"], []),
+        (["--class-order", "natural", "--test-split", "long-tailed"], [0]),
     ],
 )
 def test_cells_are_listed_by_what_they_are_and_how_they_stand(root, words, wanted):

@@ -11,11 +11,12 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import UsageError
-from bench.judge.selected import canonical, label
+from bench.judge.selected import label
 from bench.registry import registry
 from bench.store.folders import CellFolder
 from bench.store.results import Results
 from bench.store.schema import CHECKPOINT
+from bench.store.where import canonical
 
 CPU = torch.device("cpu")
 ALL = "+".join(["at-bsl[steps=2]", "awp", "balanced-sampler", "ema[warmup=0]", "robustlt", "smoothing", "udr"])

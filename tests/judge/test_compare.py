@@ -93,7 +93,7 @@ def test_cells_of_another_setting_are_not_paired(maker, short_recipe):
         compare_methods(maker.root, "taet", "at-bsl")
     assert shlex.split(str(caught.value).partition("`")[2].partition("`")[0]) == [
         "bench", "run", "--methods", "taet,at-bsl", "--datasets", "digitslt", "--irs", "10", "--models", "small-cnn",
-        "--seeds", "0", "--attacks", "aa,clean,fgsm,pgd-20", "--test-split", "balanced,long-tailed", "--epochs", "3",
+        "--attacks", "aa,clean,fgsm,pgd-20", "--seeds", "0", "--test-split", "balanced,long-tailed", "--epochs", "3",
         "--results", str(maker.root),
     ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import run
 from bench.config import CellSpec, Recipe, ThreatModel
+from bench.store.asked import command, crossed, fits, named, read
 from bench.store.where import (
     AXES,
     BELONG,
@@ -21,7 +24,6 @@ from bench.store.where import (
     USUAL,
     Where,
     canonical,
-    command,
 )  # fmt: skip
 
 SPEC = CellSpec("taet", "cifar10lt", 10.0, "resnet18", 3, Recipe(epochs=5), (("beta", 0.5),), "beta=0.5",
@@ -59,8 +61,6 @@ def test_what_is_unusual_is_said_and_nothing_else():
      ({"source": "x", "benchmark": "2"}, ["source", "benchmark"]), ({"seed": 9, "method": "ce"}, [])],
 )  # fmt: skip
 def test_conditions_that_differ_are_named(change, names):
-    import dataclasses
-
     where = Where.of(SPEC)
     assert where.differing(dataclasses.replace(where, **change)) == names
 
@@ -72,6 +72,40 @@ def test_a_command_makes_the_cells_again():
         "--seeds 3 --test-split balanced --epochs 5 --precision bf16 --compile --class-order reversed --results r"
     )
     assert canonical("taet[steps=3,beta=0.50]+ema") == canonical("taet[beta=0.5,steps=3]+ema")
+
+
+def test_what_is_crossed_keeps_to_the_first_ones_conditions():
+    places = [Where.of(SPEC), Where.of(PLAIN), Where.of(dataclasses.replace(SPEC, seed=4, init="f" * 16))]
+    assert command(crossed(places, ["at+ema", "ce[lr=0.3]"], ["aa"], ["balanced"])) == (
+        "bench run --methods 'at+ema,ce[lr=0.3]' --datasets cifar10lt --irs 10 --models resnet18 --attacks aa "
+        "--seeds 3 --test-split balanced --epochs 5 --precision bf16 --compile --class-order reversed"
+    )
+    assert command(crossed(places[2:], ["ce"], [], [])).endswith(f"--class-order reversed --init {'f' * 16}")
+    assert command(crossed(places[1:2], ["ce"], [], [])) == (
+        "bench run --methods ce --datasets digitslt --irs natural --models small-cnn --seeds 0"
+    )
+    for text in ("ce", "taet[beta=0.5]", "at[steps=3]+ema[tau=0.9]+smoothing"):
+        assert named(text).label == text
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "other"),
+    [("method", "taet", "ce"), ("method", "taet[beta=0.5]", "taet[beta=1]"), ("precision", "bf16", "fp32"),
+     ("precision", "compiled", "deterministic"), ("reduced", "epochs=5 of 100", "none"), ("ir", "10.0", "11"),
+     ("seed", "3", "0"), ("init", "none", "f"), ("class_order", "reversed", "natural")],
+)  # fmt: skip
+def test_a_coordinate_is_chosen_by_a_word_of_the_command_line(name, word, other):
+    assert fits(Where.of(SPEC), name, [other, read(name, word)])
+    assert not fits(Where.of(SPEC), name, [read(name, other)])
+
+
+def test_what_can_be_asked_for_is_what_a_grid_has_options_for():
+    words = {word for option in run.AXES for word in option(lambda: None).__click_params__[0].opts}
+    given = {f.metadata["option"] for f in FIELDS.values() if isinstance(f.metadata["option"], str)} - {""}
+    assert given <= words
+    assert words - given == {
+        "--preset", "--epochs", "--limit", "--precision", "--compile", "--deterministic", "--track", "--features"
+    }  # fmt: skip
 
 
 def test_pairs_share_all_that_a_specification_decides_but_method_and_seed():
