@@ -69,7 +69,8 @@ class Cell:
     `marks` belong to the measured number, `paper_mark` to the printed one; footnotes explain both. `doubtful`: a flag
     says that the measured number may not be what it seems, so it takes no rank. `chance`: what a constant answer gets,
     None for a metric of which that is not known.
-    `provenance`: ids of the store's cells that went into it. `command`: what measures it.
+    `provenance`: ids of the store's cells that went into it; `runs`: training seeds, where these are not one a cell.
+    `command`: what measures it.
     `selector`: (test split, attack label), where the counts stand inside those cells. `keys`: what the number is of, a
     name and a value each, for programs.
     `audit`: of an audited number, what it is and what came out, for formats without footnotes.
@@ -87,6 +88,7 @@ class Cell:
     rank: int = 0
     chance: float | None = None
     provenance: tuple[str, ...] = ()
+    runs: int | None = None
     selector: tuple[str, str] = ("", "")
     command: str = ""
     note: str = ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from bench.store.results import Results
 from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import SETTING, Where
 
+T = TypeVar("T")
 Params = tuple[tuple[str, Any], ...]
 
 
@@ -91,6 +92,7 @@ class Source:
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.files: dict[Path, Any] = {}
+        self._made: dict[str, Any] = {}
         self.index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
         self.by_cell: dict[str, dict[str, list[Evaluation]]] = defaultdict(lambda: defaultdict(list))
         self.ratios: dict[str, float] = {}
@@ -140,6 +142,13 @@ class Source:
     def _natural(self, cell: str) -> bool | None:
         """Whether a cell's data have their own ratio; None where no cell.json says so."""
         return self.cells[cell]["spec"].get("ir") is None if cell in self.cells else None
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What several tables and figures need of the whole store, made when it is first asked for."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: T = self._made[name]
+        return made
 
     def evaluations(self, setting: Where, config: Config, attack: str) -> list[Evaluation]:
         """What is there of a configuration under an attack, one a seed; empty when nothing is."""

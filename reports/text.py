@@ -33,8 +33,8 @@ def intervals(cell: Cell, which: str) -> list[tuple[str, str]]:
     if which != "seeds" and cell.sampling:
         found.append((INTERVAL_LABEL["sampling"], _span(cell.sampling)))
     if which != "sampling" and cell.seeds:
-        same = f"equal in {len(cell.provenance) or 'all'}"
-        span = same if cell.agree else _span(cell.seeds)
+        count = len(cell.provenance) if cell.runs is None else cell.runs
+        span = f"equal in {count or 'all'}" if cell.agree else _span(cell.seeds)
         found.append((INTERVAL_LABEL["seeds"], span))
     return found
 

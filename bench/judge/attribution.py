@@ -1,13 +1,13 @@
 """What a trick is worth beside a method: gains of enhancers at an equal method, of methods at equal enhancers.
 
 Every gain is a paired difference on the same images and seeds (`bench.judge.paired`): of the mean recall of all classes
-(`balanced`), of the frequent and of the rare half (`head`, `tail`), or of the lowest recall of a class (`worst-class`:
-no mean over images, so its interval is Student t over the seeds' own differences and needs two). Verdicts are corrected
-(Holm) over all gains of a setting and test split.
+(`balanced`), of the frequent and of the rare half (`head`, `tail`), or of the lowest recall of a class (`worst-class`),
+as `bench compare` has them. Verdicts are corrected (Holm) over all gains of a setting and test split.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +15,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats as distributions
-
 from bench.config import CellSpec, format_value, variant_label
 from bench.judge.compare import class_weights
 from bench.judge.metrics import WORST_CLASS
-from bench.judge.paired import VERDICTS, Bits, compare, holm
+from bench.judge.paired import DRAWS, VERDICTS, Bits, Comparison, compare, holm
 from bench.judge.pairs.cells import Cell, finished
-from bench.judge.pairs.lowest import lowest
+from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED
-from bench.judge.stats import LEVEL, Interval, over_seeds
+from bench.judge.stats import LEVEL, Interval
 from bench.store.results import Results, opened
 
 SCOPES = ("balanced", "head", "tail", WORST_CLASS)
@@ -37,8 +34,8 @@ ALONE = "alone"
 class Gain:
     """`what` (`+ema`, or `taet − at-bsl`) `at` what was equal (`at-bsl`, or `+ema`), as a fraction.
 
-    `where`: the values of `SHARED`. `p`, `verdict`: corrected over the `family` of its setting and test split;
-    `p` is None for a worst class under one seed.
+    `where`: the values of `SHARED`. `runs`: seeds that both have. `p`, `verdict`: corrected over the `family` of its
+    setting and test split.
     """
 
     what: str
@@ -51,19 +48,22 @@ class Gain:
     value: float
     images: Interval | None
     seeds: Interval | None
-    p: float | None
+    p: float
     cells: tuple[str, ...]
+    runs: int
     verdict: str = VERDICTS[1]
     family: int = 1
 
 
+#: how far below what the correction asks the smallest p of finer draws lies
+FINER = 4
 #: bits and class counts of one evaluation
 Seen = tuple[Cell, Bits]
 
 
 def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
     """All gains that the cells of a store allow: enhancers first, then methods. Empty where no cell has an enhancer."""
-    gains = []
+    families: dict[tuple[Any, ...], list[tuple[Gain, list[tuple[Seen, Seen]]]]] = defaultdict(list)
     for where, split, attack, cells in _evaluations(finished(opened(store))):
         bases = sorted({base for base, _ in cells})
         sets = sorted({trained for _, trained in cells}, key=lambda text: (text.count("+"), text))
@@ -75,10 +75,11 @@ def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
             if common:
                 seen = [(one[seed], other[seed]) for seed in common]
                 what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
-                blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, None,
-                             tuple(cell.spec.id for pair in seen for cell, _ in pair))  # fmt: skip
-                gains += [_gain(blank, scope, seen, level) for scope in SCOPES]
-    return _judged(sorted(gains, key=lambda gain: not gain.of_enhancer), level)
+                blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, 1.0,
+                             tuple(cell.spec.id for pair in seen for cell, _ in pair), len(seen))  # fmt: skip
+                families[*map(str, where.values()), split] += [(replace(blank, scope=x), seen) for x in SCOPES]
+    gains = [gain for family in families.values() for gain in _judged(family, level)]
+    return sorted(gains, key=lambda gain: not gain.of_enhancer)
 
 
 def _evaluations(
@@ -114,33 +115,30 @@ def base_of(spec: CellSpec) -> str:
     return variant_label(spec.method, {}) + (f"[{spec.variant}]" if spec.variant else "")
 
 
-def _gain(blank: Gain, scope: str, seen: Sequence[tuple[Seen, Seen]], level: float) -> Gain:
+def _compared(gain: Gain, seen: Sequence[tuple[Seen, Seen]], level: float, draws: int) -> Comparison:
     """One scope of a gain."""
-    if scope == WORST_CLASS:
-        per_seed = [lowest(a) - lowest(b) for (_, a), (_, b) in seen]
-        p = None
-        if len(per_seed) > 1:
-            spread = np.std(per_seed, ddof=1)
-            p = 1.0 if spread == 0 else float(distributions.ttest_1samp(per_seed, 0.0).pvalue)
-        return replace(blank, scope=scope, value=float(np.mean(per_seed)), seeds=over_seeds(per_seed, level), p=p)
-    weights = class_weights(scope, seen[0][0][0].info, seen[0][0][1])
-    result = compare([(a, b) for (_, a), (_, b) in seen], level, weights=weights)
-    return replace(blank, scope=scope, value=result.difference, images=result.images, seeds=result.seeds, p=result.p)
+    pairs = [(a, b) for (_, a), (_, b) in seen]
+    if gain.scope == WORST_CLASS:
+        return compare_lowest(pairs, level)
+    return compare(pairs, level, draws, weights=class_weights(gain.scope, seen[0][0][0].info, seen[0][0][1]))
 
 
-def _judged(gains: Sequence[Gain], level: float) -> list[Gain]:
-    """The gains with verdicts, corrected within each setting and test split."""
-    families: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for i, gain in enumerate(gains):
-        if gain.p is not None:
-            families[*map(str, gain.where.values()), gain.test_split].append(i)
-    made = list(gains)
-    for members in families.values():
-        for i, p in zip(members, holm([gains[i].p or 0.0 for i in members]), strict=True):
-            certain = p < 1 - level and gains[i].value != 0
-            verdict = VERDICTS[1] if not certain else VERDICTS[0 if gains[i].value > 0 else 2]
-            made[i] = replace(gains[i], p=p, verdict=verdict, family=len(members))
-    return made
+def _judged(family: Sequence[tuple[Gain, Sequence[tuple[Seen, Seen]]]], level: float) -> list[Gain]:
+    """The gains of a setting and test split with verdicts, corrected over all of them.
+
+    The smallest p that draws can show must not fail by the correction alone: a large family's smallest are drawn finer.
+    """
+    found, many = [_compared(gain, seen, level, DRAWS) for gain, seen in family], len(family)
+    fine = math.ceil(FINER * 2 * many / (1 - level))
+    p = [
+        _compared(*each, level, fine).p if fine > DRAWS and one.p < FINER * 2 / DRAWS else one.p
+        for each, one in zip(family, found, strict=True)
+    ]
+    return [
+        replace(gain, value=one.difference, images=one.images, seeds=one.seeds, p=adjusted,
+                verdict=one.verdict(adjusted, level), family=many)
+        for (gain, _), one, adjusted in zip(family, found, holm(p), strict=True)
+    ]  # fmt: skip
 
 
 def setting_of(gain: Gain) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.api import register
 from bench.errors import StoreError
 from bench.judge.attribution import SCOPES, Gain, attribution, setting_of
@@ -13,14 +15,14 @@ from bench.reports.text import slug
 
 SIGN = {"better": "▲", "worse": "▼"}
 NOTES = (
-    "Gains are in percentage points, paired on the same images and seeds. The first interval is over test images, the "
-    "second Student t over seeds; a worst class has the second alone.",
+    "Gains are in percentage points, paired on the same images and seeds. The first interval is over test images (of a "
+    "worst class from the exact bounds of either), the second Student t over seeds.",
     "▲ gain, ▼ loss, both after Holm's correction over this table; no sign: not distinguishable.",
     "head: mean recall of the frequent half of the classes, tail: of the rare half, worst-class: the lowest recall.",
 )
 AUDIT_NOTE = (
     "AA, audited: the stages of AutoAttack on a sample of the images, with AutoAttack's own verdicts where a network "
-    "has them; the interval over test images holds what the sample may hide. The weakest class needs every image."
+    "has them; the interval over test images holds what the sample may hide."
 )
 #: attacks in the order of the columns; others are left to the overview
 ATTACKS, AUDITED = ("clean", "aa", "pgd-20"), "aa-audited"
@@ -44,21 +46,33 @@ class Attribution:
 def grouped(source: Source, dataset: str | None, test_split: str | None) -> dict[str, list[Gain]]:
     """Gains by setting and test split; none for a store that is rows alone, or whose bits are damaged."""
     found: dict[str, list[Gain]] = {}
-    try:
-        gains = attribution(source.root) if source.is_folder else []
-    except StoreError:  # damage is told by the report itself; tables of counts stand without bits
-        gains = []
-    for gain in gains:
+    for gain in source.once("attribution", lambda: _gains(source)):
         if dataset in (None, gain.where["dataset"]) and test_split in (None, gain.test_split):
             found.setdefault(setting_of(gain), []).append(gain)
     return found
 
 
+def _gains(source: Source) -> list[Gain]:
+    try:
+        return attribution(source.results) if source.results is not None else []
+    except StoreError:  # damage is told by the report itself; tables of counts stand without bits
+        return []
+
+
+def attacks_of(gains: Sequence[Gain]) -> list[str]:
+    """The attacks that are shown: clean images, then the strongest first."""
+    there = dict.fromkeys(gain.attack for gain in gains)
+    return [attack for attack in (*ATTACKS, *sorted(filter(_audited, there))) if attack in there]
+
+
+def _audited(attack: str) -> bool:
+    return attack.partition("[")[0] == AUDITED
+
+
 def _table(gains: list[Gain], number: int) -> Table:
     """Rows: what is gained, at what; columns: attacks x scopes."""
-    there = dict.fromkeys(gain.attack for gain in gains)
-    audits = sorted(attack for attack in there if attack.partition("[")[0] == AUDITED)
-    attacks = [attack for attack in (*ATTACKS, *audits) if attack in there]
+    attacks = attacks_of(gains)
+    audits = [attack for attack in attacks if _audited(attack)]
     by_row: dict[tuple[str, str], dict[tuple[str, str], Gain]] = {}
     for gain in gains:
         by_row.setdefault((gain.what, gain.at), {})[gain.attack, gain.scope] = gain
@@ -82,7 +96,7 @@ def _cell(gain: Gain | None) -> Cell:
     mark = SIGN.get(gain.verdict)
     return Cell(
         value=100 * gain.value, sampling=_span(gain.images), seeds=_span(gain.seeds), marks=(mark,) if mark else (),
-        provenance=gain.cells, selector=(gain.test_split, gain.attack),
+        provenance=gain.cells, runs=gain.runs, selector=(gain.test_split, gain.attack),
     )  # fmt: skip
 
 
