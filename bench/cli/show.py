@@ -112,10 +112,13 @@ def _facts(folder: Path, cell: Mapping[str, Any]) -> None:
         _pairs("data", {
             "source": data["source"], "data hash": data["data_hash"], "subset hash": data["subset_hash"],
             "training images": f"{sum(data['train_counts'])}: {_list(data['train_counts'])}",
+            **({"validation images": _list(held)} if (held := data.get("validation_counts")) else {}),
             **{f"test, {k}": f"{sum(v)}: {_list(v)}" for k, v in data["test_counts"].items()},
         })  # fmt: skip
         _pairs("seeds of the streams", cell["seeds"])
         _pairs("made with", cell["versions"] | {"device": f"{cell['device']['name']} ({cell['device']['kind']})"})
+    kept = cell.get("stages", {}).get("train", {}).get("kept_epoch")
+    _pairs("weights", {} if kept is None else {"of epoch": f"{kept + 1} of {spec.recipe.epochs}, {spec.recipe.select}"})
     _pairs("time and memory", {
         key: f"{duration(stage['seconds'])}, peak {size(stage['peak_memory_mib'])}"
         for key, stage in cell.get("stages", {}).items()

@@ -53,6 +53,14 @@ def test_validation_is_seeded():
     assert not torch.equal(first, other)
 
 
+def test_what_is_held_out_makes_no_other_images():
+    """Else cells of other seeds or shares would be stale beside each other, and never compared."""
+    specs = [spec(), spec(validation=0.1), spec(validation=0.2), dataclasses.replace(spec(validation=0.2), seed=1)]
+    loaded = [load_data(one) for one in specs]
+    assert len({one.data_hash for one in loaded}) == 1
+    assert len({one.subset_hash for one in loaded}) == 4
+
+
 def test_a_class_that_would_be_emptied_is_named_with_what_it_needs():
     with pytest.raises(UsageError, match=r"leaves class 7 \('.*'\) no training image: it has 1 .* at least 2"):
         load_data(dataclasses.replace(spec(validation=0.1), limit=10))

@@ -47,9 +47,9 @@ class CellData:
     `train_images` uint8 N x H x W x channels, `train_labels` int64 N, `train_index` int64 N: indices into the source's
     training split. `test_images`, `test_labels`: the source's whole test split; `splits`: "long-tailed" and "balanced",
     int64 indices into it. `native_labels`: the source's label of each class index. `data_hash`: of the training images
-    used, the test split and the labels of both. `subset_hash`: of the chosen indices. `validation`: held out of
-    training by the recipe; the training images and counts are what remains. `extra_images`, `extra_labels`: the data
-    set's extra images and class indices (-1: unknown), where the cell needs them.
+    (those held out as well), the test split and the labels of both. `subset_hash`: of the chosen indices. `validation`:
+    held out of training by the recipe; training images and counts are what remains. `extra_images`,
+    `extra_labels`: the data set's extra images and class indices (-1: unknown), where the cell needs them.
     """
 
     train_images: torch.Tensor
@@ -114,9 +114,9 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
 
     source = make_dataset(spec.dataset, data_root)
     arrays = _read(source, spec.dataset)
-    subset = choice(spec, arrays)
-    train_index = np.concatenate(subset.train)
-    train_labels = np.repeat(np.arange(len(subset.train)), [len(part) for part in subset.train])
+    chosen, subset = choice(spec, arrays)
+    train_index, train_labels = _numbered(subset.train)
+    pool, pool_labels = _numbered(chosen.train)
     rank = np.argsort(subset.native_labels)  # source label -> class index
     test_labels = rank[np.asarray(arrays.test_labels, dtype=np.int64)]
     train_images = np.ascontiguousarray(arrays.train_images[train_index])
@@ -134,11 +134,18 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
         train_counts=tuple(len(part) for part in subset.train),
         test_counts={name: tuple(len(c) for c in part) for name, part in subset.splits.items()},
         source=arrays.source,
-        data_hash=longtail.digest(train_images, train_labels, test_images, test_labels),
+        data_hash=longtail.digest(
+            train_images if subset is chosen else arrays.train_images[pool], pool_labels, test_images, test_labels
+        ),
         subset_hash=subset.hash,
         validation=_held(subset, arrays.train_images),
         **(_extra(source, train_images.shape[1:], rank) if "extra" in needs(spec) else {}),
     )
+
+
+def _numbered(parts: list[longtail.Indices]) -> tuple[np.ndarray, np.ndarray]:
+    """(source indices, class indices) of images given class by class."""
+    return np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def _extra(source: Dataset, shape: tuple[int, ...], rank: np.ndarray) -> dict[str, Any]:
@@ -177,10 +184,10 @@ def _read(source: Dataset, name: str) -> Arrays:
     return arrays
 
 
-def choice(spec: CellSpec, arrays: Arrays) -> Subset:
-    """Which images of a data set a cell uses, with those that are held out. Raises DataError or UsageError."""
-    subset = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
-    return held_out(spec, subset, [arrays.class_names[label] for label in subset.native_labels])
+def choice(spec: CellSpec, arrays: Arrays) -> tuple[Subset, Subset]:
+    """Which images of a data set a cell uses: before and after some are held out. Raises DataError or UsageError."""
+    chosen = choose(spec, arrays.train_labels, arrays.test_labels, len(arrays.class_names))
+    return chosen, held_out(spec, chosen, [arrays.class_names[label] for label in chosen.native_labels])
 
 
 def held_out(spec: CellSpec, subset: Subset, names: Sequence[str]) -> Subset:
