@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.config import cell_from_plain, to_plain
+from bench.config import CellSpec, cell_from_plain, to_plain
 from bench.judge.reference import shipped
 from bench.reports import render
 from bench.reports.report import make
@@ -30,14 +30,18 @@ def grow(root: Path, count: int) -> None:
     originals = [f for f in folders(shipped("golden")) if (f / ROWS).exists()]
     for number in range(count):
         source, seed = originals[number % len(originals)], number // len(originals)
-        cell, bits = read_cell(source), samples(source)
-        spec = dataclasses.replace(cell_from_plain(cell["spec"]), seed=seed)
-        folder = CellFolder(root, spec.id)
-        shutil.copytree(source, folder.path, ignore=shutil.ignore_patterns(FEATURES))
-        seeds = {stream: stream_seed(seed, stream) for stream in cell["seeds"]}
-        cell = marked(cell | {"id": spec.id, "spec": to_plain(spec), "seeds": seeds}, bits)
-        cell = folder.put(cell, CURVES, (source / CURVES).read_bytes())
-        folder.write(folder.put(cell, ROWS, rows_text(cell, bits)))
+        copy_as(root, source, dataclasses.replace(cell_from_plain(read_cell(source)["spec"]), seed=seed))
+
+
+def copy_as(root: Path, source: Path, spec: CellSpec) -> None:
+    """A stored cell with its bits and rows as that of another specification."""
+    cell, bits = read_cell(source), samples(source)
+    folder = CellFolder(root, spec.id)
+    shutil.copytree(source, folder.path, ignore=shutil.ignore_patterns(FEATURES))
+    seeds = {stream: stream_seed(spec.seed, stream) for stream in cell["seeds"]}
+    cell = marked(cell | {"id": spec.id, "spec": to_plain(spec), "seeds": seeds}, bits)
+    cell = folder.put(cell, CURVES, (source / CURVES).read_bytes())
+    folder.write(folder.put(cell, ROWS, rows_text(cell, bits)))
 
 
 def main() -> None:
