@@ -23,7 +23,8 @@ from bench.config import AttackSpec, CellSpec, cell_from_plain
 from bench.engine.images.subset import CellData, load_data
 from bench.engine.nets.network import build_network
 from bench.engine.resume.checkpoint import load_checkpoint
-from bench.engine.suite import AttackResult, evaluate
+from bench.engine.suite import evaluate
+from bench.engine.verdicts.results import AttackResult
 from bench.engine.verdicts.sample import reached
 from bench.judge.metrics import metric
 from bench.judge.stats import standard_error, two_sided_z

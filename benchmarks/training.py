@@ -29,8 +29,9 @@ from bench.config import AttackSpec, CellSpec, Recipe, ThreatModel
 from bench.engine.host.device import environment
 from bench.engine.images.subset import CellData
 from bench.engine.nets.network import Network, build_network
-from bench.engine.suite import SuiteResult, evaluate
+from bench.engine.suite import evaluate
 from bench.engine.train import train
+from bench.engine.verdicts.results import SuiteResult
 from bench.registry import registry
 from bench.seeding import numpy_stream
 

@@ -29,9 +29,10 @@ from bench.engine.life.trained import REDRAWN, Trained, Weights
 from bench.engine.nets.network import Network
 from bench.engine.plan import missing
 from bench.engine.resume.checkpoint import load_checkpoint
-from bench.engine.suite import SuiteResult, evaluate
+from bench.engine.suite import evaluate
 from bench.engine.train import precision
 from bench.engine.verdicts.chunks import ChunkFolder, Partial
+from bench.engine.verdicts.results import SuiteResult
 from bench.engine.verdicts.sample import reached
 from bench.errors import (
     BenchError,

@@ -1,7 +1,7 @@
 """Run folders: atomic writes, one writer at a time, nothing silently replaced.
 
 A file is written beside its name and renamed, so a reader sees the old or the new one, never half of it. A folder is
-leased to the process that works in it (`lease.py`). A file that cannot be read is renamed to
+leased to the process that works in it (`lease`). A file that cannot be read is renamed to
 `*.damaged` by the one who works there next; nothing computed is deleted.
 """
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.life.record import attack_facts
-from bench.engine.suite import SuiteResult, evaluate
+from bench.engine.suite import evaluate
+from bench.engine.verdicts.results import SuiteResult
 from bench.errors import ModelError
 from bench.seeding import isolated
 from bench.store.flags import Evidence, raised

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from bench.config import REFERENCE_EPS, AttackSpec, ThreatModel
-from bench.engine.suite import build, evaluate, radius
+from bench.engine.suite import build, evaluate
+from bench.engine.verdicts.budget import radius
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError
 from bench.registry import registry

@@ -12,7 +12,8 @@ import pytest
 from bench.cli import main
 from bench.cli._explain import distance
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.suite import build, radius
+from bench.engine.suite import build
+from bench.engine.verdicts.budget import radius
 from bench.store.folders import CellFolder, read_cell
 
 CELL = "at-digitslt-ir10-s0-e462a051af"

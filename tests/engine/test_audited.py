@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from bench.audit.run import EARLY
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.life.record import attack_facts
-from bench.engine.suite import SuiteResult, evaluate
+from bench.engine.suite import evaluate
 from bench.engine.verdicts import sample
 from bench.engine.verdicts.chunks import ChunkFolder
+from bench.engine.verdicts.results import SuiteResult
 from bench.seeding import isolated
 from bench.store.flags import raised_gap
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.life.record import attack_facts
-from bench.engine.suite import ChunkFolder, SuiteResult, evaluate
-from bench.engine.verdicts.chunks import Partial
+from bench.engine.suite import evaluate
+from bench.engine.verdicts.chunks import ChunkFolder, Partial
+from bench.engine.verdicts.results import SuiteResult
 from bench.engine.verdicts.way import Way
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
@@ -141,7 +142,7 @@ def test_kill_minus_nine_loses_at_most_a_chunk(tmp_path: Path) -> None:
         import sys, time
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         import test_suite
-        from bench.engine.suite import ChunkFolder
+        from bench.engine.verdicts.chunks import ChunkFolder
         class Slow(ChunkFolder):
             def save(self, key, arrays):
                 super().save(key, arrays)

@@ -15,6 +15,7 @@ import pytest
 from bench.errors import HeldError, LostError, StoreError
 from bench.store import lease
 from bench.store.folders import atomic_write
+from bench.store.lease.taking import _make
 
 #: a term that a test can wait for; a beat comes every tenth of it
 TERM = 1.0
@@ -183,9 +184,9 @@ def test_two_who_break_the_same_lease_do_not_both_get_it(tmp_path, monkeypatch):
     seen = lease.leases(tmp_path)
     with lease.leased(tmp_path):
         with pytest.raises(FileExistsError):
-            lease._make(tmp_path, seen, TERM)
+            _make(tmp_path, seen, TERM)
         with pytest.raises(FileExistsError):
-            lease._make(tmp_path, [], TERM)  # it looked when nobody held it
+            _make(tmp_path, [], TERM)  # it looked when nobody held it
         assert lease.held(tmp_path)
     assert names(tmp_path) == ["by"]
 

@@ -12,8 +12,8 @@ import torch
 from bench.engine.images.subset import CellData
 from bench.engine.life.settings import Settings
 from bench.engine.nets.weights import tensor_hash
-from bench.engine.suite import AttackResult
 from bench.engine.verdicts import sample
+from bench.engine.verdicts.results import AttackResult
 from bench.errors import BenchError
 from bench.store import identity
 

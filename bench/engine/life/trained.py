@@ -28,8 +28,8 @@ from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network
 from bench.engine.nets.weights import weights_mib
 from bench.engine.resume.prefix import Prefix, make_prefix
-from bench.engine.suite import SuiteResult
 from bench.engine.train import Progress, make_context, train
+from bench.engine.verdicts.results import SuiteResult
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
 from bench.store.folders import CellFolder

@@ -30,10 +30,11 @@ from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import weights_mib
 from bench.engine.price.rates import Line, Rate
-from bench.engine.suite import AttackResult, build, evaluate
+from bench.engine.suite import build, evaluate
 from bench.engine.train import train
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.engine.verdicts.oracle import NetworkOracle
+from bench.engine.verdicts.results import AttackResult
 from bench.errors import BenchError
 from bench.registry import registry
 from bench.seeding import torch_stream

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,8 +21,18 @@ from bench.store.folders import atomic_write
 EVALUATION_BATCH = {"cpu": 128, "cuda": 512}
 
 
+class StageStore(Protocol):
+    """Where partial verdicts survive a kill. Keys are any text."""
+
+    def load(self, key: str) -> dict[str, np.ndarray] | None:
+        """What was saved under the key, or None."""
+
+    def save(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        """Replace what is saved under the key, all or nothing."""
+
+
 class ChunkFolder:
-    """A `bench.engine.suite.StageStore` in a folder. A file that cannot be read counts as absent: it is recomputed."""
+    """A `StageStore` in a folder. A file that cannot be read counts as absent: it is recomputed."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from bench.api import Attack
 from bench.config import AttackSpec, ThreatModel
-from bench.engine.suite import build, evaluate, within
+from bench.engine.suite import build, evaluate
+from bench.engine.verdicts.budget import within
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.seeding import CounterNoise, isolated, torch_stream
 from bench.testing.contract import Target, require
