@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from bench.fields import check_closed
@@ -119,7 +120,7 @@ class CellSpec:
         """The method with its enhancers, as rows and headings name it: `at-bsl+ema+robustlt[alpha=0.4]`."""
         return self.method + self.enhanced
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable slug and hash: `taet-digitslt-ir10-s0-1f0c9a3b2e`."""
         slug = re.sub(r"[^a-z0-9]+", "_", self.dataset.lower()).strip("_")[:32]
@@ -180,8 +181,14 @@ class Task:
     skip: str = ""
 
 
+#: types that are plain already
+_PLAIN = {str, int, float, bool, type(None)}
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and mappings as JSON's own types."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
         return {f.name: to_plain(v) for f, v in pairs if not is_silent(f, v)}

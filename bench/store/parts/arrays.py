@@ -9,7 +9,9 @@ import io
 import math
 import zipfile
 import zlib
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,8 @@ LARGEST = 2**29
 #: bytes of the text before the values of one array
 _HEAD = 2**16
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+#: bytes of a header's own length
+_LENGTHS = {(1, 0): 2, (2, 0): 4}
 #: what reading a damaged archive raises
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, SyntaxError, OverflowError, MemoryError,
            NotImplementedError, zipfile.BadZipFile, zlib.error)  # fmt: skip
@@ -46,15 +50,23 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, np.ndarray]:
     """Name and array of a member. Raises ValueError where its header does not fit its length."""
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"{member.filename} is an array of an unknown version")
-        shape, fortran, dtype = _HEADERS[version](file, max_header_size=_HEAD)
-        if dtype.hasobject:
-            raise ValueError(f"{member.filename} holds objects")
-        size = math.prod(shape) * dtype.itemsize
-        if file.tell() + size != member.file_size:
-            raise ValueError(f"{member.filename} says {shape} of {dtype}, which is not what it holds")
-        body = file.read(size)  # to the very end, where the checksum is verified
-    array = np.frombuffer(body, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+        content = file.read()  # to the very end, where the checksum is verified
+    version = np.lib.format.read_magic(io.BytesIO(content))
+    if version not in _LENGTHS:
+        raise ValueError(f"{member.filename} is an array of an unknown version")
+    first = np.lib.format.MAGIC_LEN
+    start = first + _LENGTHS[version] + int.from_bytes(content[first : first + _LENGTHS[version]], "little")
+    shape, fortran, dtype = _header(version, content[first : min(start, first + _HEAD)])
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds objects")
+    if start + math.prod(shape) * dtype.itemsize != member.file_size:
+        raise ValueError(f"{member.filename} says {shape} of {dtype}, which is not what it holds")
+    array = np.frombuffer(content, dtype=dtype, offset=start).reshape(shape, order="F" if fortran else "C")
     return member.filename.removesuffix(".npy"), array
+
+
+@lru_cache(maxsize=64)
+def _header(version: tuple[int, int], text: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and kind of an array by its header, from its length on; the cells of a grid share theirs."""
+    head: tuple[tuple[int, ...], bool, np.dtype[Any]] = _HEADERS[version](io.BytesIO(text), max_header_size=_HEAD)
+    return head
