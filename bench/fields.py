@@ -73,13 +73,18 @@ def setting(
     choices: tuple[Any, ...] | None = None,
     help: str = "",
     later: bool = False,
+    search: tuple[Any, ...] = (),
 ) -> Any:
     """A dataclass field with a range: `low` <= value <= `high`, value > `above`, or one of `choices`.
 
     In a field of type `tuple[int, ...]` or `tuple[float, ...]` the range is that of every member. `later`: added after
     cells were stored; where it holds its default it is written nowhere, so their ids and files stay as they are.
+    `search`: where a tuning looks for a number, (low, high) or (low, high, "log"), or the members of a closed set that
+    it tries; without it the room follows from the default (see `bench.tune.space`).
     """
-    meta = {"low": low, "high": high, "above": above, "choices": choices, "help": help, "later": later}
+    meta = {
+        "low": low, "high": high, "above": above, "choices": choices, "help": help, "later": later, "search": search,
+    }  # fmt: skip
     return field(default=default, metadata=meta)
 
 
@@ -102,6 +107,9 @@ def check_fields(cls: Any, what: str) -> None:
         if spec.default is dataclasses.MISSING:
             raise UsageError(f"{what}: '{spec.name}' has no default; give it one that works.")
         check_setting(cls, spec.name, spec.default, what)
+        for value in spec.metadata.get("search", ()):
+            if value != "log":
+                check_setting(cls, spec.name, value, f"{what}, search")
 
 
 def make(cls: type[T], values: Mapping[str, Any], what: str) -> T:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.config import REFERENCE_EPS, format_value
 from bench.reports.source import Evaluation, Source
+from bench.reports.tuned import tuned
 from bench.store.rows import WORST
 from bench.store.where import Where
 
@@ -29,6 +30,7 @@ def settings_lines(
     if used:
         lines.append(("Seeds", ", ".join(map(str, sorted({e.seed for e in used})))))
         lines.append(("Attacks", "; ".join(_attacks(source, setting, used, attacks))))
+        lines += [("Tuning", told)] if (told := tuned(source, {e.cell for e in used})) else []
         lines.append(("Versions", ", ".join([f"benchmark {setting.benchmark}", *_versions(source, used)])))
     return tuple(lines)
 

@@ -20,6 +20,7 @@ from bench.store import query
 from bench.store.counts import complaint, of_rows
 from bench.store.results import Results
 from bench.store.rows import WORST, attacks_of_worst
+from bench.store.tunings import tunings
 from bench.store.where import SETTING, Where
 
 T = TypeVar("T")
@@ -89,6 +90,8 @@ class Source:
         self.rows = query.read_rows(root) if self.results is None else self.results.rows
         self.problems: list[str] = [] if self.results is None else self.results.problems
         cells = [] if self.results is None else self.results.cells
+        self.tunings, wrong = tunings(root) if self.is_folder else ([], [])
+        self.problems += wrong
         self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.files: dict[Path, Any] = {}

@@ -78,7 +78,7 @@ class Progress:
     def _line(self, event: dict[str, Any]) -> str:
         """`at-...: progress, stage long-tailed/pgd-20, at 128, of 900 (3.2 s)`; the time is that since its first."""
         cell, now = event["cell"], time.monotonic()
-        facts = [f"{name} {_short(value)}" for name, value in event.items() if name not in ("cell", "event")]
+        facts = [f"{name} {_short(value)}" for name, value in event.items() if name not in ("cell", "event", "row")]
         text = f"{cell or 'a process'}: {', '.join([event['event'], *facts])}"
         return f"{text} ({now - self._began.setdefault(cell, now):.1f} s)" if cell else text
 

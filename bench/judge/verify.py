@@ -31,7 +31,7 @@ from bench.judge.intact import hurt, hurt_prefixes
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.folders import read_cell
-from bench.store.inputs import MEND, changed_code, fresh
+from bench.store.inputs import MEND, changed_code, choice, fresh
 from bench.store.lease import held
 from bench.store.parts.bits import complaints, unknown
 from bench.store.parts.files import mark, read
@@ -88,7 +88,9 @@ def verify(root: Path, data: Reader | None = None) -> Report:
                 raise StoreError(f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
                                  "away and run the cell again.")  # fmt: skip
             if cell.get("data"):
-                hashes.setdefault(_data_key(spec, cell), []).append((folder.name, cell["data"]["data_hash"]))
+                hashes.setdefault((cell["data"]["source"], *choice(cell)), []).append(
+                    (folder.name, cell["data"]["data_hash"])
+                )
             found += list(_identity(folder, cell, spec))
             whole.append(cell)
             if why := changed_code(cell):
@@ -120,10 +122,6 @@ def verify(root: Path, data: Reader | None = None) -> Report:
                                               "which used the same data set, ratio and selection"))  # fmt: skip
     unsealed = sum(not cell.get("seal") for cell in whole)
     return Report(tuple(problems), len(folders) - len(busy), numbers, busy, unsealed)
-
-
-def _data_key(spec: CellSpec, cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    return spec.dataset, cell["data"]["source"], spec.ir, spec.selection, spec.class_order, spec.limit
 
 
 def _identity(folder: Path, cell: Mapping[str, Any], spec: CellSpec) -> Iterator[str]:

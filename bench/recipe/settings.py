@@ -37,10 +37,10 @@ class Recipe:
     epochs: int = setting(100, low=1, help="epochs of this run")
     full_epochs: int = setting(100, low=1, help="epochs of the recipe as published")
     batch_size: int = setting(128, low=1)
-    lr: float = setting(0.1, above=0.0)
+    lr: float = setting(0.1, above=0.0, search=(0.01, 0.3, "log"))
     momentum: float = setting(0.9, low=0.0, high=1.0)
     nesterov: bool = False
-    weight_decay: float = setting(5e-4, low=0.0)
+    weight_decay: float = setting(5e-4, low=0.0, search=(5e-5, 5e-3, "log"))
     milestones: tuple[int, ...] = setting((75, 90), low=0)
     factors: tuple[float, ...] = setting((0.1, 0.01), low=0.0)
     compounding: bool = setting(

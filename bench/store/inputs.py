@@ -36,8 +36,7 @@ def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     """(cells without those, or without those of their evaluations, that are stale beside newer ones; a sentence each).
 
     Cells of one method were made by one code of it, whatever their data and seed; the same for networks, data sets and
-    attacks; and cells of one data set, ratio and choice of images saw the same images. Where they differ, the newest
-    cell is right.
+    attacks; and cells of one choice of images (`choice`) saw the same ones. Where they differ, the newest is right.
     """
     stale: dict[str, str] = {}
     struck: dict[str, dict[str, str]] = {}
@@ -58,6 +57,17 @@ def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
 _Entry = tuple[Cell, str, str, str]
 
 
+def choice(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What decides which images a cell uses: cells that agree in it saw the same ones.
+
+    What the recipe holds out of training depends on its share and the seed.
+    """
+    spec = cell["spec"]
+    share = spec.get("recipe", {}).get("validation")
+    held_out = (share, spec.get("seed")) if share else ()
+    return (*(spec.get(name) for name in ("dataset", "ir", "selection", "class_order", "limit")), *held_out)
+
+
 def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
     """Entries (cell, evaluation or nothing, mark, words) that must agree in their mark."""
     groups: dict[tuple[Any, ...], list[_Entry]] = {}
@@ -67,10 +77,8 @@ def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
                 entry = (cell, "", mark, f"its {words} '{_name(cell, name)}' had other code")
                 groups.setdefault((name, _name(cell, name)), []).append(entry)
         if (data := cell.get("data")) and "data_hash" in data and "inputs" in cell:
-            spec = cell["spec"]
-            chosen = (spec.get("ir"), spec.get("selection"), spec.get("class_order"), spec.get("limit"))
             entry = (cell, "", data["data_hash"], "it saw other images")
-            groups.setdefault(("data", spec["dataset"], *chosen), []).append(entry)
+            groups.setdefault(("data", *choice(cell)), []).append(entry)
         for key, facts in cell.get("evaluations", {}).items():
             if mark := facts.get("code"):
                 words = f"attack '{key.partition('/')[2]}' had other code"

@@ -11,6 +11,7 @@ from bench.errors import StoreError
 from bench.store.folders import atomic_write, read_cell
 from bench.store.query import folders
 from bench.store.schema import CELL, CURVES, FEATURES, ROWS, SAMPLES
+from bench.store.tunings import TUNINGS
 
 #: what is copied of a cell; cell.json last, for without it a folder that a kill left behind is no cell
 KEPT = (ROWS, CURVES, SAMPLES, FEATURES, CELL)
@@ -25,7 +26,7 @@ def clashes(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
 
 
 def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[str]:
-    """Copy the finished and failed cells of `source`, but those of `skip`, to `target`, without checkpoints.
+    """Copy the finished and failed cells of `source`, but those of `skip`, to `target`, and what is known of tunings.
 
     Returns how many there are of each status; those of another are under way and stay. Raises StoreError.
     """
@@ -38,6 +39,8 @@ def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[st
         for name in KEPT if status in COPIED else ():
             if (folder / name).exists():
                 atomic_write(target / folder.name / name, (folder / name).read_bytes())
+    for path in sorted((source / TUNINGS).glob("*.json")):
+        atomic_write(target / TUNINGS / path.name, path.read_bytes())
     return counts
 
 

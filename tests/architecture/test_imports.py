@@ -43,10 +43,11 @@ MAY_IMPORT = {
     "bench.board": BASE | {"bench.store", "bench.judge"},
     "bench.hub": BASE | {"bench.engine", "bench.store", "bench.judge"},
     "bench.scaffold": BASE | {"bench.store"},
+    "bench.tune": BASE | {"bench.engine", "bench.store"},
     "bench.testing": BASE | {"bench.engine", "bench.store", "bench.reports"},
     "bench.cli": BASE
     | {"bench.engine", "bench.presets", "bench.store", "bench.judge", "bench.reports", "bench.results"}
-    | {"bench.board", "bench.hub", "bench.scaffold"},
+    | {"bench.board", "bench.hub", "bench.scaffold", "bench.tune"},
     "bench.results": set(),
 }
 

@@ -20,7 +20,7 @@ DOCS = HERE.parents[1] / "docs"
 #: guide -> what a reader has at its end
 GUIDES = {
     "first-result": "report/report.html", "paper-table": "paper/paper.tex", "my-data": "results/runs",
-    "my-checkpoint": "net.pt", "ci": "check.xml", "python": "report/report.html",
+    "my-checkpoint": "net.pt", "tuning": "results/runs/tunings", "ci": "check.xml", "python": "report/report.html",
 }  # fmt: skip
 #: the recorded run of the first page, in seconds instead of minutes
 SHORT = {"--epochs 12": "--epochs 1 --limit 20", "pgd-20,aa": "pgd-20,'aa[steps=2,queries=5]'",

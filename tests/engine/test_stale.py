@@ -295,6 +295,18 @@ def test_cells_that_saw_other_images_are_left_out_whatever_their_method():
     assert fresh([new, cell("c", "3", inputs={"data": "7"}, data={"data_hash": "2"})])[1] == []
 
 
+def test_what_is_held_out_is_part_of_the_choice_of_images():
+    """Beside cells of all images, and of other seeds, each of which holds others out; of one seed they must agree."""
+
+    def held(name, share, seed, mark):
+        made = cell(name, name, inputs={"data": "1"}, data={"data_hash": mark})
+        return made | {"spec": made["spec"] | {"seed": seed, "recipe": {"validation": share} if share else {}}}
+
+    sound = [held("a", 0, 0, "1"), held("b", 0, 1, "1"), held("c", 0.1, 0, "2"), held("d", 0.1, 1, "3")]
+    assert fresh(sound) == (sound, [])
+    assert "c is stale: it saw other images" in fresh([*sound, held("e", 0.1, 0, "4")])[1][0]
+
+
 def test_every_shipped_plug_in_has_a_mark_of_its_own_code_and_of_what_it_shares():
     for kind in ("methods", "attacks", "models", "datasets"):
         assert all(identity.code(kind, name) for name in registry(kind).names())

@@ -14,7 +14,8 @@ from bench.config import Task
 from bench.engine.life.settings import Settings
 from bench.errors import StoreError
 
-#: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | "note" | one of ENDS, ...}
+#: {"cell": id, "event": "ready" | "progress" | "aside" (a damaged file was renamed) | "note" | one of ENDS, ...}; after
+#: an epoch a "progress" has its `row` of epochs.csv too
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 

@@ -175,7 +175,7 @@ class Trained:
             prefix=prefix,
             track=_tracker(desk, data, track) if track else None,
             best=best,
-            on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"]),
+            on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"], row=row),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )  # fmt: skip
         drawn = desk.folder.put(desk.cell, CURVES, _curves(done))
@@ -203,8 +203,10 @@ def _judge(desk: Desk, data: CellData, recipe: Recipe) -> Best | None:
     attack = AttackSpec.parse(recipe.judge)
 
     def balanced(network: nn.Module) -> float:
-        result = desk.suite(data, network, VALIDATION, [attack], None)
-        labels, correct = data.shown(VALIDATION)[1].numpy(), result.attacks[attack.label].correct
+        told = desk.suite(data, network, VALIDATION, [attack], None).attacks[attack.label]
+        if told.audit is not None:  # its bits only say what has broken an image so far
+            return told.audit.result.value
+        labels, correct = data.shown(VALIDATION)[1].numpy(), told.correct
         return statistics.fmean(float(correct[labels == c].mean()) for c in range(data.num_classes))
 
     return Best(balanced)

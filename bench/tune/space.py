@@ -1,0 +1,165 @@
+"""The search space of a method: one `Dimension` a setting, declared beside it, derived from its default, or given.
+
+A setting made with `setting(..., search=...)` declares its room. For any other the room follows from its type: a number
+above 0 is looked for within a factor of `FACTOR` around its default, as far as its range allows, on a logarithmic
+scale; a closed set is tried as a whole. Switches, texts, lists and numbers that are 0 or absent are only searched where
+that is declared or asked for. A method without any such setting of its own is tuned in the recipe's declared ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.config import Recipe, format_value, split_list
+from bench.errors import UsageError, did_you_mean
+from bench.fields import Kind, check_setting, kinds
+from bench.variants import parse_value
+
+#: how far from its default a number is looked for
+FACTOR = 4.0
+#: fields of the recipe that the tuning itself decides
+OURS = ("name", "epochs", "full_epochs", "validation", "select")
+LOG = "log"
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One setting that is searched: a number from `low` to `high` (`log`: by ratio, `whole`: integers), or `choices`.
+
+    `name`: `beta`, or `ema.tau` of an enhancer. `default`: its value before the tuning.
+    """
+
+    name: str
+    default: Any
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """As `--over` reads it: `beta=1.5:24:log`, `func=tanh|sigmoid`."""
+        if self.choices:
+            return f"{self.name}={'|'.join(map(format_value, self.choices))}"
+        ends = [f"{end:g}" for end in (self.low, self.high)]
+        return f"{self.name}={':'.join([*ends, *([LOG] if self.log else [])])}"
+
+    def rounded(self, value: Any) -> Any:
+        """A suggestion as it is written: three digits of a number, inside the room."""
+        if self.choices or self.whole:
+            return value
+        return min(max(float(f"{value:.3g}"), self.low), self.high)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A setting that exists: the dataclass it belongs to, and its default as the trial would have it."""
+
+    name: str
+    cls: Any
+    default: Any
+    fixed: bool = False
+
+    @property
+    def spec(self) -> dataclasses.Field[Any]:
+        """The dataclass field."""
+        found: dataclasses.Field[Any] = self.cls.__dataclass_fields__[self.name.rpartition(".")[2]]
+        return found
+
+    @property
+    def kind(self) -> Kind | None:
+        """What its type allows."""
+        return kinds(self.cls)[self.spec.name]
+
+    def checked(self, value: Any, what: str) -> Any:
+        """A value in the field's type. Raises UsageError."""
+        return check_setting(self.cls, self.spec.name, value, what)
+
+
+def fields_of(cls: Any, values: Mapping[str, Any], fixed: Iterable[str], prefix: str = "") -> list[Field]:
+    """The fields of a dataclass of settings with their `values`; those in `fixed` were given by the user."""
+    return [
+        Field(prefix + f.name, cls, values.get(f.name, f.default), f.name in fixed)
+        for f in dataclasses.fields(cls)
+        if cls is not Recipe or f.name not in OURS
+    ]
+
+
+def space(own: Sequence[Field], recipe: Sequence[Field], over: str | None, what: str) -> tuple[Dimension, ...]:
+    """The dimensions of a tuning. `own`: settings of the method and its enhancers; `over`: names or rooms to search.
+
+    Raises UsageError for what does not exist, is fixed, has no room, or where nothing is left to search.
+    """
+    known = {field.name: field for field in (*recipe, *own)}
+    if over is None:
+        free = [field for field in own if not field.fixed]
+        found = [made for field in free if (made := room(field)) is not None]
+        declared = [field for field in recipe if field.spec.metadata.get("search") and not field.fixed]
+        made = found or [d for field in declared if (d := room(field)) is not None]
+    else:
+        made = [_asked(text, known, what) for text in split_list(over)]
+    if not made:
+        raise UsageError(f"{what} has no setting left to search; name some, for instance --over lr=0.01:0.3:log.")
+    twice = [d.name for i, d in enumerate(made) if d.name in {e.name for e in made[:i]}]
+    if twice:
+        raise UsageError(f"--over names '{twice[0]}' twice; give it once.")
+    return tuple(made)
+
+
+def room(field: Field) -> Dimension | None:
+    """Where a setting is looked for: as declared, or around its default; None where that says nothing."""
+    kind, default, limits = field.kind, field.default, field.spec.metadata
+    if kind is None or kind.listed:
+        return None
+    if declared := limits.get("search"):
+        return _declared(field, declared)
+    choices = kind.choices or limits.get("choices")
+    if choices:
+        return Dimension(field.name, default, choices=tuple(choices)) if len(choices) > 1 else None
+    if kind.base not in (int, float) or default is None or isinstance(default, bool) or default <= 0:
+        return None
+    low, high = default / FACTOR, default * FACTOR
+    low = max(low, limits["low"]) if limits.get("low") is not None else low
+    high = min(high, limits["high"]) if limits.get("high") is not None else high
+    if kind.base is int:
+        low, high = max(1, round(low)), round(high)
+    made = Dimension(field.name, default, low, high, True, kind.base is int)
+    return made if low < high else None
+
+
+def _declared(field: Field, declared: tuple[Any, ...]) -> Dimension:
+    """A dimension from the words of a declaration: two ends and perhaps `log`, or members of a closed set."""
+    kind = field.kind
+    assert kind is not None
+    numbers = [value for value in declared if value != LOG]
+    if kind.base in (int, float) and not kind.choices and not field.spec.metadata.get("choices"):
+        log = declared[-1] == LOG
+        if len(numbers) != 2 or not numbers[0] < numbers[1] or (log and numbers[0] <= 0):
+            raise UsageError(
+                f"the room of '{field.name}' cannot be read; write LOW:HIGH or LOW:HIGH:log with LOW below HIGH, for "
+                "log above 0."
+            )
+        return Dimension(field.name, field.default, numbers[0], numbers[1], log, kind.base is int)
+    return Dimension(field.name, field.default, choices=tuple(declared))
+
+
+def _asked(text: str, known: Mapping[str, Field], what: str) -> Dimension:
+    """`beta`, `beta=1:10`, `beta=1:10:log` or `func=tanh|sigmoid`."""
+    name, sign, written = (part.strip() for part in text.partition("="))
+    if name not in known:
+        raise UsageError(f"{what} has no setting '{name}' to search. {did_you_mean(name, known)}")
+    field = known[name]
+    if field.fixed:
+        raise UsageError(f"'{name}' is fixed in {what} and searched by --over; leave one of them out.")
+    if not sign:
+        made = room(field)
+        if made is None:
+            raise UsageError(f"'{name}' has no room of its own; say where, for instance --over {name}=LOW:HIGH.")
+        return made
+    words = [word.strip() for word in written.split("|" if "|" in written else ":")]
+    ends = [word if word == LOG else field.checked(parse_value(word), f"--over {name}") for word in words]
+    return _declared(field, tuple(ends))
