@@ -22,7 +22,13 @@ def commands(parent: click.Group, path: tuple[str, ...] = ()):
 
 def options(command: click.Command) -> set[str]:
     """The long options of a command."""
-    return {o for p in command.params if isinstance(p, click.Option) for o in p.opts if o.startswith("--")}
+    return {
+        o
+        for p in command.params
+        if isinstance(p, click.Option)
+        for o in (*p.opts, *p.secondary_opts)
+        if o.startswith("--")
+    }
 
 
 @pytest.fixture(scope="module")
