@@ -15,8 +15,9 @@ from bench.engine.life.settings import Settings
 from bench.errors import UsageError
 from bench.registry import registry
 from bench.store import tunings
+from bench.store.asked import command
 from bench.store.tunings import Study, Trial, Tuning
-from bench.store.where import Where, command
+from bench.store.where import Where
 from bench.tune.adviser import Advice, advise, client
 from bench.tune.space import Dimension, Field, fields_of, space
 from bench.tune.trial import run_trial

@@ -96,10 +96,8 @@ def space(own: Sequence[Field], recipe: Sequence[Field], over: str | None, what:
     """
     known = {field.name: field for field in (*recipe, *own)}
     if over is None:
-        free = [field for field in own if not field.fixed]
-        found = [made for field in free if (made := room(field)) is not None]
-        declared = [field for field in recipe if field.spec.metadata.get("search") and not field.fixed]
-        made = found or [d for field in declared if (d := room(field)) is not None]
+        declared = [field for field in recipe if field.spec.metadata.get("search")]
+        made = _rooms(own) or _rooms(declared)
     else:
         made = [_asked(text, known, what) for text in split_list(over)]
     if not made:
@@ -108,6 +106,12 @@ def space(own: Sequence[Field], recipe: Sequence[Field], over: str | None, what:
     if twice:
         raise UsageError(f"--over names '{twice[0]}' twice; give it once.")
     return tuple(made)
+
+
+def _rooms(fields: Iterable[Field]) -> list[Dimension]:
+    """The rooms of those that are free and have one."""
+    found = (room(field) for field in fields if not field.fixed)
+    return [dimension for dimension in found if dimension is not None]
 
 
 def room(field: Field) -> Dimension | None:
