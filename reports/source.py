@@ -18,9 +18,9 @@ from bench.judge.audits import Audited, audits
 from bench.judge.audits import estimate as audited
 from bench.store import query
 from bench.store.counts import complaint, of_rows
+from bench.store.parts.tunings import tunings
 from bench.store.results import Results
 from bench.store.rows import WORST, attacks_of_worst
-from bench.store.tunings import tunings
 from bench.store.where import SETTING, Where
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bench.config import cell_from_plain
 from bench.reports.source import Source
-from bench.store.tunings import Tuning, of_cell
+from bench.store.parts.tunings import Tuning, of_cell
 from bench.store.where import Where
 
 NOT = "not tuned"

@@ -15,7 +15,7 @@ from bench.config import PRECISIONS
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.store.tunings import Trial, Tuning
+    from bench.store.parts.tunings import Trial, Tuning
     from bench.tune.search import Search
 
 

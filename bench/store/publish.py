@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bench.errors import StoreError
 from bench.store.folders import atomic_write, read_cell
+from bench.store.parts.tunings import TUNINGS
 from bench.store.query import folders
 from bench.store.schema import CELL, CURVES, FEATURES, ROWS, SAMPLES
-from bench.store.tunings import TUNINGS
 
 #: what is copied of a cell; cell.json last, for without it a folder that a kill left behind is no cell
 KEPT = (ROWS, CURVES, SAMPLES, FEATURES, CELL)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.seeding import stream_seed
-from bench.store.tunings import Trial
+from bench.store.parts.tunings import Trial
 from bench.tune.space import Dimension
 
 #: finished trials before any is given up, and the share of the epochs in which none is

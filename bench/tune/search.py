@@ -14,9 +14,9 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.errors import UsageError
 from bench.registry import registry
-from bench.store import tunings
 from bench.store.asked import command
-from bench.store.tunings import Study, Trial, Tuning
+from bench.store.parts import tunings
+from bench.store.parts.tunings import Study, Trial, Tuning
 from bench.store.where import Where
 from bench.tune.adviser import Advice, advise, client
 from bench.tune.space import Dimension, Field, fields_of, space

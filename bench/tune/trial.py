@@ -18,8 +18,8 @@ from bench.engine.life.settings import Settings
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import BenchError, HeldError, StoppedError, StoreError
 from bench.store import query
+from bench.store.parts.tunings import COLUMN, Trial
 from bench.store.schema import CHECKPOINT, CURVES
-from bench.store.tunings import COLUMN, Trial
 from bench.tune.adviser import Advice
 
 #: stages in which a cell fails by its settings; whatever fails before would fail for every trial

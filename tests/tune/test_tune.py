@@ -17,11 +17,11 @@ from bench.engine.plan import missing
 from bench.errors import BenchError, StoppedError, UsageError
 from bench.reports.source import Source
 from bench.reports.tuned import tuned
-from bench.store import tunings
 from bench.store.folders import read_cell
+from bench.store.parts import tunings
+from bench.store.parts.tunings import Trial
 from bench.store.results import Results
 from bench.store.state import look
-from bench.store.tunings import Trial
 from bench.tune.adviser import SAFE_TRIALS, advise
 from bench.tune.search import Search
 from bench.tune.space import Dimension
