@@ -8,19 +8,36 @@ import click
 
 from bench.cli._options import UserPath
 
+#: stores that come with the project, where none is named; a checkout may lack one
+STORES = ("study", "measured")
+
 
 @click.command("findings")
-@click.option("--results", type=UserPath(path_type=Path), help="Default: the measured store that comes with bench.")
-@click.option("--output", type=UserPath(path_type=Path), help="Write the page there instead of printing it.")
-def command(results: Path | None, output: Path | None) -> None:
-    """Answer the paper's questions from a results folder, with intervals; unanswered ones name the command to run."""
+@click.option(
+    "--results",
+    type=UserPath(path_type=Path),
+    multiple=True,
+    help="A results folder; may be given several times. Default: the measured stores that come with bench.",
+)
+@click.option(
+    "--output", type=UserPath(path_type=Path),
+    help="Write the page there, its drawings into pictures/ beside it; without, the page alone is printed.",
+)  # fmt: skip
+def command(results: tuple[Path, ...], output: Path | None) -> None:
+    """Answer the paper's questions from results folders, with intervals; unanswered ones name the command to run.
+
+    The largest scale of all folders opens the page, smaller ones follow below a fold.
+    """
     from bench.judge.reference import shipped
     from bench.reports.findings import findings
     from bench.store.folders import atomic_write
 
-    page = findings(results or shipped("measured"))
+    own = [root for root in map(shipped, STORES) if root.is_dir()]
+    page = findings(*(results or own))
     if output is None:
-        click.echo(page, nl=False)
-    else:
-        atomic_write(output, page)
-        click.echo(f"written to {output}.")
+        click.echo(page.text, nl=False)
+        return
+    atomic_write(output, page.text)
+    for name, picture in page.pictures.items():
+        atomic_write(output.parent / name, picture)
+    click.echo(f"written to {output}, with {len(page.pictures)} drawings.")

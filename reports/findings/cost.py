@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.reports.drawing import inputs
-from bench.reports.findings.block import RECIPE, SPLIT, Block, Store, name
-from bench.reports.findings.layout import middle
+from bench.reports.findings.numbers import middle
+from bench.reports.findings.setting import RECIPE, SPLIT, Setting, name
 from bench.reports.source import Config
 
 #: a stage of a cell as cell.json holds it
@@ -68,33 +67,35 @@ TARGETS = (
 )
 
 
-def cost(block: Block) -> Cost | None:
+def cost(setting: Setting) -> Cost | None:
     """Of methods as their papers state them; attacks with the paper's recipe only."""
-    trainings = _trainings(block)
+    trainings = _trainings(setting)
     attacks: dict[tuple[float, str, str], list[Stage]] = {}
-    for spot, one in block.evaluations:
-        stage = block.stage(one.cell, f"{spot.split}/{spot.attack}")
+    for spot, one in setting.evaluations:
+        stage = setting.stage(one.cell, f"{spot.split}/{spot.attack}")
         if stage and spot.recipe == RECIPE and not spot.config.params:
             attacks.setdefault((spot.config.ir, spot.split, spot.attack), []).append(stage)
-    order = block.store.source.attacks(block.place(split) for split in block.splits)
+    order = setting.source.attacks(setting.place(split) for split in setting.splits)
     ordered = sorted(attacks, key=lambda key: (key[0], key[1] != SPLIT, order.index(key[2])))
-    devices = {f"{d['kind'].upper()} ({d['name']})" for cell in block.runs for d in [block.facts(cell)["device"]]}
-    made = Cost(sorted(devices), trainings, [Work((block.ratio(k[0]), *k[1:]), attacks[k]) for k in ordered])
+    devices = {f"{d['kind'].upper()} ({d['name']})" for cell in setting.runs for d in [setting.facts(cell)["device"]]}
+    made = Cost(sorted(devices), trainings, [Work((setting.ratio(k[0]), *k[1:]), attacks[k]) for k in ordered])
     return made if trainings or attacks else None
 
 
-def _trainings(block: Block) -> list[Work]:
+def _trainings(setting: Setting) -> list[Work]:
     found: dict[tuple[Config, str], list[str]] = {}
-    ordered = sorted(block.runs.items(), key=lambda run: (run[1][0].ir, run[1][0].method, run[1][1] != RECIPE, run[0]))
+    ordered = sorted(
+        setting.runs.items(), key=lambda run: (run[1][0].ir, run[1][0].method, run[1][1] != RECIPE, run[0])
+    )
     for cell, run in ordered:
-        if not run[0].params and block.stage(cell, "train"):
+        if not run[0].params and setting.stage(cell, "train"):
             found.setdefault(run, []).append(cell)
     made = []
     for (config, recipe), cells in found.items():
-        curves = [f for cell in cells if len(f := inputs.curves(block.store.source, cell))]
+        curves = [f for cell in cells if len(f := setting.curves(cell))]
         epochs = tuple([float(f.loc[f["phase"].eq(p), "seconds"].median()) for f in curves] for p in PHASES)
-        stages = [block.facts(cell)["stages"]["train"] for cell in cells]
-        made.append(Work((block.ratio(config.ir), name(config, recipe)), stages, epochs))
+        stages = [setting.facts(cell)["stages"]["train"] for cell in cells]
+        made.append(Work((setting.ratio(config.ir), name(config, recipe)), stages, epochs))
     return made
 
 
@@ -111,22 +112,22 @@ class Met:
         return any(verdict == "yes" for _, verdict in self.rows)
 
 
-def targets(store: Store) -> list[Met]:
+def targets(settings: Sequence[Setting]) -> list[Met]:
     """Each target beside what cells of the paper's own settings took on a GPU."""
-    return [Met(target, _measured(store, target)) for target in TARGETS]
+    return [Met(target, _measured(settings, target)) for target in TARGETS]
 
 
-def _measured(store: Store, target: Target) -> list[tuple[Work, str]]:
+def _measured(settings: Sequence[Setting], target: Target) -> list[tuple[Work, str]]:
     found: dict[tuple[str, str], list[Stage]] = {}
-    for block in store.blocks:
-        for cell, (config, recipe) in block.runs.items() if block.own else ():
-            facts, stage = block.facts(cell), block.stage(cell, target.stage)
+    for setting in settings:
+        for cell, (config, recipe) in setting.runs.items() if setting.own else ():
+            facts, stage = setting.facts(cell), setting.stage(cell, target.stage)
             suits = (
                 config.ir == IR and recipe == RECIPE and not config.params and target.method in ("", config.method)
                 and facts["device"]["kind"] == "cuda" and facts["spec"]["recipe"]["batch_size"] == BATCH
             )  # fmt: skip
             if suits and stage:
-                found.setdefault((facts["device"]["name"], block.setting.precision), []).append(stage)
+                found.setdefault((facts["device"]["name"], setting.where.precision), []).append(stage)
     return [(Work(labels, stages), _verdict(labels[0], target, stages)) for labels, stages in sorted(found.items())]
 
 

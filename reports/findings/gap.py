@@ -1,4 +1,4 @@
-"""Paired differences: two places of a block on the same images and seeds, with both intervals and a verdict."""
+"""Paired differences: two places of a setting on the same images and seeds, with both intervals and a verdict."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.judge.paired import VERDICTS, Comparison, holm
-from bench.reports.findings.block import Block, Spot
-from bench.reports.findings.layout import points, points_between, span
+from bench.reports.findings.numbers import points, points_between, span
+from bench.reports.findings.setting import Setting, Spot
 from bench.reports.pairing import Pair
 from bench.reports.text import markdown
+
+BETTER, NEITHER, WORSE = VERDICTS
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,14 @@ class Case:
     b: Spot
     name: str = ""
 
-    def lacking(self, block: Block) -> list[Spot]:
+    def lacking(self, setting: Setting) -> list[Spot]:
         """Those of the two that were not measured."""
-        return [spot for spot in (self.a, self.b) if not block.at(spot)]
+        return [spot for spot in (self.a, self.b) if not setting.at(spot)]
 
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """What came out."""
+    """What came out: balanced accuracies over the seeds that both have (fractions), their difference, a verdict."""
 
     case: Case
     pair: Pair
@@ -36,18 +38,8 @@ class Gap:
 
     @property
     def result(self) -> Comparison:
-        """With its intervals and seeds."""
+        """The difference with its intervals and seeds."""
         return self.pair.result
-
-    @property
-    def a(self) -> float:
-        """Balanced accuracy of A over the seeds that both have, as a fraction."""
-        return self.pair.a
-
-    @property
-    def b(self) -> float:
-        """That of B."""
-        return self.pair.b
 
     @property
     def value(self) -> float:
@@ -67,17 +59,11 @@ class Gap:
         return f"{markdown(self.case.name)} ({points(r.difference, signed=True)}; images {span(r.images)}; {seeds})"
 
 
-def gaps(block: Block, cases: Iterable[Case]) -> list[Gap]:
+def gaps(setting: Setting, cases: Iterable[Case]) -> list[Gap]:
     """What can be paired of what is asked, in its order; verdicts are corrected over all of it."""
-    found = [(case, pair) for case in cases if (pair := block.compared(case.a, case.b)) is not None]
+    found = [(case, pair) for case in cases if (pair := setting.compared(case.a, case.b)) is not None]
     adjusted = holm([pair.result.p for _, pair in found])
     return [Gap(case, pair, pair.result.verdict(p)) for (case, pair), p in zip(found, adjusted, strict=True)]
-
-
-def absent(block: Block, cases: Sequence[Case], found: Sequence[Gap]) -> list[Spot]:
-    """The places that were not measured, of cases without an answer."""
-    answered = [gap.case for gap in found]
-    return [spot for case in cases if case not in answered for spot in case.lacking(block)]
 
 
 def told(found: Sequence[Gap], spelled: Sequence[Gap]) -> str:
@@ -85,14 +71,13 @@ def told(found: Sequence[Gap], spelled: Sequence[Gap]) -> str:
 
     Those that are not distinguishable are spelled out when they are among `spelled`, else given by their range.
     """
-    first, neither, last = VERDICTS
-    counts = [sum(one.verdict == word for one in found) for word in (first, last)]
-    parts = [f"**{first} at {counts[0]}, {last} at {counts[1]} of {len(found)}**"]
-    for word in (first, last, neither):
-        named = [str(one) for one in found if one.verdict == word and (word != neither or one in spelled)]
+    counts = [sum(one.verdict == word for one in found) for word in (BETTER, WORSE)]
+    parts = [f"**{BETTER} at {counts[0]}, {WORSE} at {counts[1]} of {len(found)}**"]
+    for word in (BETTER, WORSE, NEITHER):
+        named = [str(one) for one in found if one.verdict == word and (word != NEITHER or one in spelled)]
         if named:
             parts.append(f"{word}: {', '.join(named)}")
-    rest = [one.value for one in found if one.verdict == neither and one not in spelled]
+    rest = [one.value for one in found if one.verdict == NEITHER and one not in spelled]
     if rest:
-        parts.append(f"{len(rest)} more {neither} ({points_between(rest)})")
+        parts.append(f"{len(rest)} more {NEITHER} ({points_between(rest)})")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""The page: every answer in short, what was measured, then question by question and setting by setting."""
+"""The page: an answer to every claim, what was measured, then question by question; smaller scales below a fold."""
 
 from __future__ import annotations
 
@@ -6,25 +6,30 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from bench.reports.findings import attacks, cost, layout, paired, ranking
-from bench.reports.findings.block import Block, Store
+from bench.reports.findings import claims, cost, measures, numbers, picture, questions
+from bench.reports.findings.setting import Setting, settings
 from bench.reports.paper import method_label
 from bench.reports.render import markdown_environment
+from bench.reports.source import Source
+
+#: folder of the drawings, beside the page
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True)
 class Question:
-    """`topic`: its name at the head of the page, `title`: its heading, `command`: what measures it as the paper does.
+    """`title`: its heading, `command`: what measures it as the paper does, `answer`: typed rows of one setting.
 
-    `answer`: typed rows of one block, None when it lacks the cells; its name is that of the template's macros for it.
+    The answer is nothing where the setting lacks the cells; its name is that of the template's macros for it.
     """
 
-    topic: str
     title: str
     command: str
-    answer: Callable[[Block], object | None]
+    answer: Callable[[Setting], Any]
 
     @property
     def key(self) -> str:
@@ -33,68 +38,84 @@ class Question:
 
 
 QUESTIONS = (
-    Question(
-        "TAET against AT-BSL under AutoAttack", "Does TAET beat AT-BSL in balanced robustness under AutoAttack?",
-        "bench run --preset table5", paired.superiority,
-    ),
-    Question(
-        "The CW columns, and aa-10 against aa", "What do the CW columns measure, and is aa-10 above aa?",
-        "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", attacks.attacks,
-    ),
-    Question(
-        "Long-tailed against balanced test split",
-        "Does the ranking change between the long-tailed and the balanced test split?",
-        "bench run --preset table1 --test-split long-tailed,balanced", ranking.ranking,
-    ),
-    Question(
-        "TAET against HARL", "HARL against TAET: what do the cross-entropy epochs give?",
-        "bench run --methods harl,taet --datasets cifar10lt --irs 10 --models resnet18", paired.stages,
-    ),
-    Question(
-        "The parts of HARL's loss", "Which part of HARL matters?",
-        "bench run --methods 'harl,harl[alpha=0],harl[beta=0],harl[gamma=0]' --datasets cifar10lt --irs 10 "
-        "--models resnet18", paired.parts,
-    ),
-    Question(
-        "The official recipe", "What does the official recipe change?",
-        "bench run --preset table5 --recipe paper,official", paired.recipes,
-    ),
-    Question("Cost", "What did it cost?", "bench run --preset table1", cost.cost),
+    Question("Does TAET beat AT-BSL in balanced robustness under AutoAttack?", "bench run --preset table5",
+             questions.superiority),
+    Question("Does TAET beat the other methods?", "bench run --preset table1", questions.rivals),
+    Question("HARL against TAET: what do the cross-entropy epochs give?",
+             "bench run --methods harl,taet --datasets cifar10lt --irs 10 --models resnet18", questions.stages),
+    Question("Which part of HARL matters?",
+             "bench run --methods 'harl,harl[alpha=0],harl[beta=0],harl[gamma=0]' --datasets cifar10lt --irs 10 "
+             "--models resnet18", questions.parts),
+    Question("What do other clean epochs, steps and step sizes change?", "bench run --preset table9",
+             questions.varied),
+    Question("What does the official recipe change?", "bench run --preset table5 --recipe paper,official",
+             questions.recipes),
+    Question("What are tricks worth beside methods?", "bench run --preset attribution", questions.tricks),
+    Question("What do the CW columns measure, and is aa-10 above aa?",
+             "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", measures.attacks),
+    Question("Does the ranking change between the long-tailed and the balanced test split?",
+             "bench run --preset table1 --test-split long-tailed,balanced", measures.ranking),
+    Question("What did it cost?", "bench run --preset table1", cost.cost),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What a block holds, told: how it is reduced exactly, test images by split, hours of one process."""
+    """What a setting holds, told: how it is reduced exactly, test images by split, hours of one process."""
 
-    block: Block
+    setting: Setting
     exact: list[str]
     images: list[tuple[str, list[int]]]
     hours: float
 
 
-def findings(root: Path) -> str:
-    """The page for a results folder, as Markdown. Raises StoreError when the folder cannot be read."""
-    store = Store(root)
-    cells = store.source.cells.values()
-    answered = [(q, [(block, a) for block in store.blocks if (a := q.answer(block))]) for q in QUESTIONS]
-    bare = {one.cell for block in store.blocks for spot, one in block.evaluations
-            if store.pairs.bits(one.cell, spot.split, spot.attack) is None}  # fmt: skip
-    page = markdown_environment().get_template("findings.md.j2").render(
-        layout=layout, method_label=method_label, paired=paired, attacks=attacks, cost=cost, blocks=store.blocks,
-        answered=answered, campaigns=list(map(_campaign, store.blocks)), targets=cost.targets(store),
+@dataclass(frozen=True)
+class Page:
+    """The page as Markdown, and the drawings that it shows, by their path beside it."""
+
+    text: str
+    pictures: dict[str, str]
+
+
+def findings(*roots: Path) -> Page:
+    """The page for results folders. Raises StoreError when one cannot be read."""
+    sources = [Source(root) for root in roots]
+    found = settings(sources)
+    groups: dict[Any, list[Setting]] = {}
+    for setting in found:
+        groups.setdefault(setting.scale, []).append(setting)
+    by_key = {question.key: question for question in QUESTIONS}
+
+    @cache
+    def asked(key: str, setting: Setting) -> Any:
+        return by_key[key].answer(setting)
+
+    answers = [claims.answer(claim, list(groups.values()), asked) for claim in claims.CLAIMS]
+    drawn = {
+        one.claim.key: picture.draw(one.setting, one.gaps, one.claim.sides)
+        for one in answers
+        if one.setting and not one.smaller
+    }
+    cells = [cell for source in sources for cell in source.cells.values()]
+    text = markdown_environment().get_template("findings.md.j2").render(
+        numbers=numbers, method_label=method_label, questions=questions, measures=measures, cost=cost, claims=claims,
+        QUESTIONS=QUESTIONS, PICTURES=PICTURES, settings=found, groups=list(groups.values()), answers=answers,
+        asked=asked, campaigns={one: _campaign(one) for one in found}, targets=cost.targets(found),
         cells=len(cells), done=sum(cell["status"] == "done" for cell in cells),
-        failed=[cell for cell in cells if cell["status"] == "failed"], bare=sorted(bare),
+        failed=[cell for cell in cells if cell["status"] == "failed"],
+        bare=sorted({cell for setting in found for cell in setting.bare()}),
         flags=sorted(Counter(flag for cell in cells for flag in cell.get("flags", ())).items()),
-        problems=" ".join(store.source.problems).replace(f"{store.root}/", ""),
+        problems=" ".join(p.replace(f"{source.root}/", "") for source in sources for p in source.problems),
     )  # fmt: skip
-    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+    pictures = {f"{PICTURES}/findings-{key}.svg": svg for key, svg in drawn.items()}
+    return Page(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures)
 
 
-def _campaign(block: Block) -> Campaign:
+def _campaign(setting: Setting) -> Campaign:
     sizes: dict[str, set[int]] = {}
-    for spot, one in block.evaluations:
+    for spot, one in setting.evaluations:
         sizes.setdefault(spot.split, set()).add(int(one.n.sum()))
-    seconds = sum(s["seconds"] for cell in block.runs for s in block.facts(cell).get("stages", {}).values())
-    exact = sorted({one.reduced for _, one in block.evaluations if one.reduced})
-    return Campaign(block, exact, [(s, sorted(sizes[s])) for s in block.splits if s in sizes], seconds / 3600)
+    seconds = sum(s["seconds"] for cell in setting.runs for s in setting.facts(cell).get("stages", {}).values())
+    exact = sorted({one.reduced for _, one in setting.evaluations if one.reduced})
+    images = [(split, sorted(sizes[split])) for split in setting.splits if split in sizes]
+    return Campaign(setting, exact, images, seconds / 3600)

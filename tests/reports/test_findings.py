@@ -7,18 +7,25 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
+from bench.cli.findings import STORES
 from bench.config import CellSpec, Recipe
 from bench.judge.compare import compare_methods
 from bench.judge.metrics import summarise
+from bench.judge.paired import Bits, compare
 from bench.judge.reference import shipped
-from bench.reports.findings import QUESTIONS, findings
-from bench.reports.findings.layout import points, span
+from bench.reports.findings import QUESTIONS
+from bench.reports.findings import findings as answered
+from bench.reports.findings.claims import CLAIMS, EQUAL, HOLDS, OPEN, verdict
+from bench.reports.findings.gap import Case, Gap
+from bench.reports.findings.numbers import points, span
+from bench.reports.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
 from bench.store.folders import read_cell
@@ -28,7 +35,10 @@ from bench.store.schema import CELL, CURVES, EPOCHS, ROWS, SAMPLES
 
 from .conftest import ATTACKS, write_cell
 
-SUPERIORITY, CW, RANKING, STAGES, PARTS, RECIPES, COST = (question.title for question in QUESTIONS)
+TITLES = {question.key: question.title for question in QUESTIONS}
+SUPERIORITY, CW, RANKING, STAGES, PARTS, RECIPES, COST = (
+    TITLES[key] for key in ("superiority", "attacks", "ranking", "stages", "parts", "recipes", "cost")
+)
 #: a short run of a small network, beside the full one of the fixtures
 REDUCED = CellSpec("x", "cifar10lt", 10.0, "small-cnn", 0, Recipe(epochs=12), limit=500)
 
@@ -59,8 +69,24 @@ def change(root: Path, cell: str, **facts: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
 
 
+def findings(*roots: Path) -> str:
+    return answered(*roots).text
+
+
 def section(page: str, title: str) -> str:
-    return page.split(f"## {title}\n")[1].split("\n## ")[0]
+    return page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def folded(page: str, title: str) -> str:
+    """What is said of a question at the smaller scales, below the fold."""
+    return page.split("<details")[1].split(f"\n### {title}\n")[1].split("\n### ")[0]
+
+
+def claim(page: str, key: str) -> str:
+    """The line that answers a claim."""
+    (text,) = (one.text for one in CLAIMS if one.key == key)
+    (line,) = (one for one in section(page, "Answers").splitlines() if one.startswith(f"- **{text}**"))
+    return line
 
 
 def table_rows(text: str, *first: str) -> list[list[str]]:
@@ -101,8 +127,12 @@ def works(command: str, root: Path) -> None:
 def test_an_empty_store_answers_every_question_with_a_command_that_exists(tmp_path: Path) -> None:
     page = findings(tmp_path)
     for question in QUESTIONS:
-        assert f"Not measured yet (`{question.command}`)" in section(page, question.title)
-        assert f"- **{question.topic}.** Not measured yet" in section(page, "In short")
+        assert f"Not measured at this scale. As the paper does it: `{question.command}`" in section(
+            page, question.title
+        )
+    for one in CLAIMS:
+        assert ": **not measured**; as the paper does it: `bench run " in claim(page, one.key)
+    assert page.startswith("# Findings: nothing measured yet")
     for command in commands(page):
         works(command, tmp_path)
 
@@ -120,7 +150,10 @@ def test_ratios_that_lack_cells_are_named_with_a_command_for_just_these(tmp_path
 
 
 def test_the_page_in_the_documentation_is_the_stored_numbers(project: Path) -> None:
-    assert (project / "docs" / "findings.md").read_text() == findings(shipped("measured"))
+    page = answered(*filter(Path.is_dir, map(shipped, STORES)))
+    assert (project / "docs" / "findings.md").read_text() == page.text
+    drawn = {f"pictures/{one.name}": one.read_text() for one in (project / "docs" / "pictures").glob("findings-*.svg")}
+    assert drawn == page.pictures
 
 
 # ------------------------------------------------------------------------------------------------- settings
@@ -145,10 +178,11 @@ def test_a_full_and_a_reduced_cell_never_share_a_row(two_settings: Path) -> None
         where = {"method": method, "test_split": "long-tailed"}
         own = {model: [points(accuracy(two_settings, **where, model=model, attack=attack))
                        for attack in ("clean", "cw-l2", "cw-linf")] for model in ("resnet18", "small-cnn")}  # fmt: skip
-        found = table_rows(section(page, CW), "10", method_label(method))
-        assert [line[2:5] for line in found] == [own["resnet18"], own["small-cnn"]]
-        trained = table_rows(section(page, COST), "10", method_label(method), "1")
-        assert [line[3] for line in trained] == ["100", "10"]
+        for part, model, seconds in ((section, "resnet18", "100"), (folded, "small-cnn", "10")):
+            (found,) = table_rows(part(page, CW), "10", method_label(method))
+            assert found[2:5] == own[model]
+            (trained,) = table_rows(part(page, COST), "10", method_label(method), "1")
+            assert trained[3] == seconds
     mixed = points(accuracy(two_settings, method="taet", attack="aa", test_split="long-tailed"))
     assert mixed not in page
 
@@ -156,11 +190,98 @@ def test_a_full_and_a_reduced_cell_never_share_a_row(two_settings: Path) -> None
 def test_every_row_stands_under_its_setting(two_settings: Path) -> None:
     page = findings(two_settings)
     for title in (SUPERIORITY, CW, COST):
-        full, reduced = re.findall(r"^### Setting \d: (.*)$", section(page, title), re.M)
-        assert full == "CIFAR-10-LT; ResNet-18"
-        assert reduced == "CIFAR-10-LT; small-cnn; REDUCED RUN: epochs=12, limit=500"
-    assert "epochs=12 of 100, limit=500" in section(page, "What was measured")
-    assert "All of it is of one setting" not in page
+        assert re.findall(r"^### Setting \d: (.*)$", section(page, title), re.M) == ["CIFAR-10-LT; ResNet-18"]
+        (small,) = re.findall(r"^#### Setting \d: (.*)$", folded(page, title), re.M)
+        assert small == "CIFAR-10-LT; small-cnn; REDUCED RUN: epochs=12, limit=500"
+    assert "epochs=12 of 100" not in section(page, "What was measured")
+    assert "epochs=12 of 100, limit=500" in section(page, "Smaller scales")
+
+
+def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    for method, level in (("taet", 0.9), ("at-bsl", 0.3)):
+        measured(small, method, spec=REDUCED, model="small-cnn", level=level)
+        measured(large, method, spec=CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20)),
+                 model="resnet10-slim", level=1.2 - level)  # fmt: skip
+    page = findings(small, large)
+    assert page == findings(large, small)
+    first, scale = page.splitlines()[0:3:2]
+    assert first == "# Findings with CIFAR-10-LT, resnet10-slim, epochs=20"
+    assert scale.startswith("**Scale**: CIFAR-10-LT; resnet10-slim; REDUCED RUN: epochs=20.")
+    assert "This is not the paper's scale" in scale
+    assert ": **fails**. aa: worse" in claim(page, "superiority")
+    assert row(page, SUPERIORITY, "10")[-1] == "worse"
+    assert table_rows(folded(page, SUPERIORITY), "10")[0][-1] == "better"
+    (large / "none").mkdir()
+    assert findings(large / "none", small).startswith("# Findings with CIFAR-10-LT, small-cnn, epochs=12, limit=500")
+
+
+# ----------------------------------------------------------------------------------------------- the claims
+
+
+def test_a_claim_holds_fails_or_cannot_be_told(tmp_path: Path) -> None:
+    words = {}
+    for name, ours, rival in (("up", 0.9, 0.3), ("down", 0.3, 0.9), ("same", 0.9, 0.9), ("chance", 0.0, 0.0)):
+        for seed in (0, 1, 2):
+            for method, level in (("taet", ours), ("at-bsl", rival)):
+                measured(tmp_path / name, method, seed=seed, level=level)
+        words[name] = claim(findings(tmp_path / name), "superiority")
+    found = {name: re.search(r": \*\*(.*?)\*\*", line.split("points)")[1])[1] for name, line in words.items()}  # type: ignore[index]
+    assert found == {"up": "holds", "down": "fails", "same": "cannot be told here", "chance": "cannot be told here"}
+    assert re.search(r"To tell \d\.\d\d points \(IR 10\) takes about [\d,]+ test images and \d+ seeds", words["same"])
+    assert "Neither number is above a constant answer at 1 of 1" in words["chance"]
+    assert "test images" not in words["chance"]
+    assert "constant answer" not in words["up"]
+    # one ratio of four is not every ratio
+    assert "**cannot be told here**" in claim(findings(tmp_path / "up"), "ratios")
+    assert "Not measured: IR 20; IR 50; IR 100." in claim(findings(tmp_path / "up"), "ratios")
+
+
+def test_recipes_that_differ_fail_to_be_the_same(tmp_path: Path) -> None:
+    official = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, Recipe(name="official"))
+    for seed in (0, 1, 2):
+        for method in ("taet", "at-bsl"):
+            measured(tmp_path, method, seed=seed, level=0.8, attacks=("clean", "pgd-20"))
+            measured(tmp_path, method, seed=seed, level=0.4, spec=official, attacks=("clean", "pgd-20"))
+    line = claim(findings(tmp_path), "recipes")
+    assert "**fails**. pgd-20: better at 0, worse at 2 of 2" in line  # the strongest attack that was run
+
+
+@pytest.mark.parametrize(("images", "seeds", "word"), [(2000, 2, HOLDS), (2000, 1, OPEN), (5, 2, OPEN)])
+def test_things_are_the_same_where_both_intervals_stay_within_the_tolerance(images: int, seeds: int, word: str) -> None:
+    label = np.repeat(np.arange(10), images)
+    bits = Bits(np.arange(len(label)), label, label % 2 == 0)
+    gap = Gap(Case((), None, None), Pair(0.5, 0.5, compare([(bits, bits)] * seeds)), "not distinguishable")  # type: ignore[arg-type]
+    assert verdict(EQUAL, [gap], incomplete=False) == word
+    assert verdict(EQUAL, [gap], incomplete=True) == OPEN
+
+
+def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> None:
+    for seed in (0, 1, 2):
+        for method, level in (("taet", 0.5), ("at-bsl", 0.4), ("taet+ema", 0.9), ("at-bsl+ema", 0.3)):
+            measured(tmp_path, method, seed=seed, level=level)
+    page = findings(tmp_path)
+    gap = accuracy(tmp_path, method="taet+ema", attack="aa") - accuracy(tmp_path, method="at-bsl+ema", attack="aa")
+    found = row(page, TITLES["tricks"], "10", "TAET+ema", "AT-BSL+ema", "aa")
+    assert found[7] == points(gap, signed=True)
+    assert row(page, TITLES["tricks"], "10", "TAET+ema", "TAET", "aa")[-1] == "better"
+    assert "**holds**" in claim(page, "tricks")
+
+
+def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        for method, level in (("taet", 0.8), ("at-bsl", 0.5)):
+            measured(tmp_path, method, seed=seed, level=level)
+    made = answered(tmp_path)
+    svg = ElementTree.fromstring(made.pictures["pictures/findings-superiority.svg"])
+    texts = [one.text for one in svg.iter("{http://www.w3.org/2000/svg}text")]
+    for word in ("TAET", "AT-BSL", "IR 10", "constant answer", "difference, points"):
+        assert word in texts
+    width = float(svg.attrib["width"])
+    for line in svg.iter("{http://www.w3.org/2000/svg}line"):
+        assert all(0 <= float(line.attrib[end]) <= width for end in ("x1", "x2"))
+    assert "(pictures/findings-superiority.svg)" in made.text
+    assert made.pictures == answered(tmp_path).pictures
 
 
 def test_stand_in_pixels_are_another_setting_with_their_mark(tmp_path: Path) -> None:
@@ -210,7 +331,7 @@ def test_a_paired_difference_is_that_of_the_judge_and_of_the_rows(tmp_path: Path
     assert row(page, SUPERIORITY, "10") == [
         "10", "long-tailed", points(rival), points(ours), "3", gap, span(found.images), span(found.seeds), "worse",
     ]  # fmt: skip
-    short = section(page, "In short")
+    short = section(page, SUPERIORITY)
     assert "**better at 0, worse at 1 of 1**" in short
     assert f"worse: IR 10 ({gap}; images {span(found.images)}; 3 seeds {span(found.seeds)})" in short
     assert "not measured yet: IR 20, IR 50, IR 100" in short
@@ -239,7 +360,7 @@ def test_what_was_trained_without_attack_is_known_by_its_epochs_not_by_its_name(
                 for method in ("taet", "harl", "at", "trades", "mart")]  # fmt: skip
     for i, cell in enumerate([*plain, *attacked]):
         change(tmp_path, cell, probes={"long-tailed": {"margin": 0.1 * (i + 1)}})
-    assert "over the 5 adversarially trained ones" in section(findings(tmp_path), "In short")
+    assert "over the 5 adversarially trained ones" in section(findings(tmp_path), CW)
 
 
 def test_a_cell_without_a_logit_margin_shows_a_dash_and_is_in_no_correlation(tmp_path: Path) -> None:
@@ -252,7 +373,7 @@ def test_a_cell_without_a_logit_margin_shows_a_dash_and_is_in_no_correlation(tmp
     assert not re.search(r"\bnan\b", page, re.IGNORECASE)
     assert row(page, CW, "10", "GAIRAT")[10] == row(page, CW, "10", "AT-BSL")[10] == "—"
     assert row(page, CW, "10", "TAET")[10] == "0.1"
-    assert "over the 5 adversarially trained ones" in section(page, "In short")
+    assert "over the 5 adversarially trained ones" in section(page, CW)
 
 
 def test_a_ranking_that_turns_is_told_with_the_pair_that_turned(tmp_path: Path) -> None:
@@ -275,7 +396,7 @@ def test_a_ranking_that_turns_is_told_with_the_pair_that_turned(tmp_path: Path) 
     assert line[5:] == ["AT, TAET, TRADES", "TRADES, TAET, AT"]
     pair = table_rows(section(page, RANKING), "10", "clean", "AT minus TRADES")
     assert [(one[3], one[-1]) for one in pair] == [("long-tailed", "better"), ("balanced", "worse")]
-    assert "3 of 3 pairs of methods change places, 3 distinguishably" in section(page, "In short")
+    assert "3 of 3 pairs of methods change places, 3 distinguishably" in section(page, RANKING)
 
 
 def join_splits(folder: Path, other: Path) -> None:
@@ -298,7 +419,7 @@ def test_two_stages_are_compared_with_one_and_their_passes_counted(tmp_path: Pat
         points(one), points(two), "1", points(two - one, signed=True),
     ]  # fmt: skip
     assert row(page, STAGES, "10", "2000")[:4] == ["10", "2000", "1200", "0.600"]
-    assert "TAET trains with 0.600 of the passes of HARL" in section(page, "In short")
+    assert "TAET trains with 0.600 of the passes of HARL" in section(page, STAGES)
 
 
 @pytest.mark.parametrize("method", ["taet", "harl"])
@@ -324,7 +445,7 @@ def test_recipes_and_parts_are_compared_seed_by_seed(tmp_path: Path, method: str
         assert row(page, title, *first)[7] == points(gap, signed=True)
     assert not table_rows(section(page, PARTS), "10", label, "")
     absent = "HARL" if method == "taet" else "TAET"
-    assert f"not measured yet: {absent}" in section(page, "In short")
+    assert f"not measured yet: {absent}" in section(page, PARTS)
 
 
 def test_costs_are_those_of_the_stages(tmp_path: Path) -> None:
@@ -344,7 +465,7 @@ def test_a_peak_that_is_not_known_is_a_dash(tmp_path: Path) -> None:
     change(tmp_path, cell, stages={"train": train | {"peak_memory_mib": None}})
     page = findings(tmp_path)
     assert row(page, COST, "10", "TAET")[5] == "—"
-    assert "a training took 100 s at 19 passes/s." in section(page, "In short")
+    assert "a training took 100 s at 19 passes/s." in section(page, COST)
 
 
 def test_targets_are_met_or_missed_only_by_the_card_they_are_for(tmp_path: Path) -> None:
@@ -353,7 +474,7 @@ def test_targets_are_met_or_missed_only_by_the_card_they_are_for(tmp_path: Path)
     assert row(findings(tmp_path), COST, target)[2] == "not measured yet"  # a CPU says nothing of the target
     change(tmp_path, cell, device={"kind": "cuda", "name": "NVIDIA H100 80GB HBM3"})
     assert row(findings(tmp_path), COST, target)[2:] == ["100", "19", "512", "NVIDIA H100 80GB HBM3", "fp32", "yes"]
-    assert "Targets for one H100: met 1 of 3" in section(findings(tmp_path), "In short")
+    assert "Targets for one H100: met 1 of 3" in section(findings(tmp_path), COST)
     change(tmp_path, cell, device={"kind": "cuda", "name": "another"})
     assert row(findings(tmp_path), COST, target)[-1] == "another card"
     train = read_cell(tmp_path / cell)["stages"]["train"]

@@ -1,0 +1,161 @@
+"""The paper's claims: a verdict on each from the differences that it is about, at the largest scale that has them.
+
+holds                 every difference of the claim lies on its side, beyond both intervals
+fails                 one of them lies on the other side
+cannot be told here   neither; or no number of a pair is above a constant answer, so that nothing is compared
+not measured          there is none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.judge.pairs.needed import images_needed, seeds_needed
+from bench.judge.reference import paper_claims
+from bench.judge.verdict import TOLERANCE
+from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
+from bench.reports.findings.questions import RATIOS, Paired, strongest
+from bench.reports.findings.setting import SPLIT, Setting
+
+HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "cannot be told here", "not measured"
+#: a claim that two things are the same
+EQUAL = "equal"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`question`: of whose rows those decide that are `about` it, under the strongest attack and those that are `also`.
+
+    `expected`: what each should be. `printed`: ids of the paper's own numbers. `natural`: of data with an imbalance of
+    their own. `weaker`: the strongest attack that was run decides. `command`: where the question's own is of others.
+    `sides`: what the two numbers of a row are.
+    """
+
+    key: str
+    text: str
+    question: str
+    about: Callable[[Case], bool] = bool
+    also: tuple[str, ...] = ()
+    expected: str = BETTER
+    printed: tuple[str, ...] = ()
+    natural: bool = False
+    weaker: bool = False
+    command: str = ""
+    sides: tuple[str, str] = ("TAET", "AT-BSL")
+
+    @property
+    def paper(self) -> str:
+        """The claim's numbers as the paper prints them: `+5.31`."""
+        values = paper_claims().set_index("id")["value"]
+        return " and ".join(f"+{values[key]}" for key in self.printed)
+
+    def deciding(self, cases: Sequence[Case], setting: Setting) -> list[Case]:
+        """Those of a question's cases that decide, on the paper's test split."""
+        about = [case for case in cases if case.a.split == SPLIT and self.about(case)]
+        top = strongest(about, setting) if self.weaker else setting.strongest
+        return [case for case in about if case.a.attack in (*self.also, top)]
+
+
+def _first_ratio(case: Case) -> bool:
+    return case.a.config.ir == RATIOS[0]
+
+
+def _one_part(case: Case) -> bool:
+    return len(case.a.config.params) == 1
+
+
+def _equal_tricks(case: Case) -> bool:
+    return all("+" in spot.config.method for spot in (case.a, case.b))
+
+
+CLAIMS = (
+    Claim("superiority", "TAET is better than AT-BSL under AutoAttack at IR 10", "superiority", _first_ratio,
+          printed=("aa_gain_vs_at_bsl",)),
+    Claim("rivals", "TAET is better than every other method under AutoAttack at IR 10", "rivals", _first_ratio,
+          sides=("TAET", "the method")),
+    Claim("ratios", "TAET is better than AT-BSL at every imbalance ratio", "superiority"),
+    Claim("stages", "40 clean epochs first raise clean accuracy and robustness", "stages", also=("clean",),
+          printed=("ce40_clean_gain", "ce40_aa_gain"), sides=("TAET", "HARL")),
+    Claim("parts", "Every part of the hierarchical loss is needed", "parts", _one_part, expected=WORSE, weaker=True,
+          sides=("without", "whole loss")),
+    Claim("recipes", "The recipe of the text and that of the released code give the same", "recipes", expected=EQUAL,
+          weaker=True, sides=("official", "paper")),
+    Claim("medical", "On medical images TAET is better than the other methods", "rivals", natural=True,
+          command="bench run --preset table3", sides=("TAET", "the method")),
+    Claim("tricks", "With equal tricks TAET is still better than AT-BSL", "tricks", _equal_tricks, weaker=True),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a setting says of a claim: `gaps` decide, `low`: of which neither number is above a constant answer.
+
+    `smaller`: the setting is of a smaller scale than the page's. `lacking`: cases of the claim that were not measured.
+    """
+
+    claim: Claim
+    word: str
+    setting: Setting | None = None
+    gaps: Sequence[Gap] = ()
+    low: Sequence[Gap] = ()
+    lacking: Sequence[str] = ()
+    smaller: bool = False
+
+    @property
+    def needed(self) -> tuple[Gap, float, int, int | None] | None:
+        """The open difference that needs most: the size asked for (fraction), test images and seeds that would tell.
+
+        A size is what was measured, at least the distance in which two numbers match; power 0.8.
+        """
+        found = [
+            (gap, max(abs(gap.value), TOLERANCE))
+            for gap in self.gaps
+            if gap.verdict not in (BETTER, WORSE) and gap not in self.low
+        ]
+        told = [(gap, size, images_needed(gap.result, size), seeds_needed(gap.result, size)) for gap, size in found]
+        return max(told, key=lambda one: (one[3] or 0, one[2])) if told else None
+
+
+def answer(claim: Claim, groups: Sequence[Sequence[Setting]], asked: Callable[[str, Setting], Paired]) -> Answer:
+    """From the first scale that has an answer; `groups`: settings by scale, the largest first."""
+    for i, group in enumerate(groups):
+        for setting in group:
+            if setting.where.natural == claim.natural:
+                made = _of(claim, setting, asked(claim.question, setting), smaller=i > 0)
+                if made:
+                    return made
+    return Answer(claim, UNMEASURED)
+
+
+def _of(claim: Claim, setting: Setting, paired: Paired, *, smaller: bool) -> Answer | None:
+    about = claim.deciding(paired.cases, setting)
+    found = [gap for gap in paired.found if gap.case in about]
+    if not found:
+        return None
+    low = [gap for gap in found if _low(gap, setting)]
+    lacking = [case.name for case in about if case.lacking(setting)]
+    word = verdict(claim.expected, [gap for gap in found if gap not in low], incomplete=bool(low or lacking))
+    return Answer(claim, word, setting, found, low, lacking, smaller)
+
+
+def verdict(expected: str, found: Sequence[Gap], *, incomplete: bool) -> str:
+    """The word for differences that are of numbers above chance; `incomplete`: others of the claim are not known."""
+    against = {BETTER: (WORSE,), WORSE: (BETTER,), EQUAL: (BETTER, WORSE)}[expected]
+    if any(gap.verdict in against for gap in found):
+        return FAILS
+    sure = [_within(gap) if expected == EQUAL else gap.verdict == expected for gap in found]
+    return HOLDS if sure and all(sure) and not incomplete else OPEN
+
+
+def _within(gap: Gap) -> bool:
+    """Whether both intervals lie in the distance in which two numbers match."""
+    known = [i for i in (gap.result.images, gap.result.seeds) if i is not None]
+    return len(known) == 2 and all(max(abs(i.low), abs(i.high)) <= TOLERANCE for i in known)
+
+
+def _low(gap: Gap, setting: Setting) -> bool:
+    """Whether neither of the two is above a constant answer, by its interval over test images."""
+    found = [setting.at(spot) for spot in (gap.case.a, gap.case.b)]
+    chance = 1 / len(found[0][0].names)
+    return all(setting.source.estimate(some, "balanced").sampling.low <= chance for some in found)

@@ -1,0 +1,213 @@
+"""Questions answered by paired differences: which two places each compares, measured or not, in typed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.reports import paper
+from bench.reports.findings.gap import Case, Gap, gaps, told
+from bench.reports.findings.numbers import mean
+from bench.reports.findings.setting import RECIPE, SPLIT, Setting, Spot, name
+from bench.reports.footnote import settings_lines
+from bench.reports.marks import audit_note
+from bench.reports.source import Config, params_of
+
+#: the claim: this method is better than that one at these ratios, and than these others at the first of them
+OURS, RIVAL, RATIOS = "taet", "at-bsl", (10.0, 20.0, 50.0, 100.0)
+OTHERS = ("at", "harl", "mart", "reat", "robal", "trades")
+TWO_STAGES, ONE_STAGE = "taet", "harl"
+#: methods that are trained with the hierarchical loss, and the setting that weighs a part of it -> the part
+HIERARCHICAL, PARTS = ("harl", "taet"), {"alpha": "BCL", "beta": "HDL", "gamma": "RCEL"}
+#: other values of TAET's settings: clean epochs, and the steps and step sizes of the paper's Tables 9 and 10
+VARIED = ("ce_epochs=0", "ce_epochs=20", "ce_epochs=60", "step=1/255,steps=5", "step=1/255", "step=1/255,steps=20",
+          "step=1/255,steps=30", "step=1/255,steps=40", "step=3/255")  # fmt: skip
+#: tricks that both methods are given
+TRICKS = ("awp", "balanced-sampler", "ema", "robustlt", "awp+balanced-sampler+ema+robustlt")
+
+
+@dataclass(frozen=True)
+class Paired:
+    """`told`: the verdicts in short. `cases`: all that is asked. `rows`: with an answer, None where there is none."""
+
+    cases: Sequence[Case]
+    rows: Sequence[tuple[Case, Gap | None]]
+    told: str
+    absent: Sequence[str]
+    commands: Sequence[str]
+
+    @property
+    def found(self) -> list[Gap]:
+        """What could be paired."""
+        return [gap for _, gap in self.rows if gap]
+
+    def __bool__(self) -> bool:
+        """Whether there is an answer."""
+        return bool(self.found)
+
+
+def ask(
+    setting: Setting, cases: Sequence[Case], *, split: str = "", named: Callable[[Case], bool] = bool,
+    group: Callable[[Case], str] | None = None, every: bool = False,
+) -> Paired:  # fmt: skip
+    """The differences of these cases, as far as they were measured.
+
+    The short answer is over one test split (empty: over all) and names what cannot be told under the strongest attack
+    on the long-tailed one, of cases that are `named`. `group`: what is absent where none of its cases was measured.
+    `every`: cases without an answer have a row too.
+    """
+    found = gaps(setting, cases)
+    answers = {gap.case: gap for gap in found}
+    top = strongest(list(answers), setting)
+    some = [gap for gap in found if split in ("", gap.case.a.split)]
+    spelled = [g for g in some if (g.case.a.split, g.case.a.attack) == (SPLIT, top) and named(g.case)]
+    lacks = [case for case in cases if case not in answers and case.lacking(setting)]
+    absent = dict.fromkeys(g for case in lacks if group and (g := group(case)) not in map(group, answers))
+    wants = [spot for case in lacks for spot in case.lacking(setting)]
+    trained = [spot.config for case in cases for spot in (case.a, case.b)]
+    rows = [(case, answers.get(case)) for case in cases if every or case in answers]
+    return Paired(cases, rows, told(some, spelled), list(absent), setting.commands(wants, trained))
+
+
+def strongest(cases: Sequence[Case], setting: Setting) -> str:
+    """The strongest attack under which any of these was measured; empty when none was."""
+    there = {case.a.attack for case in cases if not case.lacking(setting)}
+    return next((attack for attack in reversed(setting.attacks) if attack in there), "")
+
+
+def superiority(setting: Setting) -> Paired:
+    """Does TAET beat AT-BSL? At every ratio of the claim; on another split than the claim's what was measured."""
+    ratios = set(setting.irs(OURS, RIVAL))
+    asked = sorted(ratios if setting.where.natural else ratios | set(RATIOS))
+    cases = [
+        Case((setting.ratio(ir), split), Spot(setting.config(ir, OURS), setting.strongest, split),
+             Spot(setting.config(ir, RIVAL), setting.strongest, split), f"IR {setting.ratio(ir)}")
+        for split in setting.splits for ir in asked
+    ]  # fmt: skip
+    shown = [case for case in cases if case.a.split == SPLIT or not case.lacking(setting)]
+    return ask(setting, shown, split=SPLIT, group=lambda case: case.name, every=True)
+
+
+def rivals(setting: Setting) -> Paired:
+    """Does TAET beat the others? Every method as its paper states it, and those that were not measured."""
+    found = {c.method for c in setting.configs() if not c.params and "+" not in c.method} - {OURS}
+    cases = [
+        Case((setting.ratio(ir), paper.method_label(other)), Spot(setting.config(ir, OURS), setting.strongest),
+             Spot(setting.config(ir, other), setting.strongest), f"{paper.method_label(other)}, IR {setting.ratio(ir)}")
+        for ir in setting.irs(OURS) for other in sorted(found | set(OTHERS if ir == RATIOS[0] else ()))
+    ]  # fmt: skip
+    return ask(setting, cases)
+
+
+def stages(setting: Setting) -> Paired:
+    """What do the cross-entropy epochs give? Two stages minus one on both test splits."""
+    cases = [
+        Case((setting.ratio(ir), split, attack), Spot(setting.config(ir, TWO_STAGES), attack, split),
+             Spot(setting.config(ir, ONE_STAGE), attack, split),
+             f"{attack}, IR {setting.ratio(ir)}" + ("" if split == SPLIT else f", {split} split"))
+        for ir in setting.irs(TWO_STAGES, ONE_STAGE) for split in setting.splits for attack in setting.attacks
+    ]  # fmt: skip
+    return ask(setting, cases)
+
+
+def parts(setting: Setting) -> Paired:
+    """Which part of the hierarchical loss matters? Each configuration without a part minus the whole loss."""
+    there = [c for c in setting.configs() if c.method in HIERARCHICAL and without(c)]
+    irs = sorted({c.ir for c in there}) or setting.irs(*HIERARCHICAL)[:1]
+    singles = [Config(ir, setting.model, m, ((part, 0),)) for ir in irs for m in HIERARCHICAL for part in PARTS]
+    cases = [
+        Case((setting.ratio(c.ir), _whole(c), " and ".join(without(c)), attack), Spot(c, attack),
+             Spot(setting.config(c.ir, c.method), attack),
+             f"{_whole(c)} without {' and '.join(without(c))}, {attack}, IR {setting.ratio(c.ir)}")
+        for c in dict.fromkeys([*there, *singles]) for attack in setting.attacks
+    ]  # fmt: skip
+    return ask(setting, cases, named=lambda case: len(case.a.config.params) == 1, group=lambda case: case.labels[1])
+
+
+def varied(setting: Setting) -> Paired:
+    """What do TAET's other settings change? Each minus TAET as its paper states it."""
+    there = [c for c in setting.configs() if c.method == OURS and c.params and not without(c)]
+    wanted = [Config(ir, setting.model, OURS, params_of(v)) for ir in setting.irs(OURS)[:1] for v in VARIED]
+    cases = [
+        Case((setting.ratio(c.ir), name(c), attack), Spot(c, attack), Spot(setting.config(c.ir, c.method), attack),
+             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}")
+        for c in dict.fromkeys([*there, *wanted]) for attack in setting.attacks
+    ]  # fmt: skip
+    return ask(setting, cases)
+
+
+def recipes(setting: Setting) -> Paired:
+    """What does another recipe change? Every one minus the paper's, for methods as their papers state them."""
+    other = [recipe for recipe in setting.recipes if recipe != RECIPE]
+    there = [(recipe, c) for recipe in other for c in setting.configs(SPLIT, recipe) if not c.params]
+    wanted = [("official", setting.config(ir, m)) for ir in setting.irs(OURS, RIVAL)[:1] for m in (OURS, RIVAL)]
+    cases = [
+        Case((setting.ratio(c.ir), name(c), recipe, attack), Spot(c, attack, SPLIT, recipe), Spot(c, attack),
+             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}")
+        for recipe, c in there or wanted for attack in setting.attacks
+    ]  # fmt: skip
+    return ask(setting, cases)
+
+
+def tricks(setting: Setting) -> Paired:
+    """What are tricks worth beside methods? TAET minus AT-BSL with equal tricks, then each trick at each of both."""
+    there = {c.ir: set[str]() for c in setting.configs()}
+    for c in setting.configs():
+        base, plus, some = c.method.partition("+")
+        there[c.ir] |= {some} if plus and base in (OURS, RIVAL) and not c.params else set()
+    irs = [ir for ir, some in there.items() if some] or setting.irs(OURS, RIVAL)[-1:]
+    asked = [(ir, some) for ir in irs for some in sorted(there[ir] or TRICKS, key=lambda text: (text.count("+"), text))]
+    pairs = [(ir, f"{OURS}+{some}", f"{RIVAL}+{some}") for ir, some in asked]
+    pairs += [(ir, f"{base}+{some}", base) for ir, some in asked for base in (RIVAL, OURS)]
+    cases = [
+        Case((setting.ratio(ir), paper.method_label(a), paper.method_label(b), attack),
+             Spot(setting.config(ir, a), attack), Spot(setting.config(ir, b), attack),
+             f"{paper.method_label(a)} minus {paper.method_label(b)}, {attack}, IR {setting.ratio(ir)}")
+        for ir, a, b in pairs for attack in setting.attacks
+    ]  # fmt: skip
+    return ask(setting, cases)
+
+
+def without(config: Config) -> list[str]:
+    """The parts of the loss that a configuration leaves out; empty when it differs in anything else."""
+    left_out = [key for key, value in config.params if key in PARTS and value == 0]
+    return [PARTS[key] for key in left_out] if len(left_out) == len(config.params) else []
+
+
+def _whole(config: Config) -> str:
+    return name(Config(config.ir, config.model, config.method))
+
+
+def attack_as_run(setting: Setting) -> str:
+    """The attack that methods are compared under, with its settings."""
+    used = [e for s, e in setting.evaluations if s.attack == setting.strongest and s.recipe == RECIPE]
+    lines = dict(settings_lines(setting.source, setting.place(), used, (setting.strongest,)))
+    chains = dict.fromkeys(one.audit.chain for one in used if one.audit)
+    return "; ".join([lines.get("Attacks", setting.strongest), *([audit_note(chains)] if chains else [])])
+
+
+@dataclass(frozen=True)
+class Work:
+    """Passes of one image and seconds of every training with one stage and with two, at a ratio."""
+
+    ratio: str
+    passes: tuple[Sequence[float], Sequence[float]]
+    seconds: tuple[Sequence[float], Sequence[float]]
+
+    @property
+    def share(self) -> float:
+        """Passes with two stages over those with one."""
+        return mean(self.passes[1]) / mean(self.passes[0])
+
+
+def work(setting: Setting) -> list[Work]:
+    """What training with one stage and with two took, at ratios at which both were trained as their papers state."""
+    made = []
+    for ir in setting.irs(TWO_STAGES):
+        trained = [[s for cell, run in setting.runs.items() if run == (setting.config(ir, method), RECIPE)
+                    and (s := setting.stage(cell, "train"))] for method in (ONE_STAGE, TWO_STAGES)]  # fmt: skip
+        if all(trained):
+            one, two = ([s["forward"] + s["backward"] for s in some] for some in trained)
+            first, second = ([s["seconds"] for s in some] for some in trained)
+            made.append(Work(setting.ratio(ir), (one, two), (first, second)))
+    return made
