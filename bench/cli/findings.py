@@ -29,7 +29,7 @@ def command(results: tuple[Path, ...], output: Path | None) -> None:
     The largest scale of all folders opens the page, smaller ones follow below a fold.
     """
     from bench.judge.reference import shipped
-    from bench.reports.findings import findings
+    from bench.reports.findings import DRAWINGS, findings
     from bench.store.folders import atomic_write
 
     own = [root for root in map(shipped, STORES) if root.is_dir()]
@@ -38,6 +38,9 @@ def command(results: tuple[Path, ...], output: Path | None) -> None:
         click.echo(page.text, nl=False)
         return
     atomic_write(output, page.text)
-    for name, picture in page.pictures.items():
-        atomic_write(output.parent / name, picture)
+    for name in DRAWINGS:
+        if name in page.pictures:
+            atomic_write(output.parent / name, page.pictures[name])
+        else:  # of a page that was there before
+            (output.parent / name).unlink(missing_ok=True)
     click.echo(f"written to {output}, with {len(page.pictures)} drawings.")

@@ -5,6 +5,6 @@ a function from a setting to typed rows, a `claim` the verdict on some of them, 
 every sentence of the page.
 """
 
-from bench.reports.findings.page import QUESTIONS, Page, findings
+from bench.reports.findings.page import DRAWINGS, QUESTIONS, Page, findings
 
-__all__ = ["QUESTIONS", "Page", "findings"]
+__all__ = ["DRAWINGS", "QUESTIONS", "Page", "findings"]

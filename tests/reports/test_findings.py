@@ -474,7 +474,7 @@ def test_targets_are_met_or_missed_only_by_the_card_they_are_for(tmp_path: Path)
     assert row(findings(tmp_path), COST, target)[2] == "not measured yet"  # a CPU says nothing of the target
     change(tmp_path, cell, device={"kind": "cuda", "name": "NVIDIA H100 80GB HBM3"})
     assert row(findings(tmp_path), COST, target)[2:] == ["100", "19", "512", "NVIDIA H100 80GB HBM3", "fp32", "yes"]
-    assert "Targets for one H100: met 1 of 3" in section(findings(tmp_path), COST)
+    assert "the full recipe, batches of 128): met 1 of 3." in section(findings(tmp_path), COST)
     change(tmp_path, cell, device={"kind": "cuda", "name": "another"})
     assert row(findings(tmp_path), COST, target)[-1] == "another card"
     train = read_cell(tmp_path / cell)["stages"]["train"]
