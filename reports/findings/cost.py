@@ -55,8 +55,8 @@ def cost(setting: Setting) -> Cost | None:
     ordered = sorted(setting.runs.items(), key=lambda r: (r[1][0].ir, r[1][0].method, r[1][1] != RECIPE, r[0]))
     for cell, (config, recipe) in ordered:
         if not config.params and (stage := setting.stage(cell, "train")):
-            labels = setting.ratio(config.ir), name(config, recipe)
-            work, curves = trainings.setdefault((config, recipe), Work(labels)), setting.curves(cell)
+            new = Work((setting.ratio(config.ir), name(config, recipe)))
+            work, curves = trainings.setdefault((config, recipe), new), setting.curves(cell)
             work.stages.append(stage)
             for phase, seconds in zip(PHASES, work.epochs, strict=True):
                 if len(curves):
@@ -66,8 +66,8 @@ def cost(setting: Setting) -> Cost | None:
         attacked = setting.stage(one.cell, f"{spot.split}/{spot.attack}")
         if attacked and spot.recipe == RECIPE and not spot.config.params:
             key = spot.config.ir, spot.split != SPLIT, spot.split, order.index(spot.attack)
-            labels = setting.ratio(spot.config.ir), spot.split, spot.attack
-            attacks.setdefault(key, Work(labels)).stages.append(attacked)
+            new = Work((setting.ratio(spot.config.ir), spot.split, spot.attack))
+            attacks.setdefault(key, new).stages.append(attacked)
     devices = {f"{d['kind'].upper()} ({d['name']})" for cell in setting.runs for d in [setting.facts(cell)["device"]]}
     made = Cost(sorted(devices), list(trainings.values()), [attacks[key] for key in sorted(attacks)])
     return made if trainings or attacks else None
