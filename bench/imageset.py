@@ -16,7 +16,8 @@ class DatasetFacts:
     `train_max`, `test_max`: images of the largest class that the long-tail law starts from (0: unknown).
     `image`: (channels, height, width). `eps`: radius of its threat model. `native_ir`: its own imbalance ratio when
     it is used as it is (None: made long-tailed by the law). `own_train`, `own_test`: its images a class then, where
-    known. `augment`: the augmentation that keeps labels true (a mirrored digit is another digit), unless one is named.
+    known. `extra`: how many images there are beside the training set. `augment`: the augmentation that keeps labels
+    true (a mirrored digit is another digit), unless one is named.
     """
 
     classes: int
@@ -27,6 +28,7 @@ class DatasetFacts:
     native_ir: float | None = None
     own_train: tuple[int, ...] = ()
     own_test: tuple[int, ...] = ()
+    extra: int = 0
     default_model: str = "resnet18"
     augment: str = "crop-flip"
 

@@ -1,7 +1,8 @@
 """Reading `.npz` array archives in MedMNIST's key convention, checked and with little memory.
 
-Keys: train_images, train_labels, test_images, test_labels; optional val_images and val_labels (not used), class_names
-and source. Members stored without compression are mapped from the file, so that only the images used are ever read.
+Keys: train_images, train_labels, test_images, test_labels; optional class_names and source, extra_images (unlabelled or
+generated, see `read_extra`) with extra_labels, and val_images and val_labels, which are not used. Members stored without
+compression are mapped from the file, so that only the images used are ever read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.api import Arrays, DataError
+from bench.api import Arrays, DataError, Extra
 
 from ._files import damaged, unreadable
 
@@ -56,6 +57,40 @@ def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend
         highest = max((int(part.max()) for part in labels.values() if part.size), default=-1)
         class_names = [str(c) for c in range(highest + 1)]
     return Arrays(images["train"], labels["train"], images["test"], labels["test"], tuple(class_names), source)
+
+
+def count_extra(path: Path, mend: str) -> int:
+    """How many extra images an archive has, without reading them."""
+    with _open(path, mend) as archive:
+        if "extra_images.npy" not in archive.namelist():
+            return 0
+        try:
+            with archive.open("extra_images.npy") as member:
+                shape, _, kind = _header(member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
+            raise damaged(path, f"extra_images: {str(error).rstrip('.')}", mend) from None
+    _check_shape(shape, kind, path, "extra_images")
+    return shape[0]
+
+
+def read_extra(path: Path, mend: str) -> Extra | None:
+    """The extra images of an archive, as `read_arrays` has images; None without any. Raises DataError.
+
+    `extra_labels`: one integer an image, -1 where it is not known; without them none is.
+    """
+    with _open(path, mend) as archive:
+        names = archive.namelist()
+        if "extra_images.npy" not in names:
+            return None
+        images = exact_bytes(_read(archive, path, "extra_images", mend), path, "extra_images")
+        known = _read(archive, path, "extra_labels", mend) if "extra_labels.npy" in names else None
+    labels = np.full(len(images), -1) if known is None else known
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{path}: extra_labels is {labels.dtype} of shape {labels.shape}; one integer for each of the "
+            f"{len(images)} extra images is needed, -1 where it is not known."
+        )
+    return Extra(images, labels.astype(np.int64))
 
 
 def _open(path: Path, mend: str) -> zipfile.ZipFile:

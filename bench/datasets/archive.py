@@ -1,7 +1,8 @@
 """Any array archive: `archive:NAME` (DATA_ROOT/NAME.npz) or `archive:PATH`, in MedMNIST's key convention.
 
 Made long-tailed by the law when an imbalance ratio is given, else used with its own counts. The pixels' origin is the
-archive's own `source` text, or its file name where it has none.
+archive's own `source` text, or its file name where it has none. Methods that need extra images get the archive's
+`extra_images`, with `extra_labels` where they are known (-1 elsewhere).
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.api import Arrays, Dataset, DatasetFacts, in_full, register
+from bench.api import Arrays, Dataset, DatasetFacts, Extra, in_full, register
 
 from ._files import data_root, missing
-from ._npz import read_arrays, read_labels
+from ._npz import count_extra, read_arrays, read_extra, read_labels
 
 _MEND = "write it again"
 
@@ -48,6 +49,7 @@ class Archive(Dataset):
             test_max=int(tests.min()),
             own_train=tuple(sizes.tolist()),
             own_test=tuple(tests.tolist()),
+            extra=count_extra(self.path, _MEND),
             default_model="small-cnn" if max(height, width) < 16 else "resnet18",
         )
 
@@ -58,3 +60,7 @@ class Archive(Dataset):
     def load(self) -> Arrays:
         """Both splits of the file. Raises DataError naming what is wrong with it."""
         return read_arrays(self.path, f"archive {self.path.name}", None, _MEND)
+
+    def extra(self) -> Extra | None:
+        """The archive's extra images. Raises DataError naming what is wrong with them."""
+        return read_extra(self.path, _MEND)

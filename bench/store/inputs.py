@@ -79,6 +79,9 @@ def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
         if (data := cell.get("data")) and "data_hash" in data and "inputs" in cell:
             entry = (cell, "", data["data_hash"], "it saw other images")
             groups.setdefault(("data", *choice(cell)), []).append(entry)
+            if more := data.get("extra_hash"):
+                extra = (cell, "", more, "it saw other extra images")
+                groups.setdefault(("extra", cell["spec"]["dataset"]), []).append(extra)
         for key, facts in cell.get("evaluations", {}).items():
             if mark := facts.get("code"):
                 words = f"attack '{key.partition('/')[2]}' had other code"

@@ -38,6 +38,33 @@ def test_archive_by_path_and_by_name(tmp_path, save):
         assert facts.native_ir is None  # the law may be applied, or not: it is the user's choice
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"extra_labels": np.arange(3)}, "one integer for each of the 4 extra images"),
+        ({"extra_labels": np.zeros(4)}, "extra_labels is float64"),
+        ({"extra_images": np.zeros((4, 8, 8, 2), np.uint8)}, "extra_images is uint8 of shape"),
+    ],
+)
+def test_extra_images_that_cannot_be_are_refused_in_a_sentence(tmp_path, changes, said):
+    np.savez(
+        tmp_path / "own.npz", **arrays(), **({"extra_images": RNG.integers(0, 9, (4, 8, 8, 3), np.uint8)} | changes)
+    )
+    with pytest.raises(DataError, match=said):
+        dataset("archive:own", tmp_path).extra()
+
+
+def test_extra_images_without_labels_are_unknown(tmp_path):
+    np.savez(tmp_path / "own.npz", **arrays(), extra_images=np.ones((4, 8, 8), np.uint8))
+    np.savez(tmp_path / "none.npz", **arrays())
+    found = dataset("archive:own", tmp_path)
+    assert found.extra().labels.tolist() == [-1] * 4
+    assert found.extra().images.shape == (4, 8, 8, 1)
+    assert found.facts().extra == 4
+    assert dataset("archive:none", tmp_path).extra() is None
+    assert dataset("archive:none", tmp_path).facts().extra == 0
+
+
 def test_images_stored_plainly_are_mapped_not_read(tmp_path):
     np.savez(tmp_path / "plain.npz", **arrays())
     assert isinstance(dataset("archive:plain", tmp_path).load().train_images, np.memmap)

@@ -1,5 +1,8 @@
 """Methods that need more than a loss, as a new user would write them: each is trained, cut in two, and looked at."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, kl_div
@@ -10,8 +13,11 @@ from bench.datasets.digitslt import DigitsLT
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
+from bench.engine.plan import plan
+from bench.engine.price.cost import _data_mib
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import TrainingError, UsageError
+from bench.plugins import dataset_facts
 from bench.store.folders import read_cell
 from bench.testing.contract import Target, registered
 from bench.testing.contract.loop import CLASSES, goes_on, noise_data, run, tiny_cell
@@ -252,6 +258,29 @@ def test_extra_images_come_from_the_data_set_or_are_asked_for_in_a_sentence(tmp_
         wrong = Extra(images[:, :4], extra.labels)
         monkeypatch.setattr(DigitsLT, "extra", lambda self: wrong)
         assert "uint8 of shape N x 8 x 8 x 1 with N labels are needed" in done(task, tmp_path / "wrong")["message"]
+
+
+def test_an_archive_brings_extra_images_which_are_part_of_what_a_cell_is_made_from(tmp_path):
+    digits, path = DigitsLT().load(), tmp_path / "more.npz"
+    parts = {name: getattr(digits, name) for name in ("train_images", "train_labels", "test_images", "test_labels")}
+
+    def write(count):
+        np.savez(path, **parts, extra_images=digits.test_images[:count], extra_labels=digits.test_labels[:count])
+
+    write(40)
+    with registered(Target("methods", "hooked", Widening)):
+        axes = {"datasets": (f"archive:{path}",), "irs": ("3",), "epochs": 1, "limit": 4, "attacks": ("clean",)}
+        (task,) = expand(Axes(methods=("hooked[steps=1]",), models=("small-cnn",), **axes))
+        assert done(task, tmp_path / "runs")["event"] == "done"
+        mark = known(task, tmp_path / "runs")["data"]["extra_hash"]
+        facts = dataset_facts(task.spec.dataset, None)
+        assert facts.extra == 40
+        more, less = (_data_mib(task.spec, dataclasses.replace(facts, extra=n)) for n in (40, 0))
+        assert more - less == pytest.approx(40 * 64 / 2**20)
+        assert plan([task], tmp_path / "runs") == []
+        write(39)
+        (work,) = plan([task], tmp_path / "runs")
+        assert f"its extra images are others now (hash {mark} then" in work.stale
 
 
 @pytest.mark.parametrize(

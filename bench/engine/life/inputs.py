@@ -9,7 +9,7 @@ from typing import Any
 from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
-from bench.plugins import make_dataset
+from bench.plugins import make_dataset, needs
 from bench.store import identity
 from bench.store.inputs import CODE, MEND, changed_code
 
@@ -19,7 +19,7 @@ class Inputs:
 
     def __init__(self, data_root: Path | None) -> None:
         self.data_root = data_root
-        self._read: dict[tuple[Any, ...], tuple[str, str] | BenchError] = {}
+        self._read: dict[tuple[Any, ...], tuple[str, str, str] | BenchError] = {}
 
     def now(self, spec: CellSpec) -> dict[str, str]:
         """The field `inputs` of a cell that is made now; what cannot be known is left out."""
@@ -45,16 +45,19 @@ class Inputs:
 
     def _other_data(self, spec: CellSpec, known: Mapping[str, Any]) -> str:
         """What the files hold now, compared by its real hashes."""
-        key = (spec.dataset, spec.ir, spec.selection, spec.class_order, spec.limit)
+        held = (spec.recipe.validation, spec.seed) if spec.recipe.validation else ()
+        key = (spec.dataset, spec.ir, spec.selection, spec.class_order, spec.limit, held, needs(spec))
         if key not in self._read:
             try:
                 data = load_data(spec, self.data_root)
-                self._read[key] = data.data_hash, data.subset_hash
+                self._read[key] = data.data_hash, data.subset_hash, data.extra_hash
             except BenchError as error:
                 self._read[key] = error
         found = self._read[key]
         if isinstance(found, BenchError):
             return f"its data cannot be read any more ({str(found).rstrip('.')})"
-        if found == (known["data_hash"], known["subset_hash"]):
+        if found == (known["data_hash"], known["subset_hash"], known.get("extra_hash", "")):
             return ""
+        if found[0] == known["data_hash"] and found[2] != known.get("extra_hash", ""):
+            return f"its extra images are others now (hash {known.get('extra_hash')} then, {found[2]} now)"
         return f"its images are others now (hash {known['data_hash']} then, {found[0]} now)"

@@ -25,7 +25,7 @@ from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.errors import StoreError
-from bench.plugins import dataset_facts, make_method, passes
+from bench.plugins import dataset_facts, make_method, needs, passes
 from bench.registry import registry
 from bench.store.parts.files import read
 from bench.store.schema import CELL
@@ -286,8 +286,9 @@ def _image(spec: CellSpec, facts: DatasetFacts) -> tuple[int, int, int]:
 
 
 def _data_mib(spec: CellSpec, facts: DatasetFacts) -> float:
-    """Training images used and the whole test set, resident as bytes."""
+    """Training images used, extra ones where they are needed, and the whole test set, resident as bytes."""
     train = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
+    train += facts.extra if "extra" in needs(spec) else 0
     channels, height, width = facts.image
     tested = sum(facts.own_test) or facts.test_max * facts.classes
     return (train + tested) * channels * height * width / 2**20
