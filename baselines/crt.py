@@ -6,6 +6,8 @@ learns, L = CE(z(x'), y) on class-aware batches, one epoch of n_max C draws at r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,10 @@ class ClassifierRetraining(SecondStage["ClassifierRetraining.Hparams"]):
     def rate(self, name: str, context: Context) -> float:
         """Only the head learns."""
         return 1.0 if name.startswith("head.") else 0.0
+
+    def epoch_images(self, counts: Sequence[int]) -> int:
+        """N_max C draws."""
+        return max(counts) * len(counts)
 
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """Every C draws hold each class once."""

@@ -10,6 +10,8 @@ rate 0.1; the bias is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -45,6 +47,10 @@ class Lws(SecondStage["Lws.Hparams"]):
     def rate(self, name: str, context: Context) -> float:
         """Only the scales learn; weight decay acts on them too."""
         return 1.0 if name == "head.scale" else 0.0
+
+    def epoch_images(self, counts: Sequence[int]) -> int:
+        """N_max C draws."""
+        return max(counts) * len(counts)
 
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """Every C draws hold each class once."""

@@ -20,7 +20,7 @@ Whatever an enhancer remembers between steps is in `state`, so a resumed run rep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
@@ -94,6 +94,10 @@ class Enhancer(Generic[H]):
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """Indices (int64) of the epoch's images in order, from the training labels (N); None: a permutation."""
         return None
+
+    def epoch_images(self, counts: Sequence[int]) -> int:
+        """How many images `order` gives, of these a class (length C), for the cost estimate."""
+        return sum(counts)
 
     def draw(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """The indices of a batch in place of the epoch's order, as many."""

@@ -71,6 +71,11 @@ def limited(per_class: Sequence[int], limit: int | None) -> list[int]:
     return [max(1, n * limit // largest) for n in per_class]
 
 
+def held_out(count: int, share: float) -> int:
+    """How many of a class's images a validation share holds out: of n round(share n), at least one; none of share 0."""
+    return max(1, math.floor(share * count + 0.5)) if share else 0
+
+
 def class_ranks(order: str, classes: int) -> list[int]:
     """Source label of each rank (0 = head): `natural`, `reversed`, or `seed:N` (random). Raises UsageError."""
     name, _, argument = order.partition(":")

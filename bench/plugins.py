@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.api import Context, Dataset, DatasetFacts, Enhancer, Method, Model, Need, Phase
@@ -65,6 +66,13 @@ def passes(spec: CellSpec, method: Method) -> tuple[float, float]:
     forward, backward = method.passes(spec.recipe)
     more = [enhancer.passes(spec.recipe) for enhancer in make_enhancers(spec)]
     return forward + sum(f for f, _ in more), backward + sum(b for _, b in more)
+
+
+def epoch_images(spec: CellSpec, method: Method, counts: Sequence[int]) -> int:
+    """Images of an epoch of a cell with these training images a class, as its order has them."""
+    ordering: list[Method | Enhancer] = [method, *make_enhancers(spec)]
+    own = [each.epoch_images(counts) for each in ordering]
+    return next((count for count in own if count != sum(counts)), sum(counts))
 
 
 def phase_of(method: Method, context: Context) -> Phase:

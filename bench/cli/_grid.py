@@ -71,14 +71,29 @@ def left_out(reasons: Mapping[str, str], others: bool) -> None:
 
 
 def share_of(tasks: Sequence[Task], shard: str | None) -> list[Task]:
-    """The cells of the i-th of n parts of a grid, `i/n`: dealt out in turn, so equal commands deal equally."""
+    """The cells of the i-th of n parts of a grid, `i/n`: dealt out in turn, so equal commands deal equally.
+
+    Cells that go on from one another, or from the same cell, stay together: no part waits for another's.
+    """
     if shard is None:
         return list(tasks)
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard '{shard}' cannot be read; write i/n with i from 1 to n, for instance 1/2 and 2/2.")
     first, count = int(match[1]), int(match[2])
-    return list(tasks[first - 1 :: count])
+    mine = {task.spec.id for group in _families(tasks)[first - 1 :: count] for task in group}
+    return [task for task in tasks if task.spec.id in mine]
+
+
+def _families(tasks: Sequence[Task]) -> list[list[Task]]:
+    """The cells in groups that go on from each other, by the first of each; most stand alone."""
+    of: dict[str, list[Task]] = {}
+    for task in tasks:
+        group = [task]
+        for earlier in {id(of[cell]): of[cell] for _, cell in task.spec.cells if cell in of}.values():
+            group = [*earlier, *group]
+        of |= dict.fromkeys((member.spec.id for member in group), group)
+    return list({id(group): group for task in tasks for group in [of[task.spec.id]]}.values())
 
 
 def _tasks(preset: str | None, axes: Mapping[str, Any], data_root: Path | None, refused: dict[str, str]) -> list[Task]:

@@ -1,8 +1,8 @@
 """Reading `.npz` array archives in MedMNIST's key convention, checked and with little memory.
 
 Keys: train_images, train_labels, test_images, test_labels; optional class_names and source, extra_images (unlabelled or
-generated, see `read_extra`) with extra_labels, and val_images and val_labels, which are not used. Members stored without
-compression are mapped from the file, so that only the images used are ever read.
+generated, see `read_extra`) with extra_labels, and val_images and val_labels, not used. Members stored plainly
+are mapped from the file, so that only the images used are ever read.
 """
 
 from __future__ import annotations

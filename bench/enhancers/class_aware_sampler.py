@@ -6,6 +6,7 @@ cycles of their own. An epoch has n_max C draws, or as many as the set has image
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,10 @@ class ClassAwareSampler(Enhancer["ClassAwareSampler.Hparams"]):
         """How long an epoch is."""
 
         length: Literal["largest", "images"] = setting("largest", help="n_max C draws, or the number of images")
+
+    def epoch_images(self, counts: Sequence[int]) -> int:
+        """N_max C draws, or the number of images."""
+        return sum(counts) if self.hp.length == "images" else max(counts) * len(counts)
 
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """The epoch's draws."""

@@ -9,11 +9,16 @@ import pytest
 
 from bench.api import DatasetFacts
 from bench.config import AttackSpec, CellSpec, Recipe, Request, Task
+from bench.engine.cell import run_cell
+from bench.engine.grid import Axes, expand
 from bench.engine.host import device
+from bench.engine.life.settings import Settings
 from bench.engine.plan import plan
 from bench.engine.price import cost, rates
 from bench.engine.price.cost import Cost, Known, cell_cost, class_counts, estimate
 from bench.engine.price.rates import Line, Rate, key, read_calibration, write_calibration
+from bench.plugins import dataset_facts
+from bench.store.folders import read_cell
 
 FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
 TRAIN, TEST = sum(class_counts(40, (), 4.0, 4, None)), sum(class_counts(10, (), 4.0, 4, None))
@@ -43,6 +48,21 @@ def test_training_passes_and_seconds_of_adversarial_training():
     assert (got.forward, got.backward) == (5 * TRAIN * 11, 5 * TRAIN * 11)
     calls = -(-TRAIN // 16)
     assert got.seconds == pytest.approx(5 * ((calls * 1.0 + TRAIN * 0.1) + 10 * (calls * 0.5 + TRAIN * 0.05)))
+
+
+@pytest.mark.parametrize("method", ["crt", "lws", "at+class-aware-sampler", "at+class-aware-sampler[length=images]",
+                                    "at+balanced-sampler", "at+cfol", "at[validation=0.2]"])  # fmt: skip
+def test_the_images_of_an_estimate_are_those_that_a_training_sees(method, tmp_path):
+    axes = Axes(methods=(method,), datasets=("digitslt",), irs=("2",), epochs=2, limit=8, attacks=("clean",))
+    tasks = expand(axes)
+    for task in tasks:
+        run_cell(task, Settings(results=tmp_path, device="cpu"), lambda _: None)
+    spec = tasks[-1].spec
+    stage = read_cell(tmp_path / spec.id)["stages"]["train"]
+    found = cell_cost(
+        dataclasses.replace(tasks[-1], want=Request()), dataset_facts("digitslt", None), ["train"], Known()
+    )
+    assert (found.forward, found.backward) == pytest.approx((stage["forward"], stage["backward"]))
 
 
 def test_a_set_used_as_it_is_counts_its_own_images():

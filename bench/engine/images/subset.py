@@ -7,7 +7,6 @@ with its own imbalance (`ir=None`) is ranked by its training counts. Names and s
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,7 +200,7 @@ def held_out(spec: CellSpec, subset: Subset, names: Sequence[str]) -> Subset:
         return subset
     train, validation = list[longtail.Indices](), list[longtail.Indices]()
     for rank, members in enumerate(subset.train):
-        count = max(1, math.floor(share * len(members) + 0.5))
+        count = longtail.held_out(len(members), share)
         if count >= len(members):
             raise UsageError(
                 f"validation={share:g} leaves class {rank} ('{names[rank]}') no training image: it has {len(members)} "

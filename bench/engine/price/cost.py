@@ -25,7 +25,7 @@ from bench.engine.plan import Work
 from bench.engine.price.rates import Line, Rate, key, read_calibration
 from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.errors import StoreError
-from bench.plugins import dataset_facts, make_method, needs, passes
+from bench.plugins import dataset_facts, epoch_images, make_method, needs, passes
 from bench.registry import registry
 from bench.store.parts.files import read
 from bench.store.schema import CELL
@@ -98,8 +98,8 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
     if "train" in lacks or "curves" in lacks:
         total += training(spec, facts, trained)
         if spec.recipe.judge is not None:
-            share = round(spec.recipe.validation * _trained_images(spec, facts))
-            judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), [share], tested, known)
+            held = [longtail.held_out(n, spec.recipe.validation) for n in _chosen(spec, facts)]
+            judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), held, tested, known)
             total += judged.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
@@ -116,8 +116,7 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
 def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     """All epochs of a cell. A step is one outer pass; backward passes beyond it are attack steps."""
     recipe, method = spec.recipe, make_method(spec)
-    images = _trained_images(spec, facts)
-    images -= round(recipe.validation * images)
+    images = epoch_images(spec, method, [n - longtail.held_out(n, recipe.validation) for n in _chosen(spec, facts)])
     forward, backward = passes(spec, method)
     total = recipe.epochs * images
     if rate is None:
@@ -127,9 +126,9 @@ def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
     return Cost(total * forward, total * backward, recipe.epochs * seconds)
 
 
-def _trained_images(spec: CellSpec, facts: DatasetFacts) -> int:
-    """Images of the long-tailed training set, before any are held out."""
-    return sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
+def _chosen(spec: CellSpec, facts: DatasetFacts) -> list[int]:
+    """Images a class of the long-tailed training set, before any are held out."""
+    return class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit)
 
 
 def evaluation(
@@ -287,8 +286,7 @@ def _image(spec: CellSpec, facts: DatasetFacts) -> tuple[int, int, int]:
 
 def _data_mib(spec: CellSpec, facts: DatasetFacts) -> float:
     """Training images used, extra ones where they are needed, and the whole test set, resident as bytes."""
-    train = sum(class_counts(facts.train_max, facts.own_train, spec.ir, facts.classes, spec.limit))
-    train += facts.extra if "extra" in needs(spec) else 0
+    train = sum(_chosen(spec, facts)) + (facts.extra if "extra" in needs(spec) else 0)
     channels, height, width = facts.image
     tested = sum(facts.own_test) or facts.test_max * facts.classes
     return (train + tested) * channels * height * width / 2**20

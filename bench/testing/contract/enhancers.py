@@ -39,6 +39,7 @@ def checks(target: Target) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "states its cost", partial(cost, cls)
     if cls.off is not None:
         yield "switched off gives the bytes of its base", partial(switched_off, cls)
+    yield "states how long an epoch is", partial(length, cls)
     yield "resumes after any epoch", partial(resumes, cls)
 
 
@@ -62,6 +63,16 @@ def cost(cls: type[Enhancer]) -> None:
         more = cls(make(cls.Hparams, dict(settings), cls.name)).passes(Recipe())
         require(min(more) >= 0, f"passes() gives {more}; an enhancer adds passes or none.")
         require(not free or max(more) == 0, f"passes() gives {more} with its `off` settings, where it does nothing.")
+
+
+def length(cls: type[Enhancer]) -> None:
+    """An epoch has as many images as the estimate is told."""
+    spec = cell(cls)
+    method, (made,) = make_method(spec), make_enhancers(spec)
+    network = build_network(spec.model, images().image, images().num_classes, method.build_head, 0)
+    seen = train(spec, images(), network, method, torch.device("cpu"), enhancers=[made]).images
+    told = EPOCHS * made.epoch_images(images().train_counts)
+    require(seen == told, f"epoch_images() tells of {told} images in {EPOCHS} epochs; order() gave {seen}.")
 
 
 def cell(cls: type[Enhancer] | None, settings: Mapping[str, Any] | None = None) -> CellSpec:

@@ -1,0 +1,43 @@
+"""Parts of a grid whose cells go on from one another can be computed in any order, each by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.cli._grid import share_of
+from bench.engine.cell import run_cell
+from bench.engine.grid import Axes, expand
+from bench.engine.life.settings import Settings
+
+SMALL = {"datasets": ("digitslt",), "irs": ("3",), "epochs": 1, "attacks": ("clean",), "limit": 4}
+
+
+def tasks(methods, seeds=(0, 1)):
+    return expand(Axes(methods=methods, seeds=seeds, **SMALL))
+
+
+@pytest.mark.parametrize("methods", [("crt", "lws", "at"), ("plain", "rw-fine"), ("at", "ce"), ("crt[base=at]", "lws")])
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_cell_is_in_one_part_with_those_it_goes_on_from(methods, count):
+    whole = tasks(methods)
+    parts = [share_of(whole, f"{i}/{count}") for i in range(1, count + 1)]
+    assert sorted(t.spec.id for part in parts for t in part) == sorted(t.spec.id for t in whole)
+    for part in parts:
+        there: set[str] = set()
+        for task in part:
+            assert {cell for _, cell in task.spec.cells} <= there
+            there.add(task.spec.id)
+
+
+def test_cells_that_stand_alone_are_dealt_out_in_turn():
+    whole = tasks(("at", "ce", "trades"))
+    assert [share_of(whole, f"{i}/2") for i in (1, 2)] == [whole[::2], whole[1::2]]
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_parts_with_second_stages_run_in_either_order(order, tmp_path):
+    whole, ends = tasks(("lws",)), []
+    for part in order:
+        for task in share_of(whole, f"{part}/2"):
+            run_cell(task, Settings(results=tmp_path, device="cpu"), ends.append)
+    assert [e["event"] for e in ends if e["event"] in ("done", "failed")] == ["done"] * 4
