@@ -68,11 +68,14 @@ def cycles(t: float, lr: float, half: float = 18.0, low: float = 1e-5) -> float:
 
 
 def one_cycle(step: int, lr: float, total: int, rise: float) -> tuple[float, float]:
-    """(rate, momentum) of a step from 0 of `total`; `rise`: share of the steps in which the rate rises."""
+    """(rate, momentum) of a step from 0 of `total`; `rise`: share of the steps in which the rate rises.
+
+    A rise of a single step begins at the top, where torch's divides by zero.
+    """
     top, last = rise * total - 1, total - 1.0
     first, low, high = lr / ONE_CYCLE_START, *ONE_CYCLE_MOMENTA
     if step <= top:
-        share, rates, momenta = step / top, (first, lr), (high, low)
+        share, rates, momenta = step / top if top else 1.0, (first, lr), (high, low)
     else:
         share, rates, momenta = (step - top) / (last - top), (lr, first / ONE_CYCLE_END), (low, high)
     way = (1 + math.cos(math.pi * share)) / 2

@@ -123,6 +123,14 @@ def test_rates(settings, at, rate):
     assert Recipe(**settings).rate(*at, 4)[0] == pytest.approx(rate, abs=1e-12)
 
 
+@pytest.mark.parametrize(("epochs", "rise"), [(4, 0.25), (40, 0.025), (1, 1.0), (2, 0.5)])
+def test_a_rise_of_one_step_begins_at_the_top(epochs, rise):
+    recipe = Recipe(schedule="one-cycle-epoch", epochs=epochs, full_epochs=epochs, rise=rise)
+    rates = [recipe.rate(epoch, 0, 3) for epoch in range(epochs)]
+    assert rates[0] == pytest.approx((0.1, 0.85))
+    assert rates == sorted(rates, key=lambda pair: -pair[0])
+
+
 def test_one_cycle_moves_the_momentum_the_other_way():
     recipe = Recipe(schedule="one-cycle", epochs=4, full_epochs=4)
     pairs = [recipe.rate(e, b, 5) for e in range(4) for b in range(5)]
