@@ -172,6 +172,7 @@ def test_images_are_told_by_ratio_and_titles_tell_settings_apart(tmp_path: Path,
     sizes = {dict(t.settings)["Test split"] for t in tables}
     assert sizes == {"balanced, 10000 images", "long-tailed, 4084 images at IR 10, 2478 images at IR 100"}
     assert len({t.heading.partition(" · ")[2] for t in tables}) == len(tables) == 8
+    assert [dict(t.settings)["Test split"].partition(",")[0] for t in tables[::4]] == ["long-tailed", "balanced"]
 
 
 @pytest.mark.parametrize(
