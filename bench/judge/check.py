@@ -161,10 +161,11 @@ def check_tolerance(tolerance: float) -> None:
 def evaluations(rows: pd.DataFrame) -> Iterator[Evaluation]:
     """Every evaluation of the rows with its counts. Raises StoreError as `counts.of_rows`."""
     over = attacks_of_worst(rows)
+    column = {name: rows[name].astype(object).to_numpy() for name in rows.columns}
     for first, counts in of_rows(rows):
-        row = rows.iloc[first]
+        row = {name: values[first] for name, values in column.items()}
         attacks = over[row["cell"], row["test_split"]] if row["attack"] == WORST else ()
-        yield Evaluation(str(row["cell"]), Where.of_row(row.to_dict()), counts, attacks)
+        yield Evaluation(str(row["cell"]), Where.of_row(row), counts, attacks)
 
 
 def _told(where: Where) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import io
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ Cell = dict[str, Any]
 MEND = "restore it, or move the cell's folder away and run the cell again"
 #: times that a cell under way is looked at until its files fit together, and seconds between
 TRIES, PAUSE = 5, 0.05
+#: tables that are parsed at once: more at once would hold every text twice
+BLOCK = 500
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Results:
         self.cells, stale = fresh([stored.cell for stored in found])
         self.rows = with_inherited(_of(self.cells, _joined(found), found), self.cells)
         self.problems += [*stale, *query.headless(root)]
-        self._found = {stored.record.id: stored for stored in found}
+        self._found = {stored.record.id: replace(stored, text=None, frame=None) for stored in found}  # they are rows now
         self._samples: dict[str, dict[str, np.ndarray]] = {}
 
     def folder(self, cell: str) -> Path:
@@ -210,14 +212,20 @@ def _joined(found: list[Stored]) -> pd.DataFrame:
         if stored.text:
             head, _, body = stored.text.partition("\n")
             texts.setdefault(head, []).append(body)
-    frames = [query.whole(query.parse(io.StringIO(f"{head}\n{''.join(bodies)}"))) for head, bodies in texts.items()]
+    frames = [
+        query.whole(query.parse(io.BytesIO("".join([head, "\n", *bodies[at : at + BLOCK]]).encode())))
+        for head, bodies in texts.items() for at in range(0, len(bodies), BLOCK)
+    ]  # fmt: skip
     frames += [stored.frame for stored in found if stored.frame is not None]
     if not frames:
         kinds = PER_CLASS | LATER
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
     whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     place = {stored.record.id: i for i, stored in enumerate(found)}
-    order = np.argsort(whole["cell"].map(place).to_numpy(np.int64), kind="stable")
+    places = whole["cell"].map(place).to_numpy(np.int64)
+    if np.all(np.diff(places) >= 0):
+        return whole
+    order = np.argsort(places, kind="stable")
     return whole.iloc[order].reset_index(drop=True)
 
 
