@@ -59,7 +59,7 @@ def _card(
     source: Source, setting: Where, configs: Sequence[Config], pairs: Pairs, suffixes: Sequence[str],
     stands: dict[Number, str],
 ) -> Card | None:  # fmt: skip
-    attack = _strongest(source, setting, configs)
+    attack = strongest(source, setting, configs)
     found = {a: {c: source.evaluations(setting, c, a) for c in configs} for a in ("clean", attack) if a}
     both = [c for c in configs if all(some[c] for some in found.values())]
     if not attack or not both:
@@ -92,7 +92,7 @@ def _card(
     )  # fmt: skip
 
 
-def _strongest(source: Source, setting: Where, configs: Sequence[Config]) -> str:
+def strongest(source: Source, setting: Where, configs: Sequence[Config]) -> str:
     """The attack to judge by: the strongest that two methods have, else that any has; empty when none was run."""
     known = sorted((a for a in source.attacks([setting]) if a.partition("[")[0] in STRENGTH), key=strength)
     count = {a: sum(bool(source.evaluations(setting, c, a)) for c in configs) for a in known}

@@ -253,6 +253,7 @@ class Report:
     """All of it, in order. `standing`: of single numbers (`Cell.number`), how they stand beside the best.
 
     `refresh`: seconds after which a page that is still being written shows itself again; 0 for one that is finished.
+    `notice`: what a page leaves out because it would be too much, and how to see it.
     """
 
     title: str
@@ -267,6 +268,7 @@ class Report:
     cards: tuple[Card, ...] = ()
     standing: Mapping[Number, str] = field(default_factory=dict)
     refresh: int = 0
+    notice: str = ""
 
     @property
     def chapters(self) -> list[tuple[str, list[Table]]]:

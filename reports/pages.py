@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from bench.config import format_value
@@ -16,9 +16,10 @@ from bench.reports.source import Source
 DAMAGED = ", but damaged: its numbers are left out"
 
 
-def cell_pages(source: Source) -> list[CellPage]:
-    """All cells in the order of their ids: those with a cell.json, and those known by their rows alone."""
-    return [_page(source, cell) for cell in sorted({*source.cells, *source.by_cell})]
+def cell_pages(source: Source, some: Collection[str] | None = None) -> list[CellPage]:
+    """All cells (or `some`) by their ids: those with a cell.json, and those known by their rows alone."""
+    known = {*source.cells, *source.by_cell}
+    return [_page(source, cell) for cell in sorted(known if some is None else known.intersection(some))]
 
 
 def _page(source: Source, cell: str) -> CellPage:

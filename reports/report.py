@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
-from bench.errors import UsageError
+from bench.errors import UsageError, did_you_mean
 from bench.reports.answer import cards
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
 from bench.reports.source import Source
+from bench.reports.summary import CELLS, notice, summary
 from bench.reports.text import INTERVALS
+from bench.store.asked import fits, read, said
 
 
 def make(
     root: Path, *, interval: str = "both", tables: Sequence[str] | None = None, figures: Sequence[str] | None = None,
     dataset: str | None = None, test_split: str | None = None, suffixes: Sequence[str] = ("svg", "pdf"),
+    only: Mapping[str, Sequence[str]] = MappingProxyType({}), whole: bool = False,
 ) -> Report:  # fmt: skip
     """The report of a results folder (or of one per_class.csv).
 
     `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`:
-    kinds of files that figures are drawn as. Raises
+    kinds of files that figures are drawn as. `only`: words by coordinate (see `asked.fits`), what else to show only.
+    Of more cells than a page shows (`summary.CELLS`) it is a summary, unless `whole`. Raises
     StoreError for a folder that does not exist or is of a newer schema, UsageError for an unknown choice and for a
     setting of which the folder holds nothing.
     """
     _check(interval)
     source = Source(root)
     _held(source, dataset, test_split)
+    _narrow(source, dataset, only)
+    chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
+    about = {
+        "title": "Adversarial training on long-tailed data", "origin": str(root), "interval": interval,
+        "versions": f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+    }  # fmt: skip
+    if len(source.cells) > CELLS and not whole:
+        shown = summary(source, chosen)
+        used = {cell for table in shown for one in table.cells for cell in one.provenance}
+        return Report(
+            **about, tables=tuple(shown), figures=(), cells=tuple(cell_pages(source, used)),
+            problems=tuple(source.problems), notice=notice(source, chosen, shown),
+        )  # fmt: skip
     made: list[Table] = []
     for name in names("tables") if tables is None else tables:
         made += registries.registry("tables").get(name)().tables(source, dataset, test_split)
     drawn: list[Figure] = []
     for name in names("figures") if figures is None else figures:
         drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
-    chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
     answers, standing = cards(source, chosen, suffixes)
     return Report(
-        title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=tuple(made),
-        figures=tuple(drawn), cells=tuple(cell_pages(source)), problems=tuple(source.problems),
-        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.", cards=tuple(answers),
-        standing=standing,
+        **about, tables=tuple(made), figures=tuple(drawn), cells=tuple(cell_pages(source)),
+        problems=tuple(source.problems), cards=tuple(answers), standing=standing,
     )  # fmt: skip
 
 
@@ -72,6 +87,19 @@ def compare(
 def _check(interval: str) -> None:
     if interval not in INTERVALS:
         raise UsageError(f"--interval {interval} is not one of {', '.join(INTERVALS)}.")
+
+
+def _narrow(source: Source, dataset: str | None, only: Mapping[str, Sequence[str]]) -> None:
+    """Leave in the source what has these coordinates. Raises UsageError when nothing has one of them."""
+    for name, words in only.items():
+        asked = [read(name, word) for word in words]
+        there = {said(name, where) for where in source.places.values()}
+        for word in asked:
+            if not any(fits(where, name, (word,)) for where in source.places.values()):
+                raise UsageError(f"no cell of {name} '{word}' in {source.root}; {did_you_mean(word, there)}")
+        source.keep({cell for cell, where in source.places.items() if fits(where, name, asked)})
+    if dataset is not None and len(source.cells) > CELLS:
+        source.keep({cell for cell, where in source.places.items() if where.dataset == dataset})
 
 
 def _held(source: Source, dataset: str | None, test_split: str | None) -> None:

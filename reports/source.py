@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +145,30 @@ class Source:
     def _natural(self, cell: str) -> bool | None:
         """Whether a cell's data have their own ratio; None where no cell.json says so."""
         return self.cells[cell]["spec"].get("ir") is None if cell in self.cells else None
+
+    @cached_property
+    def places(self) -> dict[str, Where]:
+        """The coordinates of every cell, test split and attack left open."""
+        if self.results is not None:
+            specs = {cell: self.results.spec(cell) for cell in self.cells}
+            return {cell: Where.of(spec) for cell, spec in specs.items()}
+        found = self.rows.drop_duplicates("cell").to_dict("records")
+        return {row["cell"]: replace(Where.of_row(row), test_split="", attack="") for row in found}
+
+    def keep(self, cells: Set[str]) -> None:
+        """Leave only these cells."""
+        self.cells = {cell: body for cell, body in self.cells.items() if cell in cells}
+        self.places = {cell: where for cell, where in self.places.items() if cell in cells}
+        for cell in [cell for cell in self.by_cell if cell not in cells]:
+            del self.by_cell[cell]
+        self.rows = self.rows[self.rows["cell"].isin(cells)]
+        left: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
+        for setting, configs in self.index.items():
+            for config, attacks in configs.items():
+                for attack, found in attacks.items():
+                    if some := [e for e in found if e.cell in cells]:
+                        left.setdefault(setting, {}).setdefault(config, {})[attack] = some
+        self.index = left
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What several tables and figures need of the whole store, made when it is first asked for."""

@@ -13,7 +13,7 @@ from bench.errors import UsageError
 
 OPTIONS = (
     click.option("--paper", is_flag=True, help="Write one table for a manuscript instead, as LaTeX and Markdown."),
-    click.option("--methods", metavar="A,B", help="With --paper: methods in this order.  [default: all]"),
+    click.option("--methods", metavar="A,B", help="Only these methods; with --paper in this order.  [default: all]"),
     click.option("--label", "labels", multiple=True, metavar="METHOD=NAME",
                  help="With --paper: what a method is called."),
     click.option("--columns", metavar="A,B", help="With --paper: attacks.  [default: clean, pgd-20, aa]"),
@@ -23,10 +23,12 @@ OPTIONS = (
     click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest and what is not "
                  "distinguishable from it, the highest mean, or nothing.  [default: tested]"),
     click.option("--decimals", type=click.IntRange(0, 4), help="With --paper: digits behind the point.  [default: 2]"),
-    click.option("--irs", metavar="10,50", help="With --paper: imbalance ratios, in this order.  [default: all]"),
-    click.option("--recipe", metavar="NAME", help="With --paper: only this recipe.  [default: paper, where it is]"),
+    click.option("--irs", metavar="10,50", help="Only these ratios; with --paper in this order.  [default: all]"),
+    click.option("--recipe", metavar="NAME", help="Only this recipe.  [default: all; with --paper: paper]"),
 )  # fmt: skip
-NAMES = ("methods", "labels", "columns", "metric", "spread", "best", "decimals", "irs", "recipe")
+NAMES = ("labels", "columns", "metric", "spread", "best", "decimals")
+#: those that narrow a whole report too, with the coordinate that they are of
+NARROW = {"methods": "method", "irs": "ir", "recipe": "recipe"}
 
 
 def paper_options(command: Callable[..., Any]) -> Callable[..., Any]:

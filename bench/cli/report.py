@@ -35,6 +35,8 @@ if TYPE_CHECKING:
               help="Which 95 % intervals to print: over test images, over training seeds.")  # fmt: skip
 @click.option("--dataset", help="Show only this data set, in every table it can fill.")
 @click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
+@click.option("--models", metavar="A,B", help="Only these networks.  [default: all]")
+@click.option("--seeds", metavar="0,1", help="Only these seeds.  [default: all]")
 @click.option("--compare", nargs=2, type=UserPath(path_type=Path), metavar="A B",
               help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
 @click.option("--watch", is_flag=True, help="Write the page again as cells finish, until nothing runs any more.")
@@ -42,14 +44,16 @@ if TYPE_CHECKING:
 @paper_options
 def command(
     results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
-    dataset: str | None, test_split: str | None, compare: tuple[Path, Path] | None, watch: bool, every: int,
+    dataset: str | None, test_split: str | None, models: str | None, seeds: str | None,
+    compare: tuple[Path, Path] | None, watch: bool, every: int,
     paper: bool, **chosen: Any,
 ) -> int:  # fmt: skip
     """Render the tables and figures of a results folder beside the paper's numbers.
 
     Works from whatever is there: what is missing is shown as missing, with the command that measures it. Figures are
     drawn as SVG for html and markdown, as PDF for latex. The exit code is 1 when a file of the folder could not be
-    read; the report is written without it.
+    read; the report is written without it. Of more than a thousand cells the page is a summary that says how to narrow
+    it; tables.csv always holds every number.
 
     With --paper: one table for a manuscript, `paper.tex` (booktabs) and `paper.md`, with the methods, names and columns
     you choose and one line of settings.
@@ -64,21 +68,32 @@ def command(
         raise UsageError(f"--format {wrong} is unknown{' with --paper' if paper else ''}. {did_you_mean(wrong, known)}")
     kinds = kinds or (list(known) if paper else ["html"])
     if paper:
+        for name, text in (("models", models), ("seeds", seeds)):
+            if text is not None:
+                raise UsageError(f"--{name} does not narrow the table of --paper; leave one of them out.")
         return _paper.write(results, output, kinds, dataset, test_split, chosen)
     _paper.refuse(chosen)
+    given = {"model": models, "seed": seeds} | {name: chosen[option] for option, name in _paper.NARROW.items()}
+    only = {name: comma_list(text, f"{name}s") for name, text in given.items() if text is not None}
+    if only and compare:
+        raise UsageError(f"--{next(iter(only))} narrows one results folder; leave out --compare.")
     if watch and compare:
         raise UsageError("--watch follows one results folder; leave out --compare.")
     shown = {"tables": _numbered(tables, "tables"), "figures": _numbered(figures, "figures")}
 
-    def made() -> Report:
+    def made(whole: bool) -> Report:
         if compare:
             return side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
         return make(results, interval=interval, dataset=dataset, test_split=test_split,
-                    suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}), **shown)  # fmt: skip
+                    suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}),
+                    only=only, whole=whole, **shown)  # fmt: skip
 
     def write(refresh: int = 0) -> tuple[Sequence[Path], Report]:
-        report = replace(made(), refresh=refresh)
-        return render.write(report, output, kinds), report
+        page = replace(made(whole=kinds == ["csv"]), refresh=refresh)
+        written = render.write(page, output, [kind for kind in kinds if not (page.notice and kind == "csv")])
+        if page.notice and "csv" in kinds:
+            written += render.write(made(whole=True), output, ["csv"])
+        return written, page
 
     if watch:
         _follow(results, every, lambda: write(every))

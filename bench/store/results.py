@@ -65,7 +65,8 @@ class Results:
         self.cells, stale = fresh([stored.cell for stored in found])
         self.rows = with_inherited(_of(self.cells, _joined(found), found), self.cells)
         self.problems += [*stale, *query.headless(root)]
-        self._found = {stored.record.id: replace(stored, text=None, frame=None) for stored in found}  # they are rows now
+        # the texts are rows by now
+        self._found = {stored.record.id: replace(stored, text=None, frame=None) for stored in found}
         self._samples: dict[str, dict[str, np.ndarray]] = {}
 
     def folder(self, cell: str) -> Path:
