@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,15 +37,15 @@ def make(
     _held(source, dataset, test_split)
     _narrow(source, dataset, only)
     chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
-    about = {
-        "title": "Adversarial training on long-tailed data", "origin": str(root), "interval": interval,
-        "versions": f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
-    }  # fmt: skip
+    blank = Report(
+        title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=(), figures=(),
+        cells=(), versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+    )  # fmt: skip
     if len(source.cells) > CELLS and not whole:
         shown = summary(source, chosen)
         used = {cell for table in shown for one in table.cells for cell in one.provenance}
-        return Report(
-            **about, tables=tuple(shown), figures=(), cells=tuple(cell_pages(source, used)),
+        return replace(
+            blank, tables=tuple(shown), figures=(), cells=tuple(cell_pages(source, used)),
             problems=tuple(source.problems), notice=notice(source, chosen, shown),
         )  # fmt: skip
     made: list[Table] = []
@@ -54,8 +55,8 @@ def make(
     for name in names("figures") if figures is None else figures:
         drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
     answers, standing = cards(source, chosen, suffixes)
-    return Report(
-        **about, tables=tuple(made), figures=tuple(drawn), cells=tuple(cell_pages(source)),
+    return replace(
+        blank, tables=tuple(made), figures=tuple(drawn), cells=tuple(cell_pages(source)),
         problems=tuple(source.problems), cards=tuple(answers), standing=standing,
     )  # fmt: skip
 

@@ -88,14 +88,20 @@ def measured(path: Path) -> pd.DataFrame:
 
 
 def read(path: Path) -> tuple[pd.DataFrame, list[Audited]]:
-    """The rows, and the audited evaluations, of which a file of rows has none. Raises StoreError."""
+    """The rows, and the audited evaluations, of which a file of rows has none. Raises StoreError, as for any damage."""
+    rows, audited, problems = seen(path)
+    if problems:
+        raise StoreError(problems[0])
+    return rows, audited
+
+
+def seen(path: Path) -> tuple[pd.DataFrame, list[Audited], list[str]]:
+    """What `read` gives of the sound cells, and a sentence for each that is left out. Raises StoreError."""
     if not path.exists():
         raise StoreError(f"{path} does not exist; run `bench run` first, or give a results folder with --results.")
     if path.is_dir() and (path / ROWS).is_file():
         path = path / ROWS
     if path.is_file():
-        return query.read_rows(path), []
+        return query.read_rows(path), [], []
     found = Results(path)
-    if found.problems:
-        raise StoreError(found.problems[0])
-    return found.rows, list(audits(found.cells))
+    return found.rows, list(audits(found.cells)), found.problems

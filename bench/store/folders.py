@@ -20,7 +20,7 @@ from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.lease import TERM, Lease, leased
 from bench.store.lease import over as lease_over
-from bench.store.parts.files import mark, read_json
+from bench.store.parts.files import mark, read_json, unwritable
 from bench.store.parts.record import seal, understood
 from bench.store.schema import CELL, STATUSES
 
@@ -53,7 +53,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if lease is not None:
             lease.check()
-        raise StoreError(f"cannot write {path}: {error.strerror or error}; choose a writable folder.") from error
+        raise unwritable(f"cannot write {path}", error) from error
 
 
 def _umask() -> int:

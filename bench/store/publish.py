@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 
-from bench.errors import StoreError
 from bench.store.folders import atomic_write, read_cell
+from bench.store.parts.files import unwritable
 from bench.store.parts.tunings import TUNINGS
 from bench.store.query import folders
 from bench.store.schema import CELL, CURVES, FEATURES, ROWS, SAMPLES
@@ -58,7 +58,7 @@ def replace(fresh: Path, target: Path) -> None:
         fresh.rename(target)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror or error}; choose a writable folder.") from error
+        raise unwritable(f"cannot write {target}", error) from error
 
 
 def restore(target: Path) -> None:

@@ -164,11 +164,11 @@ def standing(folder: Path, wanted: Set[str] = frozenset()) -> Standing:
     try:
         raw = read(folder / CELL)
     except FileNotFoundError:
-        raw = b""
+        raw = None
     except StoreError as error:
         return Standing(folder.name, "damaged", reason=str(error))
     try:
-        glance = msgspec.json.decode(raw, type=_Glance) if raw else _Glance("planned")
+        glance = msgspec.json.decode(raw, type=_Glance) if raw is not None else _Glance("planned")
     except (msgspec.DecodeError, RecursionError) as error:
         return Standing(folder.name, "damaged", reason=f"{CELL} cannot be understood ({error})")
     if glance.id not in ("", folder.name):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench.errors import HeldError, StoreError
+from bench.errors import HeldError
 from bench.store.lease.files import OVER, OWNER, TERM, beaten, leases, now, number, read_as, room
 from bench.store.lease.holding import Lease
 from bench.store.lease.who import Said, dead, myself
+from bench.store.parts.files import unwritable
 
 #: leases of this process by the folder they are about
 _HELD: dict[Path, Lease] = {}
@@ -50,7 +51,7 @@ def take(folder: Path, term: float = TERM) -> Lease:
     except FileExistsError as error:
         raise _held(folder, Said()) from error
     except OSError as error:
-        raise StoreError(f"{folder} cannot be leased: {error.strerror or error}; choose a writable folder.") from error
+        raise unwritable(f"{folder} cannot be leased", error) from error
 
 
 def sweep(folder: Path, term: float = TERM) -> None:

@@ -6,6 +6,7 @@ larger than anything this program writes; an array is read only where its header
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
@@ -44,6 +45,13 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
         raise UnreadableError.of(path) from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror or error}); restore it or move it away.") from error
+
+
+def unwritable(what: str, error: OSError) -> StoreError:
+    """The one sentence for what could not be written, with the mend."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    mend = "free some space and run the same command again" if full else "choose a writable folder"
+    return StoreError(f"{what}: {error.strerror or error}; {mend}.")
 
 
 def read_json(path: Path) -> Any:

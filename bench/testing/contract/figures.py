@@ -26,8 +26,8 @@ def checks(target: Target) -> Iterator[tuple[str, Callable[[], None]]]:
 def from_a_store(target: Target) -> None:
     """Every figure has a title and a caption, and a text beside its files for who cannot see them."""
     root = Path(tiny_store().name)
-    for options in ({}, {"dataset": "digitslt"}):
-        first, again = (make(root, tables=[], figures=[target.name], **options).figures for _ in range(2))
+    for dataset in (None, "digitslt"):
+        first, again = (make(root, tables=[], figures=[target.name], dataset=dataset).figures for _ in range(2))
         for figure in first:
             require(isinstance(figure, Figure), f"figures() gives a {type(figure).__name__}, not a Figure.")
             require(figure.title and figure.caption, f"the figure '{figure.key}' has no title or no caption.")

@@ -40,12 +40,12 @@ def tiny_store() -> tempfile.TemporaryDirectory[str]:
 def from_a_store(target: Target) -> None:
     """Each row has a cell a column and a label a head; all formats can be written; twice gives the same."""
     root = Path(tiny_store().name)
-    for options in ({}, {"dataset": "digitslt"}):
-        tables = make(root, tables=[target.name], figures=[], **options).tables
+    for dataset in (None, "digitslt"):
+        tables = make(root, tables=[target.name], figures=[], dataset=dataset).tables
         for table in tables:
             require(isinstance(table, Table), f"tables() gives a {type(table).__name__}, not a Table.")
             fits(table)
-        again = make(root, tables=[target.name], figures=[], **options).tables
+        again = make(root, tables=[target.name], figures=[], dataset=dataset).tables
         require(tables == again, "the same store gives two different tables.")
     with tempfile.TemporaryDirectory() as folder:
         write(make(root, tables=[target.name], figures=[]), Path(folder), ["html", "latex", "markdown", "csv"])
