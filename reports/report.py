@@ -11,10 +11,10 @@ from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
 from bench.errors import UsageError, did_you_mean
 from bench.reports.answer import cards
+from bench.reports.extracts.summary import CELLS, notice, summary
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
 from bench.reports.source import Source
-from bench.reports.summary import CELLS, notice, summary
 from bench.reports.text import INTERVALS
 from bench.store.asked import fits, read, said
 

@@ -11,7 +11,7 @@ from bench.cli.report import command
 from bench.errors import UsageError
 from bench.judge.reference import shipped
 from bench.reports import report as reports
-from bench.reports import summary
+from bench.reports.extracts import summary
 
 GOLDEN = shipped("golden")
 
