@@ -35,6 +35,10 @@ from bench.store.query import folders
 from bench.store.schema import CHECKPOINT
 
 
+#: sums of the same shares in another order may differ by this much
+ROUNDING = 1e-12
+
+
 @dataclass(frozen=True)
 class Work:
     """Passes of one image and seconds."""
@@ -116,7 +120,7 @@ def measure(folder: Path, args: argparse.Namespace) -> None:
     own = 2 * two_sided_z(0.95) * float(standard_error("balanced", n, stand))
     print(f"{spec.id}: {len(y)} images, {args.split}")
     print(f"  aa {100 * value:.2f}; audit {100 * found.audit[0]:.2f} to {100 * found.audit[1]:.2f}: "
-          f"{'inside' if found.audit[0] <= value <= found.audit[1] else 'OUTSIDE'}"
+          f"{'inside' if found.audit[0] - ROUNDING <= value <= found.audit[1] + ROUNDING else 'OUTSIDE'}"
           f"{', all images attacked' if audited.audit.counts.whole else ''}; "
           f"sampling interval {(found.sampling[1] - found.sampling[0]) / own:.2f} of the full one's width")  # fmt: skip
     print(f"  audited {audit.passes:,.0f} passes, {audit.seconds:.0f} s; full lean {full.passes:,.0f}, "
