@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from bench.audit.plan import Goal as AuditGoal
 from bench.config import AttackSpec, Recipe, ThreatModel, setting
-from bench.enhancer import Claim, Enhancer, Step, class_aware, frozen_statistics
+from bench.contract.enhancer import Claim, Enhancer, Step, class_aware, frozen_statistics
+from bench.contract.imageset import Arrays, DatasetFacts, Extra
+from bench.contract.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
-from bench.imageset import Arrays, DatasetFacts, Extra
-from bench.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
 from bench.paths import cache_folder, in_full
 from bench.seeding import isolated
 

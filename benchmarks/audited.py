@@ -34,7 +34,6 @@ from bench.store.folders import read_cell
 from bench.store.query import folders
 from bench.store.schema import CHECKPOINT
 
-
 #: sums of the same shares in another order may differ by this much
 ROUNDING = 1e-12
 

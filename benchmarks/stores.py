@@ -14,7 +14,7 @@ from pathlib import Path
 from report import grow
 
 from bench.judge.verify import verify
-from bench.store.publish import publish
+from bench.store.copies.publish import publish
 from bench.store.results import Results
 
 

@@ -21,7 +21,7 @@ def command(target: Path, cells: tuple[str, ...], results: Path, weights: bool) 
     A cell that `bench verify` finds wrong, or that a process works on, is named and left out; the exit code is then 1.
     """
     from bench.judge.verify import verify
-    from bench.store.exchange import pack
+    from bench.store.copies.exchange import pack
     from bench.store.query import find, folders
 
     chosen = [find(results, prefix) for prefix in cells] if cells else folders(results)

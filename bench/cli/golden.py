@@ -40,7 +40,7 @@ def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
 def update(jobs: str, target: Path | None, device: str) -> int:
     """Run the golden grid, print what moved, and rewrite the stored numbers. Review the diff before you commit it."""
     from bench.judge.reference import shipped
-    from bench.store.publish import publish, replace, restore
+    from bench.store.copies.publish import publish, replace, restore
 
     target = target or shipped("golden")
     restore(target)

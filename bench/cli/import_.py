@@ -19,7 +19,7 @@ def command(source: Path, results: Path) -> int:
     Nothing is overwritten: a cell that is here already is left alone if it is equal, completed if it lacks files, and
     refused by name if its counts differ; the exit code is then 1.
     """
-    from bench.store.exchange import unpack
+    from bench.store.copies.exchange import unpack
     from bench.store.folders import open_root
 
     open_root(results, write=True)

@@ -63,7 +63,7 @@ def _network(cell: str, results: Path, data_root: Path | None, place: str, licen
 def _store(target: Path, results: Path, replace: bool) -> int:
     from bench.errors import StoreError, UsageError
     from bench.judge.verify import verify
-    from bench.store.publish import COPIED, KEPT, clashes, publish
+    from bench.store.copies.publish import COPIED, KEPT, clashes, publish
 
     if results.resolve() == target.resolve():
         raise UsageError(f"{target} is the results folder itself; give another folder.")

@@ -46,10 +46,11 @@ from bench.errors import (
     in_words,
 )
 from bench.seeding import stream_seed
-from bench.store import identity, lease, query
+from bench.store import lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.parts.bits import marked
+from bench.store.provenance import identity
 from bench.store.rows import rows_text
 from bench.store.schema import CELL, FEATURES, REACHED, ROWS, SAMPLES
 from bench.store.state import State, look

@@ -1,8 +1,8 @@
 """What a number is compared with: the paper's tables, the golden store, or any stored folder or file.
 
-    paper_tables(), paper_claims()   results/paper as data frames, values as printed and as numbers
-    load(where)                      rows of `golden`, a results folder, or one per_class.csv
-    measured(path)                   rows of what is compared with it
+    paper_tables()   a table of results/paper as a data frame, values as printed and as numbers
+    place(where)     the folder or file of a reference: `golden`, a results folder, or one per_class.csv
+    read(path)       its rows and audits, as those of what is compared with it
 
 Nothing here imports torch.
 """
@@ -20,9 +20,6 @@ from bench.judge.audits import Audited, audits
 from bench.store import query
 from bench.store.results import Results
 from bench.store.schema import ROWS
-
-#: Standing of a printed number: sound enough to check against, shown only, contradicts itself
-STANDINGS = ("target", "report", "never")
 
 
 def shipped(name: str) -> Path:
@@ -58,19 +55,6 @@ def robustlt_tables() -> pd.DataFrame:
     return _paper("robustlt.csv").copy()
 
 
-def paper_claims() -> pd.DataFrame:
-    """The 60 statements of prose, captions and formulas, all columns text."""
-    return _paper("claims.csv").copy()
-
-
-def load(where: str | Path) -> pd.DataFrame:
-    """Rows (columns of `schema.PER_CLASS`) of a reference: `golden`, a folder of cells, or a per_class.csv file.
-
-    Raises StoreError when there is nothing, or a file cannot be read.
-    """
-    return read(place(where))[0]
-
-
 def place(where: str | Path) -> Path:
     """The folder or file of a reference. Raises StoreError when it does not exist."""
     path = shipped("golden") if str(where) == "golden" else Path(where)
@@ -80,11 +64,6 @@ def place(where: str | Path) -> Path:
             "--against."
         )
     return path
-
-
-def measured(path: Path) -> pd.DataFrame:
-    """Rows (columns of `schema.PER_CLASS`) of a folder of cells or a per_class.csv file. Raises StoreError."""
-    return read(path)[0]
 
 
 def read(path: Path) -> tuple[pd.DataFrame, list[Audited]]:

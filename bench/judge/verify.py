@@ -8,7 +8,7 @@
     rows           every other column of per_class.csv from cell.json; the worst case from the bits
     order          no l_inf attack leaves more images correct than no attack does, unless it is flagged
     store          cells that used the same data carry the same data hash
-    code           plug-ins are what they were when the cell was made, and the same in all cells (`bench.store.inputs`)
+    code           plug-ins are what they were when the cell was made, and the same in all cells (`bench.store.provenance.inputs`)
 
 With `data`, the images are read again too, and their hashes and the choice of test images are compared.
 """
@@ -31,11 +31,11 @@ from bench.judge.intact import hurt, hurt_prefixes
 from bench.seeding import stream_seed
 from bench.store import query
 from bench.store.folders import read_cell
-from bench.store.inputs import MEND, changed_code, choice, fresh
 from bench.store.lease import held
 from bench.store.parts.bits import complaints, unknown
 from bench.store.parts.files import mark, read
 from bench.store.parts.record import seal, understood
+from bench.store.provenance.inputs import MEND, changed_code, choice, fresh
 from bench.store.rows import WORST, build_rows, rows_text
 from bench.store.schema import CELL, PER_CLASS, PREFIXES, ROWS, SAMPLES
 

@@ -28,11 +28,11 @@ from bench.errors import NewerSchemaError, StoreError
 from bench.store import query
 from bench.store.counts import complaint as impossible
 from bench.store.folders import read_cell
-from bench.store.inputs import fresh
 from bench.store.lease import held
 from bench.store.parts import bits
 from bench.store.parts.files import mark, read
 from bench.store.parts.record import CellRecord, complaint, understood
+from bench.store.provenance.inputs import fresh
 from bench.store.rows import WORST, build_rows, counted, rows_text, with_inherited
 from bench.store.schema import CELL, LATER, PER_CLASS, ROWS, SAMPLES
 

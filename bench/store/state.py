@@ -19,10 +19,10 @@ import numpy as np
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store import lease, query
 from bench.store.folders import read_cell
-from bench.store.inputs import MEND
 from bench.store.parts import bits
 from bench.store.parts.files import mark, read
 from bench.store.parts.record import Key, complaint, understood
+from bench.store.provenance.inputs import MEND
 from bench.store.rows import counted
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
 

@@ -17,10 +17,11 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.engine.plan import plan
 from bench.registry import registry
-from bench.store import identity, query
+from bench.store import query
 from bench.store.folders import read_cell
-from bench.store.inputs import changed_code, fresh
-from bench.store.named import named_files
+from bench.store.provenance import identity
+from bench.store.provenance.inputs import changed_code, fresh
+from bench.store.provenance.named import named_files
 from bench.store.results import Results
 
 AXES = Axes(methods=("ce",), datasets=("archive:set.npz",), irs=("natural",), epochs=1, attacks=("clean",),

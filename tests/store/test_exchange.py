@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from bench.cli import group
 from bench.errors import StoreError
-from bench.store import exchange
+from bench.store.copies import exchange
 from bench.store.folders import CellFolder
 
 

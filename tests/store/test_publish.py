@@ -11,7 +11,7 @@ from bench.cli import main
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
-from bench.store import publish as store
+from bench.store.copies import publish as store
 from bench.store.folders import CellFolder
 from bench.store.results import Results
 
@@ -162,7 +162,7 @@ def test_a_store_is_never_lost_between_the_old_and_the_new(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.rename", killed(Path.rename))
-        patch.setattr("bench.store.publish.shutil.rmtree", killed(shutil.rmtree))
+        patch.setattr("bench.store.copies.publish.shutil.rmtree", killed(shutil.rmtree))
         with pytest.raises(KeyboardInterrupt):
             store.replace(fresh, target)
     store.restore(target)

@@ -10,8 +10,8 @@ from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
 from bench.plugins import make_dataset, needs
-from bench.store import identity
-from bench.store.inputs import CODE, MEND, changed_code
+from bench.store.provenance import identity
+from bench.store.provenance.inputs import CODE, MEND, changed_code
 
 
 class Inputs:

@@ -15,7 +15,7 @@ from bench.engine.nets.weights import tensor_hash
 from bench.engine.verdicts import sample
 from bench.engine.verdicts.results import AttackResult
 from bench.errors import BenchError
-from bench.store import identity
+from bench.store.provenance import identity
 
 
 def device_facts(device: torch.device, settings: Settings) -> dict[str, Any]:

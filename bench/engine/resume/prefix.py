@@ -21,8 +21,8 @@ from bench.api import Method
 from bench.config import BENCHMARK_VERSION, CellSpec, canonical_json
 from bench.engine.resume.checkpoint import load_checkpoint, save_checkpoint
 from bench.errors import StoreError, UnreadableError
-from bench.store import identity
 from bench.store.folders import set_aside
+from bench.store.provenance import identity
 
 #: seconds after which a state that nobody used is removed: a week
 UNUSED = 7 * 86400.0

@@ -51,7 +51,7 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class Inner:
-    """How one inner attack runs; enhancers may change it before it does (see `bench.enhancer`).
+    """How one inner attack runs; enhancers may change it before it does (see `enhancer.py`).
 
     `eps`, `step`: on the [0,1] scale, one number or one an image (N x 1 x 1 x 1). `spread`: radius of a random start,
     None: `eps`. `pull`: share of what has left the ball that each step takes back; 1 is projection. `look`: one more

@@ -1,7 +1,7 @@
 """Which cells of a store were made from other code or data than the rest of it: stale, named, and never mixed with it.
 
 A cell keeps what it was made from in `inputs` of cell.json: a mark of its data's files (`data`) and of the code of its
-`method`, `model` and `dataset` (see `bench.store.identity`), and with every evaluation that of its attack (`code`).
+`method`, `model` and `dataset` (see `identity.py`), and with every evaluation that of its attack (`code`).
 Marks that are not there, as in stores of older versions, are not compared.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.registry import registry
-from bench.store.identity import code
+from bench.store.provenance.identity import code
 
 Cell = dict[str, Any]
 #: field of `inputs`, and of the specification -> kind of plug-in, and its name in words

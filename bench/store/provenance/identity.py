@@ -2,8 +2,8 @@
 
 A mark of code is a hash of the plug-in's file and of every file that it imports of its own (of its package, or beside
 it), without comments and docstrings, so that only what is computed counts; and of the data files beside them that this
-code names (`bench.store.named`). What a plug-in imports of this project is left out but for its own folder: the
-benchmark version says what that means. A network of an installed library has the mark of its version. A mark of files
+code names (`named.py`). What a plug-in imports of this project is left out but for its own folder: the benchmark
+version says what that means. A network of an installed library has the mark of its version. A mark of files
 is cheap, it reads no content: equal marks mean equal files, other marks mean that somebody has to look.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.registry import FOLDERS, registry
-from bench.store.named import named_files
+from bench.store.provenance.named import named_files
 
 #: folders in which everybody's packages lie: what stands beside a plug-in there is not its own
 _SHARED = ("site-packages", "dist-packages")

@@ -1,10 +1,8 @@
 """Can a printed number be true? Checks that need nothing but the numbers themselves.
 
-    attainable        is a percentage k/n of a class or test set with n images, and how was it shortened
-    order_violations  rows whose attacks do not weaken in the order that holds for l_inf attacks
-    mark_errors       bold and underlined cells that are not the best and second best of their column
-
-`tests/paper/` applies them to the paper's tables.
+attainable        is a percentage k/n of a class or test set with n images, and how was it shortened
+order_violations  rows whose attacks do not weaken in the order that holds for l_inf attacks
+mark_errors       bold and underlined cells that are not the best and second best of their column
 """
 
 from __future__ import annotations

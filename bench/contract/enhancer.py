@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from bench.config import Recipe
+from bench.contract.method import Context, H, Inner, Need
 from bench.fields import check_fields
-from bench.method import Context, H, Inner, Need
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""What cells were made from: marks of code and of data, and which cells are stale by them."""
