@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bench.judge import reference
 from bench.reports import paper
-from bench.reports.answer import cards
 from bench.reports.drawing import draw
+from bench.reports.paired.answer import cards
 from bench.reports.source import Source
 
 #: attacks of the second picture, and the methods that were run with all of them

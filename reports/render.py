@@ -16,7 +16,7 @@ import jinja2
 from bench.reports import answer, text
 from bench.reports.extracts.manuscript import Entry, Manuscript
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
-from bench.reports.pairing import BEST, TIED
+from bench.reports.paired.pairing import BEST, TIED
 from bench.store.folders import atomic_write
 from bench.visible import visible
 

@@ -10,10 +10,10 @@ from types import MappingProxyType
 from bench import registry as registries
 from bench.config import BENCHMARK_VERSION
 from bench.errors import UsageError, did_you_mean
-from bench.reports.answer import cards
 from bench.reports.extracts.summary import CELLS, notice, summary
 from bench.reports.model import Figure, Report, Table
 from bench.reports.pages import cell_pages
+from bench.reports.paired.answer import cards
 from bench.reports.source import Source
 from bench.reports.text import INTERVALS
 from bench.store.asked import fits, read, said
@@ -71,7 +71,9 @@ def compare(
     root_a: Path, root_b: Path, *, interval: str = "both", dataset: str | None = None, test_split: str | None = None
 ) -> Report:  # fmt: skip
     """Two results folders side by side. Raises StoreError when they share no evaluation, UsageError as `make`."""
-    from bench.reports.compare import tables as comparison  # it needs the paired tests, which no other report does
+    from bench.reports.paired.compare import (
+        tables as comparison,  # it needs the paired tests, which no other report does
+    )
 
     _check(interval)
     a, b = Source(root_a), Source(root_b)

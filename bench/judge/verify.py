@@ -8,7 +8,8 @@
     rows           every other column of per_class.csv from cell.json; the worst case from the bits
     order          no l_inf attack leaves more images correct than no attack does, unless it is flagged
     store          cells that used the same data carry the same data hash
-    code           plug-ins are what they were when the cell was made, and the same in all cells (`bench.store.provenance.inputs`)
+    code           plug-ins are what they were when the cell was made, and the same in all cells
+                   (`bench.store.provenance.inputs`)
 
 With `data`, the images are read again too, and their hashes and the choice of test images are compared.
 """

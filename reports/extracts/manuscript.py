@@ -17,7 +17,7 @@ from bench.reports.extracts.caption import caption
 from bench.reports.extracts.choice import MARKED, SPREADS, Choice
 from bench.reports.extracts.scores import COLUMNS
 from bench.reports.marks import doubtful, flag
-from bench.reports.pairing import BEST, TIED, Pairs
+from bench.reports.paired.pairing import BEST, TIED, Pairs
 from bench.reports.source import Config, Evaluation, Source
 from bench.store.where import Where, canonical
 

@@ -11,8 +11,8 @@ from typing import Any
 from bench.config import format_value
 from bench.errors import StoreError
 from bench.reports import paper
-from bench.reports.answer import strength
 from bench.reports.marks import doubtful, flag
+from bench.reports.paired.answer import strength
 from bench.reports.source import Config, Evaluation, Source
 from bench.reports.text import sign
 from bench.store.schema import ROWS

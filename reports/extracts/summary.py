@@ -11,9 +11,9 @@ import numpy as np
 
 from bench.config import format_value
 from bench.reports import paper
-from bench.reports.answer import strongest
 from bench.reports.model import Column, Footnote, Table
-from bench.reports.pairing import balanced
+from bench.reports.paired.answer import strongest
+from bench.reports.paired.pairing import balanced
 from bench.reports.source import Config, Source
 from bench.reports.table import Grid, RowSpec, place
 from bench.reports.text import slug

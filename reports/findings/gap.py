@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.judge.paired import VERDICTS, Comparison, holm
 from bench.reports.findings.numbers import points, points_between, span
 from bench.reports.findings.setting import Setting, Spot
-from bench.reports.pairing import Pair
+from bench.reports.paired.pairing import Pair
 from bench.reports.text import markdown
 
 BETTER, NEITHER, WORSE = VERDICTS

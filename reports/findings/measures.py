@@ -16,7 +16,7 @@ from bench.reports.findings.numbers import mean
 from bench.reports.findings.setting import RECIPE, SPLIT, Setting, Spot, name
 from bench.reports.marks import Ledger
 from bench.reports.model import Footnote
-from bench.reports.pairing import balanced
+from bench.reports.paired.pairing import balanced
 from bench.reports.source import Config
 
 #: the paper's CW column, the same margin inside the ball, AutoAttack, and its weaker chain

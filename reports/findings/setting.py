@@ -20,7 +20,7 @@ from bench.reports import commands, paper
 from bench.reports.drawing import inputs
 from bench.reports.findings.numbers import WEAKER
 from bench.reports.footnote import radius
-from bench.reports.pairing import Pair, Pairs
+from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Evaluation, Source
 from bench.store.where import Where

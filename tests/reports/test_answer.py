@@ -11,7 +11,7 @@ import pytest
 from bench.judge.paired import compare, holm
 from bench.reports import render
 from bench.reports.model import Card
-from bench.reports.pairing import Pairs
+from bench.reports.paired.pairing import Pairs
 from bench.reports.report import make
 from bench.reports.source import Source
 from bench.store.flags import FLAGS

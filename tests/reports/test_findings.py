@@ -25,7 +25,7 @@ from bench.reports.findings import findings as answered
 from bench.reports.findings.claims import CLAIMS, EQUAL, HOLDS, OPEN, verdict
 from bench.reports.findings.gap import Case, Gap
 from bench.reports.findings.numbers import points, span
-from bench.reports.pairing import Pair
+from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
 from bench.store.folders import read_cell

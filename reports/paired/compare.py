@@ -12,7 +12,7 @@ from bench.judge.stats import Interval
 from bench.reports import paper
 from bench.reports.footnote import settings_lines
 from bench.reports.model import Cell, Column, Footnote, Row, Table
-from bench.reports.pairing import Pair, Pairs
+from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.source import Config, Evaluation, Source
 from bench.reports.text import slug
 from bench.store.where import Where

@@ -14,7 +14,7 @@ from bench.reports import paper, text
 from bench.reports.drawing import draw
 from bench.reports.marks import doubtful, flag
 from bench.reports.model import Card, Figure, Footnote, Number
-from bench.reports.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
+from bench.reports.paired.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
 from bench.reports.source import Config, Evaluation, Source
 from bench.store.where import Where
 
