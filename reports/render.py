@@ -13,9 +13,10 @@ from typing import Any
 
 import jinja2
 
-from bench.reports import answer, text
+from bench.reports import text
 from bench.reports.extracts.manuscript import Entry, Manuscript
 from bench.reports.model import SIGNS, Cell, Report, Row, Table, Verdict
+from bench.reports.paired import answer
 from bench.reports.paired.pairing import BEST, TIED
 from bench.store.folders import atomic_write
 from bench.visible import visible

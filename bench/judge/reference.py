@@ -1,6 +1,6 @@
 """What a number is compared with: the paper's tables, the golden store, or any stored folder or file.
 
-    paper_tables()   a table of results/paper as a data frame, values as printed and as numbers
+    paper_tables()   a table of results/paper as a data frame, values as printed and as numbers; paper_claims() in text
     place(where)     the folder or file of a reference: `golden`, a results folder, or one per_class.csv
     read(path)       its rows and audits, as those of what is compared with it
 
@@ -53,6 +53,11 @@ def paper_tables() -> pd.DataFrame:
 def robustlt_tables() -> pd.DataFrame:
     """The 54 numbers that third parties report of RobustLT's paper, all columns text."""
     return _paper("robustlt.csv").copy()
+
+
+def paper_claims() -> pd.DataFrame:
+    """The 60 statements of prose, captions and formulas, all columns text."""
+    return _paper("claims.csv").copy()
 
 
 def place(where: str | Path) -> Path:

@@ -3,10 +3,9 @@
 import itertools
 from collections import Counter
 
-import pandas as pd
 import pytest
 
-from bench.judge.reference import paper_tables, shipped
+from bench.judge.reference import paper_claims, paper_tables
 from bench.judge.verdict import STANDINGS
 
 from . import forensics
@@ -25,7 +24,7 @@ def tables():
 @pytest.fixture
 def claims():
     """The 60 statements of prose, captions and formulas, all columns text."""
-    return pd.read_csv(shipped("paper") / "claims.csv", dtype=str, keep_default_na=False)
+    return paper_claims()
 
 
 def select(tables, **keys):
