@@ -2,7 +2,8 @@
 
 holds                 every difference of the claim lies on its side, beyond both intervals
 fails                 one of them lies on the other side
-cannot be told here   neither; or no number of a pair is above a constant answer, so that nothing is compared
+cannot be told here   neither; or no number of a pair is above a constant answer, so that nothing is compared; or of
+                      one seed alone, which is about two networks and not about two methods
 not measured          there is none
 """
 
@@ -91,7 +92,8 @@ CLAIMS = (
 class Answer:
     """What a setting says of a claim: `gaps` decide, `low`: of which neither number is above a constant answer.
 
-    `smaller`: the setting is of a smaller scale than the page's. `lacking`: cases of the claim that were not measured.
+    `alone`: those of one seed, among the others. `smaller`: the setting is of a smaller scale than the page's.
+    `lacking`: cases of the claim that were not measured.
     """
 
     claim: Claim
@@ -99,6 +101,7 @@ class Answer:
     setting: Setting | None = None
     gaps: Sequence[Gap] = ()
     low: Sequence[Gap] = ()
+    alone: Sequence[Gap] = ()
     lacking: Sequence[str] = ()
     smaller: bool = False
 
@@ -134,9 +137,11 @@ def _of(claim: Claim, setting: Setting, paired: Paired, *, smaller: bool) -> Ans
     if not found:
         return None
     low = [gap for gap in found if _low(gap, setting)]
+    alone = [gap for gap in found if gap.result.seeds is None and gap not in low]
     lacking = [case.name for case in about if case.lacking(setting)]
-    word = verdict(claim.expected, [gap for gap in found if gap not in low], incomplete=bool(low or lacking))
-    return Answer(claim, word, setting, found, low, lacking, smaller)
+    deciding = [gap for gap in found if gap not in low and gap not in alone]
+    word = verdict(claim.expected, deciding, incomplete=bool(low or alone or lacking))
+    return Answer(claim, word, setting, found, low, alone, lacking, smaller)
 
 
 def verdict(expected: str, found: Sequence[Gap], *, incomplete: bool) -> str:

@@ -70,7 +70,8 @@ def undisturbed(tmp_path_factory) -> dict[str, bytes]:
     """The bytes of the same grid on a sound disk."""
     root = tmp_path_factory.mktemp("undisturbed")
     subprocess.run([*RUN, "--results", str(root)], check=True, capture_output=True)
-    assert len(found := counts(root)) == 4
+    found = counts(root)
+    assert len(found) == 4
     return found
 
 

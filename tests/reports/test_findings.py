@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from itertools import product
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -199,10 +200,10 @@ def test_every_row_stands_under_its_setting(two_settings: Path) -> None:
 
 def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
-    for method, level in (("taet", 0.9), ("at-bsl", 0.3)):
-        measured(small, method, spec=REDUCED, model="small-cnn", level=level)
+    for seed, (method, level) in product((0, 1, 2), (("taet", 0.9), ("at-bsl", 0.3))):
+        measured(small, method, seed=seed, spec=REDUCED, model="small-cnn", level=level)
         measured(large, method, spec=CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20)),
-                 model="resnet10-slim", level=1.2 - level)  # fmt: skip
+                 seed=seed, model="resnet10-slim", level=1.2 - level)  # fmt: skip
     page = findings(small, large)
     assert page == findings(large, small)
     first, scale = page.splitlines()[0:3:2]
@@ -232,6 +233,12 @@ def test_a_claim_holds_fails_or_cannot_be_told(tmp_path: Path) -> None:
     assert "Neither number is above a constant answer at 1 of 1" in words["chance"]
     assert "test images" not in words["chance"]
     assert "constant answer" not in words["up"]
+    # one seed is about two networks
+    for method, level in (("taet", 0.3), ("at-bsl", 0.9)):
+        measured(tmp_path / "alone", method, level=level)
+    line = claim(findings(tmp_path / "alone"), "superiority")
+    assert "**cannot be told here**. aa: worse" in line
+    assert "One seed is about these networks" in line
     # one ratio of four is not every ratio
     assert "**cannot be told here**" in claim(findings(tmp_path / "up"), "ratios")
     assert "Not measured: IR 20; IR 50; IR 100." in claim(findings(tmp_path / "up"), "ratios")
