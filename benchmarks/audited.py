@@ -81,7 +81,7 @@ def network(folder: Path, spec: CellSpec, data: CellData) -> nn.Module:
 
 
 def original(net: nn.Module, x: Tensor, y: Tensor, eps: float) -> tuple[Work, np.ndarray]:
-    """The authors' program, standard, on all images: its work, and which images stand."""
+    """The authors' program, standard, on all images (which it needs in one piece): its work, and which images stand."""
     from pyautoattack import AutoAttack
 
     counted, began = Counted(net), time.perf_counter()
@@ -125,7 +125,7 @@ def measure(folder: Path, args: argparse.Namespace) -> None:
     print(f"  audited {audit.passes:,.0f} passes, {audit.seconds:.0f} s; full lean {full.passes:,.0f}, "
           f"{full.seconds:.0f} s: {full.passes / audit.passes:.1f}x, {full.seconds / audit.seconds:.1f}x")  # fmt: skip
     if args.original:
-        x = images[index].permute(0, 3, 1, 2).float() / 255
+        x = images[index].permute(0, 3, 1, 2).contiguous().float() / 255
         theirs, stands = original(net, x, labels[index], spec.threat.eps)
         print(f"  the authors' program {theirs.passes:,.0f} passes, {theirs.seconds:.0f} s: "
               f"{theirs.passes / audit.passes:.1f}x, {theirs.seconds / audit.seconds:.1f}x of the audit; "
