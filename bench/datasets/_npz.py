@@ -28,12 +28,7 @@ def read_labels(path: Path, mend: str) -> tuple[np.ndarray, np.ndarray, tuple[in
     with _open(path, mend) as archive:
         _check_keys(archive, path)
         train, test = (_labels(_read(archive, path, key, mend), path, key) for key in ("train_labels", "test_labels"))
-        try:
-            with archive.open("train_images.npy") as member:
-                shape, _, kind = _header(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
-            raise damaged(path, f"train_images: {str(error).rstrip('.')}", mend) from None
-    _check_shape(shape, kind, path, "train_images")
+        shape = _shape(archive, path, "train_images", mend)
     return train, test, shape
 
 
@@ -64,13 +59,18 @@ def count_extra(path: Path, mend: str) -> int:
     with _open(path, mend) as archive:
         if "extra_images.npy" not in archive.namelist():
             return 0
-        try:
-            with archive.open("extra_images.npy") as member:
-                shape, _, kind = _header(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
-            raise damaged(path, f"extra_images: {str(error).rstrip('.')}", mend) from None
-    _check_shape(shape, kind, path, "extra_images")
-    return shape[0]
+        return _shape(archive, path, "extra_images", mend)[0]
+
+
+def _shape(archive: zipfile.ZipFile, path: Path, key: str, mend: str) -> tuple[int, ...]:
+    """The shape of an archive's images, from their header alone."""
+    try:
+        with archive.open(f"{key}.npy") as member:
+            shape, _, kind = _header(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError) as error:
+        raise damaged(path, f"{key}: {str(error).rstrip('.')}", mend) from None
+    _check_shape(shape, kind, path, key)
+    return shape
 
 
 def read_extra(path: Path, mend: str) -> Extra | None:
