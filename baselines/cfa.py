@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from bench.api import Context, Method, Recipe, register, setting
+from bench.api import CalibratedRadii, Context, Method, Recipe, register, setting
 
 from ._terms import kl_rows
 
@@ -59,23 +59,13 @@ class Cfa(Method["Cfa.Hparams"]):
         begin: int = setting(10, low=1, help="first calibrated epoch of the full-length recipe, 0-based")
 
     def setup(self, model: nn.Module, context: Context) -> None:
-        """Counters of the current epoch and the robust accuracy of the last."""
-        self.right, self.seen, self.robust = (torch.zeros(context.num_classes, device=context.device) for _ in range(3))
-
-    def calibrated(self, context: Context) -> bool:
-        """Whether class-wise values are in use."""
-        return context.epoch >= max(context.recipe.epoch_at(self.hp.begin), 1)
-
-    def radius(self, y: Tensor, context: Context, like: Tensor) -> Tensor | float:
-        """The radius of each image (N x 1 x 1 x 1), or one for all before calibration."""
-        if not self.calibrated(context):
-            return context.eps
-        share: Tensor = self.robust.to(like.dtype)[y] + self.hp.lambda_1
-        return share.reshape(-1, 1, 1, 1) * context.eps
+        """Make the rule of the radii; its robust accuracies calibrate the trade-off too."""
+        self.radii = CalibratedRadii(self.hp.lambda_1, self.hp.begin, context)
 
     def trade_off(self, y: Tensor, context: Context, like: Tensor) -> Tensor:
         """beta_y of each image (N)."""
-        share = self.robust + self.hp.lambda_2 if self.calibrated(context) else torch.ones_like(self.robust)
+        robust = self.radii.robust
+        share = robust + self.hp.lambda_2 if self.radii.begun(context) else torch.ones_like(robust)
         beta: Tensor = share.to(like.dtype)[y] * self.hp.beta
         return beta / (1 + beta)
 
@@ -86,7 +76,7 @@ class Cfa(Method["Cfa.Hparams"]):
 
     def perturb(self, model: nn.Module, x: Tensor, y: Tensor, context: Context) -> Tensor:
         """The base method's attack with the class's radius."""
-        eps = self.radius(y, context, x)
+        eps = context.eps * self.radii.of(y, context, x)
         if self.hp.base == "at":
             return context.pgd(
                 model, x, lambda z: cross_entropy(z, y, reduction="sum"), start="uniform-clamped", mode="train", eps=eps
@@ -102,9 +92,7 @@ class Cfa(Method["Cfa.Hparams"]):
         """The calibrated loss; counts robust predictions by class."""
         logits = model(x) if self.hp.base == "trades" else None
         adversarial = model(x_adv)
-        correct = (adversarial.detach().argmax(1) == y).to(self.right.dtype)
-        self.right = self.right.index_add(0, y, correct)
-        self.seen = self.seen.index_add(0, y, torch.ones_like(correct))
+        self.radii.see(adversarial.detach(), y, context)
         if logits is None:
             return cross_entropy(adversarial, y), {}
         beta = self.trade_off(y, context, logits)
@@ -114,14 +102,13 @@ class Cfa(Method["Cfa.Hparams"]):
         return ((1 - beta) * natural + beta * kl).mean(), parts
 
     def on_epoch_end(self, context: Context) -> None:
-        """The robust accuracy of this epoch calibrates the next one; an absent class keeps its value."""
-        self.robust = torch.where(self.seen > 0, self.right / self.seen.clamp(min=1.0), self.robust)
-        self.right, self.seen = torch.zeros_like(self.right), torch.zeros_like(self.seen)
+        """The robust accuracy of this epoch calibrates the next one."""
+        self.radii.end_epoch(context)
 
     def state(self) -> dict[str, Any]:
         """Counters and robust accuracy."""
-        return {"right": self.right, "seen": self.seen, "robust": self.robust}
+        return self.radii.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put counters and robust accuracy back."""
-        self.right, self.seen, self.robust = (state[k].to(self.seen) for k in ("right", "seen", "robust"))
+        self.radii.load_state(state)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from bench.api import Context, Method, Recipe, register, setting
+from bench.api import ConfusionRadii, Context, Method, Recipe, register, setting
 
 from ._terms import kl_rows
 
@@ -58,16 +58,8 @@ class Dafa(Method["Dafa.Hparams"]):
         warm_up: int = setting(70, low=1, help="epoch of 110, counted from 1, at whose end the weights are set")
 
     def setup(self, model: nn.Module, context: Context) -> None:
-        """Equal weights, empty sums."""
-        classes = context.num_classes
-        self.weights = torch.ones(classes, device=context.device)
-        self.sums = torch.zeros(classes, classes, device=context.device)
-        self.seen = torch.zeros(classes, device=context.device)
-
-    def measuring(self, context: Context) -> bool:
-        """Whether this is the last epoch of the warm-up."""
-        fraction = self.hp.warm_up / 110 * context.recipe.full_epochs
-        return context.epoch == max(context.recipe.epoch_at(fraction) - 1, 0)
+        """Equal weights, until the rule has measured."""
+        self.radii = ConfusionRadii(self.hp.lam, self.hp.warm_up, context)
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """K + 1 forwards in the attack, two outside it."""
@@ -78,7 +70,7 @@ class Dafa(Method["Dafa.Hparams"]):
         model.eval()
         with torch.no_grad():
             clean = log_softmax(model(x), 1)
-        scale = self.weights.to(x.dtype)[y].reshape(-1, 1, 1, 1)
+        scale = self.radii.of(y, context, x)
         return context.pgd(
             model, x, lambda z: kl_rows(clean, log_softmax(z, 1)), start=self.start,
             eps=context.eps * scale, step=context.step_size * scale,
@@ -88,34 +80,21 @@ class Dafa(Method["Dafa.Hparams"]):
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted clean cross-entropy and mean KL; in the measuring epoch also the class means of p(x')."""
-        adversarial = log_softmax(model(x_adv), 1)
+        adversarial = model(x_adv)
         logits = model(x)
-        if self.measuring(context):
-            self.sums = self.sums.index_add(0, y, adversarial.detach().exp().to(self.sums.dtype))
-            self.seen = self.seen.index_add(0, y, torch.ones_like(y, dtype=self.seen.dtype))
-        natural = (self.weights.to(logits.dtype)[y] * cross_entropy(logits, y, reduction="none")).mean()
-        kl = kl_rows(log_softmax(logits, 1), adversarial).mean()
+        self.radii.see(adversarial.detach(), y, context)
+        natural = (self.radii.weights.to(logits.dtype)[y] * cross_entropy(logits, y, reduction="none")).mean()
+        kl = kl_rows(log_softmax(logits, 1), log_softmax(adversarial, 1)).mean()
         return natural + self.hp.beta * kl, {"natural_ce": natural.detach(), "kl_mean": kl.detach()}
-
-    def class_weights(self, similarity: Tensor, present: Tensor) -> Tensor:
-        """W (C) from S (C x C) and which classes had images (C)."""
-        own = similarity.diagonal()
-        harder = own[:, None] < own[None, :]
-        change = torch.where(harder, similarity * own[None, :], -similarity.T * own[:, None])
-        change = (change * (present[:, None] & present[None, :])).fill_diagonal_(0.0)
-        weights: Tensor = 1 + self.hp.lam * change.sum(1)
-        return weights.clamp(min=0.0)
 
     def on_epoch_end(self, context: Context) -> None:
         """Set the weights, once."""
-        if self.measuring(context):
-            similarity = self.sums / self.seen.clamp(min=1.0)[:, None]
-            self.weights = self.class_weights(similarity, self.seen > 0)
+        self.radii.end_epoch(context)
 
     def state(self) -> dict[str, Any]:
         """Weights and sums."""
-        return {"weights": self.weights, "sums": self.sums, "seen": self.seen}
+        return self.radii.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put weights and sums back."""
-        self.weights, self.sums, self.seen = (state[k].to(self.seen) for k in ("weights", "sums", "seen"))
+        self.radii.load_state(state)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from bench.audit.plan import Goal as AuditGoal
 from bench.config import AttackSpec, Recipe, ThreatModel, setting
+from bench.contract.classwise import CalibratedRadii, ClassRadii, ConfusionRadii
 from bench.contract.enhancer import Claim, Enhancer, Step, class_aware, frozen_statistics
 from bench.contract.imageset import Arrays, DatasetFacts, Extra
 from bench.contract.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
-    "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "Claim", "Context", "DataError", "Dataset",
-    "DatasetFacts", "Enhancer", "Extra", "Gradient", "Inner", "Method", "Mode", "Model", "ModelError", "Need", "Noise",
-    "Objective", "Oracle", "Phase", "Recipe", "Start", "Step", "ThreatModel", "Turn", "UsageError", "cache_folder",
-    "class_aware", "frozen_statistics", "in_full", "isolated", "register", "setting",
+    "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "CalibratedRadii", "Claim", "ClassRadii",
+    "ConfusionRadii", "Context", "DataError", "Dataset", "DatasetFacts", "Enhancer", "Extra", "Gradient", "Inner",
+    "Method", "Mode", "Model", "ModelError", "Need", "Noise", "Objective", "Oracle", "Phase", "Recipe", "Start", "Step",
+    "ThreatModel", "Turn", "UsageError", "cache_folder", "class_aware", "frozen_statistics", "in_full", "isolated",
+    "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)

@@ -14,10 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from bench.api import Context, Enhancer, Inner, register, setting
+from bench.api import CalibratedRadii, Context, Enhancer, Inner, register, setting
 
 
 @register("enhancers")
@@ -43,17 +42,12 @@ class CalibratedRadius(Enhancer["CalibratedRadius.Hparams"]):
         begin: int = setting(10, low=1, help="first calibrated epoch of the full-length recipe, from 0")
 
     def setup(self, model: nn.Module, context: Context) -> None:
-        """Counters of the current epoch and the robust accuracy of the last."""
-        self.right, self.seen, self.robust = (torch.zeros(context.num_classes, device=context.device) for _ in range(3))
-
-    def factors(self, context: Context) -> Tensor | None:
-        """eps_c / eps (length C); None before the beginning."""
-        begun = context.epoch >= max(context.recipe.epoch_at(self.hp.begin), 1)
-        return self.robust + self.hp.lam if begun else None
+        """Make the rule, which `cfa` follows too."""
+        self.radii = CalibratedRadii(self.hp.lam, self.hp.begin, context)
 
     def inner(self, attack: Inner, context: Context) -> Inner:
         """The radius of each image; a random start is scaled with it."""
-        factors = self.factors(context)
+        factors = self.radii.factors(context)
         if factors is None or context.labels is None:
             return attack
         return replace(attack, eps=attack.eps * factors[context.labels].view(-1, 1, 1, 1))
@@ -61,19 +55,16 @@ class CalibratedRadius(Enhancer["CalibratedRadius.Hparams"]):
     def after_loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, logits: Tensor | None, context: Context) -> None:
         """Count robust predictions by class."""
         if logits is not None and x_adv is not x and context.labels is not None:
-            correct = (logits.argmax(1) == context.labels).to(self.right.dtype)
-            self.right = self.right.index_add(0, context.labels, correct)
-            self.seen = self.seen.index_add(0, context.labels, torch.ones_like(correct))
+            self.radii.see(logits, context.labels, context)
 
     def after_epoch(self, model: nn.Module, context: Context) -> None:
-        """The accuracy of this epoch is the next one's measure; an absent class keeps its value."""
-        self.robust = torch.where(self.seen > 0, self.right / self.seen.clamp(min=1.0), self.robust)
-        self.right, self.seen = torch.zeros_like(self.right), torch.zeros_like(self.seen)
+        """The accuracy of this epoch is the next one's measure."""
+        self.radii.end_epoch(context)
 
     def state(self) -> dict[str, Any]:
         """Counters and robust accuracy."""
-        return {"right": self.right, "seen": self.seen, "robust": self.robust}
+        return self.radii.state()
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put them back."""
-        self.right, self.seen, self.robust = (state[k].to(self.seen) for k in ("right", "seen", "robust"))
+        self.radii.load_state(state)

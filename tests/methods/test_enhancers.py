@@ -332,13 +332,13 @@ def test_radii_of_cfa_and_dafa_are_those_of_the_methods():
         trick.after_loss(net(1), torch.zeros(1), torch.ones(1), logits, where)
         trick.after_epoch(net(1), where)
     right = (logits.argmax(1) == y).float()
-    bases["cfa"].robust = torch.stack([right[y == c].mean() for c in range(CLASSES)])
+    bases["cfa"].radii.robust = torch.stack([right[y == c].mean() for c in range(CLASSES)])
     similarity = torch.stack([logits.softmax(1)[y == c].mean(0) for c in range(CLASSES)]).float()
-    weights = bases["dafa"].class_weights(similarity, torch.ones(CLASSES, dtype=torch.bool))
+    weights = bases["dafa"].radii.weighed(similarity, torch.ones(CLASSES, dtype=torch.bool))
     where.epoch = 70
     attack = Inner("gaussian", "eval", where.eps, where.step_size, 10)
     cfa, dafa = (trick.inner(attack, where) for trick in tricks.values())
-    torch.testing.assert_close(cfa.eps, bases["cfa"].radius(y, where, torch.zeros(1)))
+    torch.testing.assert_close(cfa.eps, bases["cfa"].radii.of(y, where, torch.zeros(1)) * where.eps)
     assert cfa.step == attack.step
     torch.testing.assert_close(dafa.eps.flatten(), weights[y] * where.eps)
     torch.testing.assert_close(dafa.step.flatten(), weights[y] * where.step_size)

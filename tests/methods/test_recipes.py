@@ -208,15 +208,16 @@ def test_las_at_draws_from_its_distribution():
 
 
 def test_dafa_weights_follow_the_card():
-    dafa, _ = method("dafa")
+    dafa, recipe = method("dafa")
+    dafa.setup(nn.Identity(), context(recipe, counts=(3, 2, 1)))
     s = torch.tensor([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7]])
     wanted = torch.ones(3)
     for i in range(3):
         for j in range(3):
             if i != j:
                 wanted[i] += s[i, j] * s[j, j] if s[i, i] < s[j, j] else -s[j, i] * s[i, i]
-    assert torch.allclose(dafa.class_weights(s, torch.ones(3, dtype=torch.bool)), wanted)
-    absent = dafa.class_weights(s, torch.tensor([True, True, False]))
+    assert torch.allclose(dafa.radii.weighed(s, torch.ones(3, dtype=torch.bool)), wanted)
+    absent = dafa.radii.weighed(s, torch.tensor([True, True, False]))
     assert float(absent[2]) == 1.0
 
 
@@ -224,12 +225,12 @@ def test_cfa_calibrates_by_class_and_not_by_batch():
     cfa, recipe = method("cfa", begin=1)
     now = context(recipe, counts=(90, 10))
     cfa.setup(nn.Identity(), now)
-    cfa.right, cfa.seen = torch.tensor([45.0, 10.0]), torch.tensor([90.0, 10.0])
+    cfa.radii.right, cfa.radii.seen = torch.tensor([45.0, 10.0]), torch.tensor([90.0, 10.0])
     y, like = torch.tensor([0, 1]), torch.zeros(1)
-    assert cfa.radius(y, now, like) == now.eps
+    assert cfa.radii.of(y, now, like) == 1
     cfa.on_epoch_end(now)
     now.epoch = 1
-    assert torch.allclose(cfa.radius(y, now, like).flatten(), torch.tensor([1.0, 1.5]) * now.eps)
+    assert torch.allclose(cfa.radii.of(y, now, like).flatten(), torch.tensor([1.0, 1.5]))
     assert torch.allclose(cfa.trade_off(y, now, like), torch.tensor([6 / 7, 9 / 10]))
 
 
