@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.api import Context, class_aware, register
+from bench.api import Context, Recipe, class_aware, register
 
 from ._robal import SecondStage
 
@@ -27,7 +27,7 @@ class ClassifierRetraining(SecondStage["ClassifierRetraining.Hparams"]):
         """Only the head learns."""
         return 1.0 if name.startswith("head.") else 0.0
 
-    def epoch_images(self, counts: Sequence[int]) -> int:
+    def epoch_images(self, counts: Sequence[int], recipe: Recipe) -> float:
         """N_max C draws."""
         return max(counts) * len(counts)
 

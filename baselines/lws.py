@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from bench.api import Context, class_aware, register
+from bench.api import Context, Recipe, class_aware, register
 
 from ._robal import SecondStage
 
@@ -48,7 +48,7 @@ class Lws(SecondStage["Lws.Hparams"]):
         """Only the scales learn; weight decay acts on them too."""
         return 1.0 if name == "head.scale" else 0.0
 
-    def epoch_images(self, counts: Sequence[int]) -> int:
+    def epoch_images(self, counts: Sequence[int], recipe: Recipe) -> float:
         """N_max C draws."""
         return max(counts) * len(counts)
 

@@ -68,10 +68,10 @@ def passes(spec: CellSpec, method: Method) -> tuple[float, float]:
     return forward + sum(f for f, _ in more), backward + sum(b for _, b in more)
 
 
-def epoch_images(spec: CellSpec, method: Method, counts: Sequence[int]) -> int:
-    """Images of an epoch of a cell with these training images a class, as its order has them."""
+def epoch_images(spec: CellSpec, method: Method, counts: Sequence[int]) -> float:
+    """Images of an average epoch of a cell with these training images a class, as its order has them."""
     ordering: list[Method | Enhancer] = [method, *make_enhancers(spec)]
-    own = [each.epoch_images(counts) for each in ordering]
+    own = [each.epoch_images(counts, spec.recipe) for each in ordering]
     return next((count for count in own if count != sum(counts)), sum(counts))
 
 

@@ -95,8 +95,8 @@ class Enhancer(Generic[H]):
         """Indices (int64) of the epoch's images in order, from the training labels (N); None: a permutation."""
         return None
 
-    def epoch_images(self, counts: Sequence[int]) -> int:
-        """How many images `order` gives, of these a class (length C), for the cost estimate."""
+    def epoch_images(self, counts: Sequence[int], recipe: Recipe) -> float:
+        """How many images an average epoch of a whole run has, of these a class (length C), for the cost estimate."""
         return sum(counts)
 
     def draw(self, batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -59,7 +59,7 @@ class WeightPerturbation(Enhancer["WeightPerturbation.Hparams"]):
 
     def passes(self, recipe: Recipe) -> tuple[float, float]:
         """One more evaluation of the loss on the perturbed epochs' share."""
-        share = 1 - min(recipe.epoch_at(self.hp.begin), recipe.epochs) / recipe.epochs
+        share = recipe.share_from(self.hp.begin)
         return (share, share) if self.hp.gamma > 0 else (0.0, 0.0)
 
     def inner(self, attack: Inner, context: Context) -> Inner:

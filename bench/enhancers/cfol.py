@@ -11,7 +11,8 @@ where z(x') are the train-mode logits of the loss. w starts at 0 (`prior=uniform
 is weighted by C p_y, and the update divides by b_y; else by C b_y, which is 1 for a uniform b.
 
 On long-tailed data the default begins as class-balanced re-sampling: compare it with `balanced-sampler`. eta 1e-5 is
-the authors' for 40,000 images; the drift of w in an epoch is eta n err_c, so eta must grow as the set shrinks.
+the authors' for 40,000 images; the drift of w in an epoch is eta n err_c, so eta must grow as the set shrinks. Before
+epoch `begin` images come in the method's own order and the adversary learns nothing.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
         "The authors' attack returns the iterate of highest mean loss of the batch; here the base's own is kept.",
     )
     claims = frozenset({"order"})
+    off = {"begin": 10000}
 
     @dataclass(frozen=True)
     class Hparams:
@@ -50,8 +52,12 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
         reweight: bool = setting(False, help="sample from b and weight the gradient by C p instead")
         eta: float = setting(1e-5, low=0.0, help="rate of the adversary")
         offset: float = setting(0.0, help="added to every image's loss")
+        begin: int = setting(
+            0, low=0, later=True, help="first epoch (from 0) of the full-length recipe that is re-sampled"
+        )
 
     w: Tensor | None = None
+    images: list[Tensor] | None = None
 
     def setup(self, model: nn.Module, context: Context) -> None:
         """Start w. Raises UsageError where shares do not fit the classes."""
@@ -81,14 +87,22 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
         """The distribution that classes are drawn from (length C)."""
         return self.b if self.hp.reweight else self.mixed
 
+    def begun(self, context: Context) -> bool:
+        """Whether classes are drawn in the current epoch."""
+        return context.epoch >= context.recipe.epoch_at(self.hp.begin)
+
     def order(self, labels: Tensor, context: Context, generator: torch.Generator) -> Tensor | None:
         """Note which images each class has; the batches are drawn one by one."""
+        if not self.begun(context):
+            return None
         labels = labels.cpu()
         self.images = [(labels == c).nonzero().squeeze(1) for c in range(context.num_classes)]
         return None
 
     def draw(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """As many indices as the batch has: a class from p, then an image of it."""
+        if self.images is None:
+            return batch
         classes = torch.multinomial(self.p.cpu(), len(batch), replacement=True, generator=generator)
         places = torch.rand(len(batch), generator=generator, dtype=torch.float64)
         picked = [
@@ -98,8 +112,8 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
         return torch.stack(picked).to(batch)
 
     def image_weights(self, y: Tensor, context: Context) -> Tensor | None:
-        """C p_y with `reweight`, else C b_y; None where that is 1 for all."""
-        if self.hp.base == "uniform" and not self.hp.reweight:
+        """C p_y with `reweight`, else C b_y; None where that is 1 for all, and before the beginning."""
+        if not self.begun(context) or (self.hp.base == "uniform" and not self.hp.reweight):
             return None
         return self.weights(y)
 
@@ -110,7 +124,7 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
 
     def after_loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, logits: Tensor | None, context: Context) -> None:
         """Note which images are wrong."""
-        if logits is not None and context.labels is not None:
+        if logits is not None and context.labels is not None and self.begun(context):
             self.update(context.labels, (logits.argmax(1) != context.labels).double())
 
     def update(self, y: Tensor, wrong: Tensor) -> None:

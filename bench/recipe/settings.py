@@ -95,6 +95,10 @@ class Recipe:
         """The 0-based epoch of this run that corresponds to epoch `published` of the full-length recipe."""
         return math.ceil(published * self.epochs / self.full_epochs - 1e-9)
 
+    def share_from(self, published: float) -> float:
+        """Share of this run's epochs that come at or after epoch `published` of the full-length recipe."""
+        return 1 - min(self.epoch_at(published), self.epochs) / self.epochs
+
     def lr_at(self, epoch: int) -> float:
         """Learning rate at the beginning of the 0-based epoch."""
         return self.rate(epoch, -1, 1)[0]

@@ -17,6 +17,7 @@ from bench.store.folders import CellFolder
 from bench.store.results import Results
 from bench.store.schema import CHECKPOINT
 from bench.store.where import canonical
+from bench.variants import variant_label
 
 CPU = torch.device("cpu")
 ALL = "+".join(["at-bsl[steps=2]", "awp", "balanced-sampler", "ema[warmup=0]", "robustlt", "smoothing", "udr"])
@@ -89,12 +90,23 @@ def test_what_cannot_be_is_refused_in_a_sentence(method, said):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "off", ["robustlt[alpha=0,beta=0]", "awp[gamma=0]", "udr[rate=0]", "ema[tau=0]", "smoothing[s=0]"]
-)
-def test_a_cell_whose_enhancer_is_switched_off_has_the_bytes_of_its_base(off, tmp_path):
-    base, enhanced = (run(task(m, epochs=2), tmp_path) for m in ("at-bsl[steps=2]", f"at-bsl[steps=2]+{off}"))
-    assert same(base, enhanced)
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """The checkpoint of a cell without enhancers."""
+    return run(task("at-bsl[steps=2]", epochs=2), tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.parametrize("name", registry("enhancers").names())
+def test_a_cell_whose_enhancer_is_switched_off_has_the_bytes_of_its_base(name, base, tmp_path):
+    off = variant_label(name, registry("enhancers").get(name).off)
+    assert same(base, run(task(f"at-bsl[steps=2]+{off}", epochs=2), tmp_path))
+
+
+def test_deferred_resampling_begins_in_its_epoch(tmp_path):
+    half, whole = (f"class-aware-sampler[begin={begin}]" for begin in (50, 0))  # of 100 published epochs
+    runs = [run(task(f"at[steps=1]+{each}", epochs=2), tmp_path) for each in (half, whole)]
+    images, longer = ([row["images"] for row in each["curves"]] for each in runs)
+    assert images[1] == longer[0] == longer[1] > images[0]
 
 
 @pytest.mark.parametrize("method", [ALL, "taet[steps=1]+cfol[eta=0.1]+swa[begin=0]"])

@@ -59,9 +59,7 @@ def stepped(method="at", seed=1, **more):
 
 # ------------------------------------------------------------------------------------------------ switched off
 
-#: samplers act on the order of images and so never on a given batch
-OFF = {name: registry("enhancers").get(name).off or {} for name in registry("enhancers").names()}
-OFF["cfol"] = {"eta": 0.0}
+OFF = {name: registry("enhancers").get(name).off for name in registry("enhancers").names()}
 
 
 @pytest.mark.parametrize("name", registry("enhancers").names())
@@ -202,6 +200,10 @@ def test_cfol_learns_from_the_logits_of_the_outer_forward_and_draws_what_is_wron
     drawn = trick.draw(torch.arange(40), torch_stream(1))
     assert set(labels[drawn].tolist()) == {1}
     assert set(drawn.tolist()) == {1, 4}
+    late = stepped(enhancers=[("cfol", {"eta": 1.0, "begin": 51})]).enhancers[0]
+    assert late.w.tolist() == [0.0] * CLASSES
+    late.order(labels, context(50), torch_stream(0))
+    assert late.draw(torch.arange(3), torch_stream(1)).tolist() == [0, 1, 2]
 
 
 def test_cfol_reweighted_scales_the_gradient_of_each_image():
@@ -241,6 +243,11 @@ def test_samplers_balance_the_classes():
     cycles = labels[order].reshape(-1, 3)
     assert all(sorted(row) == [0, 1, 2] for row in cycles.tolist())
     assert sorted(order[labels[order] == 0].tolist()) == list(range(40))
+    for name in ("balanced-sampler", "class-aware-sampler"):  # deferred by half of the training
+        later = make_enhancer(name, {"begin": 50})
+        assert later.order(labels, context(49, n=(40, 8, 4)), torch_stream(0)) is None
+        assert later.order(labels, context(50, n=(40, 8, 4)), torch_stream(0)) is not None
+    assert later.epoch_images((40, 8, 4), where.recipe) == (52 + 120) / 2
     short = make_enhancer("class-aware-sampler", {"length": "images"}).order(labels, where, torch_stream(0))
     assert len(short) == 52
 

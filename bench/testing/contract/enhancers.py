@@ -71,8 +71,8 @@ def length(cls: type[Enhancer]) -> None:
     method, (made,) = make_method(spec), make_enhancers(spec)
     network = build_network(spec.model, images().image, images().num_classes, method.build_head, 0)
     seen = train(spec, images(), network, method, torch.device("cpu"), enhancers=[made]).images
-    told = EPOCHS * made.epoch_images(images().train_counts)
-    require(seen == told, f"epoch_images() tells of {told} images in {EPOCHS} epochs; order() gave {seen}.")
+    told = EPOCHS * made.epoch_images(images().train_counts, spec.recipe)
+    require(round(told) == seen, f"epoch_images() tells of {told:g} images in {EPOCHS} epochs; order() gave {seen}.")
 
 
 def cell(cls: type[Enhancer] | None, settings: Mapping[str, Any] | None = None) -> CellSpec:
