@@ -256,6 +256,51 @@ def test_other_code_makes_cells_stale_and_comments_do_not(here, plugin):
     assert "the code of its method 'mine' has changed" in changed_code(read_cell(root / first.spec.id))
 
 
+TRICK = """'''A trick.'''
+from bench.api import Enhancer, register
+
+
+@register("enhancers")
+class Trick(Enhancer):
+    name = "trick"
+    paper = licence = formula = "none"
+    strength = 1
+"""
+
+
+def test_other_code_of_an_enhancer_makes_cells_stale(here, monkeypatch):
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    enhancers, root = registry("enhancers"), here / "out"
+
+    def write(text):
+        enhancers.discard("trick")
+        (here / "mytrick.py").write_text(text)
+        sys.modules.pop("mytrick", None)
+        importlib.invalidate_caches()
+        identity.code.cache_clear()
+        enhancers.add("trick", importlib.import_module("mytrick").Trick)
+
+    try:
+        write(TRICK)
+        enhanced, plain = task(methods=("ce+trick",)), task()
+        for cell in (enhanced, plain):
+            done(cell, root)
+        assert read_cell(root / enhanced.spec.id)["inputs"]["enhancer trick"]
+        write(TRICK.replace("strength = 1", "strength = 2"))
+        assert "the code of its enhancer 'trick' has changed" in stale(enhanced, root)
+        assert stale(plain, root) == ""
+        newer = task(methods=("ce+trick",), seeds=(1,))
+        done(newer, root)
+        kept, (sentence,) = fresh([read_cell(root / cell.spec.id) for cell in (enhanced, plain, newer)])
+        assert [cell["id"] for cell in kept] == [plain.spec.id, newer.spec.id]
+        assert "its enhancer 'trick' had other code" in sentence
+    finally:
+        enhancers.discard("trick")
+        identity.code.cache_clear()
+        sys.modules.pop("mytrick", None)
+
+
 def test_seeds_of_two_codes_are_never_averaged(here, plugin):
     root = here / "out"
     plugin(PLUGIN, "WEIGHT = 1.0\n")

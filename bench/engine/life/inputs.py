@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.config import CellSpec
+from bench.config import CellSpec, to_plain
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
 from bench.plugins import make_dataset, needs
 from bench.store.provenance import identity
-from bench.store.provenance.inputs import CODE, MEND, changed_code
+from bench.store.provenance.inputs import MEND, changed_code, parts
 
 
 class Inputs:
@@ -23,7 +23,7 @@ class Inputs:
 
     def now(self, spec: CellSpec) -> dict[str, str]:
         """The field `inputs` of a cell that is made now; what cannot be known is left out."""
-        code = {field: identity.code(kind, getattr(spec, field)) for field, (kind, _) in CODE.items()}
+        code = {field: identity.code(kind, name) for field, kind, name, _ in parts(to_plain(spec))}
         return {name: mark for name, mark in {**code, "data": self._files(spec)}.items() if mark}
 
     def stale(self, spec: CellSpec, cell: Mapping[str, Any] | None) -> str:

@@ -1,8 +1,8 @@
 """Which cells of a store were made from other code or data than the rest of it: stale, named, and never mixed with it.
 
 A cell keeps what it was made from in `inputs` of cell.json: a mark of its data's files (`data`) and of the code of its
-`method`, `model` and `dataset` (see `identity.py`), and with every evaluation that of its attack (`code`).
-Marks that are not there, as in stores of older versions, are not compared.
+`method`, `model`, `dataset` and each enhancer (`enhancer NAME`; see `identity.py`), and with every evaluation that of
+its attack (`code`). Marks that are not there, as in stores of older versions, are not compared.
 """
 
 from __future__ import annotations
@@ -20,12 +20,21 @@ CODE = {"method": ("methods", "method"), "model": ("models", "network"), "datase
 MEND = "begin it anew with --retrain (what it holds is kept under stale/), or give another --results folder"
 
 
+def parts(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """(field of `inputs`, kind, name, both in words) of every plug-in that trained a cell of this specification."""
+    for field, (kind, words) in CODE.items():
+        name = str(spec[field])
+        yield field, kind, name, f"{words} '{_name(kind, name)}'"
+    for name, _ in spec.get("enhancers", ()):
+        yield f"enhancer {name}", "enhancers", name, f"enhancer '{name}'"
+
+
 def changed_code(cell: Mapping[str, Any]) -> str:
     """What of a cell's code is another here and now, in words, or nothing. Plug-ins that are not here say nothing."""
     known = cell.get("inputs", {})
-    for name, (kind, words) in CODE.items():
-        if name in known and _differ(known[name], code(kind, str(cell["spec"][name]))):
-            return f"the code of its {words} '{_name(cell, name)}' has changed since it was made"
+    for field, kind, name, words in parts(cell["spec"]):
+        if field in known and _differ(known[field], code(kind, name)):
+            return f"the code of its {words} has changed since it was made"
     for key, facts in cell.get("evaluations", {}).items():
         if "code" in facts and _differ(facts["code"], code("attacks", facts["name"])):
             return f"the code of its attack '{key.partition('/')[2]}' has changed since it was made"
@@ -35,8 +44,9 @@ def changed_code(cell: Mapping[str, Any]) -> str:
 def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     """(cells without those, or without those of their evaluations, that are stale beside newer ones; a sentence each).
 
-    Cells of one method were made by one code of it, whatever their data and seed; the same for networks, data sets and
-    attacks; and cells of one choice of images (`choice`) saw the same ones. Where they differ, the newest is right.
+    Cells of one method were made by one code of it, whatever their data and seed; the same for networks, data sets,
+    enhancers and attacks; and cells of one choice of images (`choice`) saw the same ones. Where they differ, the newest
+    is right.
     """
     stale: dict[str, str] = {}
     struck: dict[str, dict[str, str]] = {}
@@ -72,10 +82,10 @@ def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
     """Entries (cell, evaluation or nothing, mark, words) that must agree in their mark."""
     groups: dict[tuple[Any, ...], list[_Entry]] = {}
     for cell in cells:
-        for name, (_, words) in CODE.items():
-            if mark := cell.get("inputs", {}).get(name):
-                entry = (cell, "", mark, f"its {words} '{_name(cell, name)}' had other code")
-                groups.setdefault((name, _name(cell, name)), []).append(entry)
+        for field, kind, name, words in parts(cell["spec"]):
+            if mark := cell.get("inputs", {}).get(field):
+                entry = (cell, "", mark, f"its {words} had other code")
+                groups.setdefault((field, _name(kind, name)), []).append(entry)
         if (data := cell.get("data")) and "data_hash" in data and "inputs" in cell:
             entry = (cell, "", data["data_hash"], "it saw other images")
             groups.setdefault(("data", *choice(cell)), []).append(entry)
@@ -95,11 +105,10 @@ def _without(cell: Cell, struck: Mapping[str, str]) -> Cell:
     return cell | {"evaluations": {k: v for k, v in cell["evaluations"].items() if k not in struck}}
 
 
-def _name(cell: Mapping[str, Any], field: str) -> str:
+def _name(kind: str, text: str) -> str:
     """The plug-in's name without its argument; a factory's (`package.module:name`) is whole."""
-    text = str(cell["spec"][field])
     base = text.partition(":")[0]
-    return base if base in registry(CODE[field][0]).names() else text
+    return base if base in registry(kind).names() else text
 
 
 def _time(cell: Mapping[str, Any]) -> str:
