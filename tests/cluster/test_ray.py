@@ -15,7 +15,7 @@ from bench.engine.life.settings import Settings
 from bench.errors import BenchError
 from bench.store import lease
 
-from .test_slurm import same_bytes, strays, tasks, undisturbed  # noqa: F401 - fixtures
+from .test_slurm import ends, same_bytes, strays, tasks, undisturbed  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_node_that_goes_changes_no_byte(two_nodes, tmp_path, tasks, undisturbe
     events: list[dict] = []
     executor.Ray(2, two_nodes.address).run(tasks, Settings(results=tmp_path), events.append)
     assert gone.is_set()
-    assert {e["cell"]: e["event"] for e in events if e["event"] != "progress"} == {t.spec.id: "done" for t in tasks}
+    assert ends(events) == {t.spec.id: "done" for t in tasks}
     assert same_bytes(tmp_path, undisturbed, tasks)
     for task in tasks:
         lease.sweep(tmp_path / task.spec.id)

@@ -50,6 +50,12 @@ def strays(root: Path) -> list[str]:
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if ".lease" in p.name or p.suffix == ".part")
 
 
+def ends(events: list[dict]) -> dict[str, str]:
+    """How each cell ended: `done`, or what else it was and why."""
+    last = {e["cell"]: e for e in events if e["event"] != "progress"}
+    return {cell: " ".join([e["event"], *filter(None, [e.get("message")])]) for cell, e in last.items()}
+
+
 def hasten(slurm, over: threading.Event) -> None:
     """Take away the two minutes for which SLURM holds back a job that it queued again."""
     while not over.wait(1.0):
@@ -78,7 +84,7 @@ def test_a_cancelled_and_a_requeued_worker_change_no_byte(slurm, monkeypatch, tm
     run.run(tasks, Settings(results=tmp_path), on_event)
     over.set()
     assert hurt
-    assert {e["cell"]: e["event"] for e in events if e["event"] != "progress"} == {t.spec.id: "done" for t in tasks}
+    assert ends(events) == {t.spec.id: "done" for t in tasks}
     assert same_bytes(tmp_path, undisturbed, tasks)
     slurm.wait("an empty queue", lambda: not slurm.call("squeue", "-h"), 30)
     assert strays(tmp_path) == []

@@ -23,8 +23,9 @@ from bench.engine.executors import local as local_module
 from bench.engine.executors.inline import Inline
 from bench.engine.executors.local import Local
 from bench.engine.grid import Axes, expand
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
-from bench.errors import StoreError
+from bench.errors import StoppedError, StoreError
 from bench.store.folders import CellFolder, read_cell
 
 TASKS = expand(Axes(methods=("ce", "at", "trades"), datasets=("digitslt",), irs=("10",), epochs=1, limit=6))
@@ -89,6 +90,41 @@ def test_a_process_that_talks_nonsense_or_dies_fails_its_cell_alone(fake, tmp_pa
     (failed,) = [e for e in events if e.get("event") == "failed"]
     assert pattern in failed["message"]
     assert read_cell(tmp_path / TASKS[0].spec.id)["failure"]["stage"] == "process"
+
+
+@pytest.mark.parametrize(
+    "ce",
+    [
+        "os.kill(os.getpid(), 15)",  # before it listens
+        "os.kill(os.getpid(), 12)",
+        "os._exit(143)",
+        "say('stopped')",
+        "say('done'); time.sleep(0.2); os._exit(143)",  # between two cells
+    ],
+)
+def test_a_process_that_was_told_to_stop_ends_the_run_and_fails_no_cell(fake, tmp_path, ce):
+    fake(ce)
+
+    def slowly(event):
+        assert event["event"] != "failed", event
+        time.sleep(0.5)
+
+    with pytest.raises(StoppedError):
+        Local(1).run(TASKS, Settings(results=tmp_path), slowly)
+    assert not list(tmp_path.glob("*/cell.json"))
+
+
+def test_a_process_that_dies_while_the_run_is_told_to_stop_fails_no_cell(fake, tmp_path, monkeypatch):
+    fake("os.kill(os.getppid(), 10); time.sleep(0.3); os.kill(os.getpid(), 9)")
+    before = signal.getsignal(signal.SIGUSR1)
+    monkeypatch.setattr(stop, "_asked", [])
+    stop.listen([signal.SIGUSR1])
+    try:
+        with pytest.raises(StoppedError, match="SIGUSR1"):
+            Local(1).run(TASKS, Settings(results=tmp_path), lambda event: None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert not list(tmp_path.glob("*/cell.json"))
 
 
 def test_a_failure_that_cannot_be_stored_is_still_reported(fake, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Cells on several processes of this machine. A process that dies fails its cell, and the grid goes on.
 
+One that was told to stop has not failed: whoever stopped it meant all of the run, as a scheduler that ends a job does.
+
 A process is kept from cell to cell, because importing torch costs seconds; one that dies is replaced. Each has one
 thread that starts it, feeds it and buries it. Others may only kill it.
 """
@@ -73,6 +75,13 @@ class Local:
                 thread.join()
 
 
+def _unless_told(code: int) -> None:
+    """Raises StoppedError when this process was told to stop, or the one that ended with this exit code."""
+    stop.check()
+    if (number := stop.told(code)) is not None:
+        raise StoppedError(number)
+
+
 def _next(over: queue.SimpleQueue[BaseException | None]) -> BaseException | None:
     """What the next process to end says. Raises StoppedError when this one is told to stop meanwhile."""
     while True:
@@ -137,7 +146,7 @@ class _Worker:
 
     def _one(self, task: Task) -> None:
         if self.process is not None and self.process.poll() is not None:
-            self._bury()  # it died between two cells
+            _unless_told(self._bury())  # it died between two cells
         if self.process is None:
             self._start()
         self._send(canonical_json({"spec": task.spec, "want": task.want}))
@@ -148,11 +157,14 @@ class _Worker:
             if last and event["event"] == "stopped":
                 if self.stopping.is_set():
                     return
-                raise StoppedError(signal.SIGTERM)  # whoever stopped it meant all of the run: a scheduler ends a job so
+                raise StoppedError(signal.SIGTERM)
             self.on_event(event)
             if last:
                 return
         code = self._bury()
+        if self.stopping.is_set():
+            return
+        _unless_told(code)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         message = f"the process of the cell {how}; run the same command again to go on from its last checkpoint."
         self._fail(task, message)

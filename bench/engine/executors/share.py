@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.config import Task, canonical_json, cell_from_plain, request_from_plain
 from bench.engine.executors import ENDS, OnEvent, failed
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
 from bench.engine.plan import missing
 from bench.engine.resume.prefix import sweep
@@ -93,12 +94,15 @@ def watch(
     tasks: Sequence[Task], results: Path, on_event: OnEvent, alive: Callable[[], bool], why: Callable[[], str],
     refresh: float = REFRESH,
 ) -> None:  # fmt: skip
-    """Turn what happens in the cells' folders into events until every task has ended or no worker is `alive`.
+    """Turn what happens in the cells' folders into events until every task is done or no worker is `alive`.
 
-    `why`: what to say of a task that no worker is left for.
+    A cell that failed is only told of while a worker is left, because that one tries it too: on another machine it may
+    be done. `why`: what to say of a task that no worker is left for. Raises StoppedError when told to stop.
     """
-    left, seen = {t.spec.id: t for t in tasks}, {t.spec.id: _stamp(results, t) for t in tasks}
+    left, before = {t.spec.id: t for t in tasks}, {t.spec.id: _stamp(results, t) for t in tasks}
+    seen = dict(before)
     while True:
+        stop.check()
         living = alive()
         for cell, task in list(left.items()):
             owner = lease.owner(results / cell)
@@ -109,9 +113,14 @@ def watch(
             if stamp == seen[cell] and living:
                 continue
             seen[cell] = stamp
-            if (end := _end(task, results)) is not None and (owner is None or owner.dead):
-                on_event(end)
-                del left[cell]
+            if (end := _end(task, results)) is None or (living and owner is not None and not owner.dead):
+                continue
+            if end["event"] == "failed" and living:
+                on_event({"cell": cell, "event": "note", "message": f"failed in one worker: {end['message']}"})
+            if end["event"] == "failed" and (living or stamp == before[cell]):  # or failed in an earlier run
+                continue
+            on_event(end)
+            del left[cell]
         if not left or not living:
             break
         time.sleep(refresh)

@@ -8,6 +8,7 @@ whether a worker is left, so a cluster without accounting does.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 from bench.config import Task
 from bench.engine.executors import OnEvent, share
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
 from bench.errors import BenchError, UsageError
 
@@ -35,7 +37,9 @@ class Worker:
         self.file = file
 
     def __call__(self) -> int:
-        """Do the cells that are free; returns how many failed."""
+        """Do the cells that are free; returns how many failed. Raises StoppedError when the job is being ended."""
+        own = f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"  # submitit's: it queues the job again
+        stop.listen([number for number in stop.SIGNALS if number.name != own], patient=True)
         return share.work(self.file, _log)
 
     def checkpoint(self) -> Any:

@@ -20,7 +20,7 @@ from bench.engine.life.settings import Settings
 
 def main() -> None:
     """Read settings and tasks until the input ends."""
-    stop.listen()
+    stop.listen(patient=True)  # the run that started it kills it in time
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # anything a library prints goes to stderr, never between the events
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -40,7 +40,7 @@ def main() -> None:
         plain = json.loads(lines.get())
         run_cell(Task(cell_from_plain(plain["spec"]), request_from_plain(plain["want"])), settings, emit)
         if stop.asked():
-            sys.exit(128 + signal.SIGTERM)
+            os._exit(128 + signal.SIGTERM)  # at once: while an interpreter winds down, the end of its input is seen
 
 
 def _listen(lines: queue.SimpleQueue[str]) -> None:

@@ -1,8 +1,8 @@
-"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1), or a cell whose time is over: work is kept.
+"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1 or SIGUSR2), or a cell whose time is over.
 
-A signal only raises a flag. Training asks after every step and then writes its last whole epoch; attacks ask after
-every chunk, which is kept already; whoever waits asks once in a while. A second signal ends the process at once. The
-time of a cell is asked about at the same places.
+Work is kept: a signal only raises a flag. Training asks after every step and then writes its last whole epoch; attacks
+ask after every chunk, which is kept already; whoever waits asks once in a while. The time of a cell is asked about at
+the same places.
 """
 
 from __future__ import annotations
@@ -11,24 +11,34 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from bench.errors import OverdueError, StoppedError
 
 #: the signals that ask a process to end
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _asked: list[int] = []
 #: (when it ends, seconds that it was given) of the cell that this process is at
 _limits: list[tuple[float, float]] = []
 
 
-def listen() -> None:
-    """From now on these signals raise the flag. Only the main thread can say so; from another nothing is changed."""
+def listen(signals: Sequence[signal.Signals] = SIGNALS, *, patient: bool = False) -> None:
+    """From now on these signals raise the flag. Only the main thread can say so; from another nothing is changed.
+
+    A second signal ends the process at once, unless it is `patient`: a scheduler signals a whole job, so a process
+    whose parent or scheduler kills it in time is told twice by those who mean once.
+    """
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
-            signal.signal(number, _note)
+        for number in signals:
+            signal.signal(number, _note if patient else _insist)
+
+
+def told(code: int) -> int | None:
+    """The signal for which a process with this exit code (below 0: killed by it) ended, if it was told to stop."""
+    number = -code if code < 0 else code - 128
+    return number if number in SIGNALS else None
 
 
 def asked() -> bool:
@@ -56,6 +66,11 @@ def check() -> None:
 
 
 def _note(number: int, _frame: FrameType | None) -> None:
+    if not _asked:
+        _asked.append(number)
+
+
+def _insist(number: int, frame: FrameType | None) -> None:
     if _asked:
         os._exit(128 + number)
-    _asked.append(number)
+    _note(number, frame)
