@@ -73,12 +73,12 @@ def evaluate(
     """Attack a network that was trained elsewhere: `bench evaluate`. Gives `results` of its cells.
 
     `model`: an `nn.Module` (images N x channels x H x W in [0,1] -> logits N x C; it is copied, not changed), a file of
-    weights for `architecture`, or `package.module:factory`. `name`: what tables call it, a plain word; by default
-    from its class or file. `normalize`: (means, standard deviations) that it expects, a number a channel. `ranked`: its
-    outputs are in this benchmark's class order. Raises UsageError, ModelError and StoreError before anything is
-    computed, BenchError when an attack failed.
+    weights for `architecture`, `package.module:factory`, `hf:OWNER/NAME` or `robustbench:NAME`. `name`: what tables
+    call it, a plain word; by default from its class or file. `normalize`: (means, standard deviations) that it expects,
+    a number a channel. `ranked`: its outputs are in this benchmark's class order. Raises UsageError, ModelError and
+    StoreError before anything is computed, BenchError when an attack failed.
     """
-    from bench.cli.evaluate import Given, attack, label_of
+    from bench.cli.evaluate import Given, attack, label_of, resolved
 
     axes: dict[str, Any] = {
         "datasets": _list(datasets), "irs": _list(irs), "attacks": _list(attacks), "test_splits": _list(test_split),
@@ -91,9 +91,11 @@ def evaluate(
     scales = normalize if normalize is None or isinstance(normalize, str) else "/".join(map(_joined, normalize))
     given = Given(text, name or label_of(text), None if weights is None else Path(weights), scales, ranked,
                   None if is_text else model)  # fmt: skip
+    root = None if data_root is None else Path(data_root)
     with _as_before():
+        given, known = resolved(given, architecture, root)
         cells, progress = attack(
-            given, axes, quiet=quiet, results=Path(results), data_root=None if data_root is None else Path(data_root),
+            given, known | axes, quiet=quiet, results=Path(results), data_root=root,
             device=device, batch_size=batch_size, threads=threads, retrain=retrain,
         )  # fmt: skip
     progress.raise_first()

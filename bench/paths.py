@@ -33,5 +33,15 @@ def cache_folder() -> Path:
         return Path(".cache")
 
 
+def data_folder(given: Path | None) -> Path:
+    """Where what is fetched lies: the folder given, else BENCH_DATA, else `bench` in the user's caches."""
+    return in_full(given or os.environ.get("BENCH_DATA") or cache_folder() / "bench")
+
+
+def offline() -> bool:
+    """Whether BENCH_OFFLINE forbids to ask a network for anything."""
+    return os.environ.get("BENCH_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:40]}...{text[-20:]}"

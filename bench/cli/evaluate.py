@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate")
-@click.argument("source", metavar="CHECKPOINT|PACKAGE.MODULE:FACTORY|hf:OWNER/NAME")
+@click.argument("source", metavar="CHECKPOINT|MODULE:FACTORY|hf:OWNER/NAME|robustbench:NAME")
 @click.option("--datasets", metavar="A,B", help="Data sets to attack it on. Default: a published network's own.")
 @click.option("--attacks", default="clean,fgsm,pgd-20,aa", show_default=True, metavar="A,B", help="Attacks.")
 @click.option(
     "--irs", metavar="10,50", help="Imbalance ratio of the test split. Default: 10, or a published network's."
 )
-@click.option("--test-split", "splits", default="long-tailed", show_default=True, metavar="long-tailed|balanced")
+@click.option(
+    "--test-split", "splits", metavar="long-tailed|balanced", help="Test images. Default: long-tailed; a zoo's: both."
+)
 @click.option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
 @click.option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
 @click.option("--weights", type=UserPath(path_type=Path), help="Weights for a factory's network.")
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 @device_option
 @quiet_option
 @json_option
-def command(source: str, datasets: str | None, attacks: str, irs: str | None, splits: str, model: str | None,
+def command(source: str, datasets: str | None, attacks: str, irs: str | None, splits: str | None, model: str | None,
             name: str | None, weights: Path | None, entry: str | None, normalize: str | None, ranked: bool, seed: int,
             batch_size: int | None, threads: int, retrain: bool, data_root: Path | None, results: Path, device: str,
             quiet: bool, machine: bool) -> None:  # fmt: skip
@@ -62,13 +64,16 @@ def command(source: str, datasets: str | None, attacks: str, irs: str | None, sp
     CHECKPOINT is a safetensors file, or what torch.save wrote, with weights for an architecture of `bench ls models`;
     a pickled network is refused, because reading it can run any code. PACKAGE.MODULE:FACTORY is a function of yours
     that returns the network; it is told the number of classes where it asks for it. hf:OWNER/NAME[@REVISION], or a
-    folder, is a network that `bench publish --to` wrote: sizes and hashes are verified first. Images are given in
-    [0,1], so name the normalisation it was trained with. What was called, read and taken is said and kept in cell.json.
+    folder, is a network that `bench publish --to` wrote: sizes and hashes are verified first.
+    robustbench:NAME[dataset=cifar100,threat=L2] is a network of RobustBench's zoo (dataset: cifar10, threat: Linf),
+    which its own package loads. Images are given in [0,1], so name the normalisation it was trained with. What was
+    called, read and taken is said and kept in cell.json.
     Prints the cell's id and its scores; with --quiet the id alone.
     """
     given = Given(source, name or label_of(source), weights, normalize, ranked, entry=entry)
-    given, known = _published(given, model) if _is_published(source) else (given, {})
+    given, known = resolved(given, model, data_root)
     datasets, irs = datasets or known.get("datasets"), irs or known.get("irs", "10")
+    splits = splits or known.get("test_splits", "long-tailed")
     if not datasets:
         raise UsageError("--datasets is missing; name the data sets to attack the network on.")
     axes: dict[str, Any] = known | {
@@ -120,23 +125,36 @@ class Given:
     ranked: bool = False
     network: Any = None
     entry: str | None = None
+    #: how `network` came about, in words that cell.json keeps
+    called: str = ""
     #: names of the classes that a published network answers with, in order; the data's must be these
     classes: tuple[str, ...] = ()
 
 
-def _is_published(source: str) -> bool:
-    from bench.hub.hub import is_published
+def resolved(given: Given, model: str | None, data_root: Path | None) -> tuple[Given, dict[str, Any]]:
+    """The network that a hub, a published folder or a zoo holds, and the axes that it says; any other as it is given.
 
-    return is_published(source)
+    Raises UsageError, StoreError and ModelError.
+    """
+    from bench.hub import hub, zoo
+
+    if given.network is not None or not (zoo.is_named(given.text) or hub.is_published(given.text)):
+        return given, {}
+    if given.weights or given.normalize or given.entry or model:
+        raise UsageError(f"'{given.text}' says how its network is built; leave the other options out.")
+    if not zoo.is_named(given.text):
+        return _published(given)
+    named = zoo.parse(given.text)
+    network, called = zoo.load(named, data_root)
+    whole = dataclasses.replace(given, text=named.text, network=network, called=called)
+    return whole, {"datasets": zoo.HERE[named.dataset], "test_splits": "long-tailed,balanced"}
 
 
-def _published(given: Given, model: str | None) -> tuple[Given, dict[str, Any]]:
+def _published(given: Given) -> tuple[Given, dict[str, Any]]:
     """The network of a hub or folder, and the axes of the cell it came from."""
     from bench.hub.bundle import network
     from bench.hub.hub import fetch
 
-    if given.weights or given.normalize or given.entry or model:
-        raise UsageError(f"'{given.text}' says how its network is built; leave the other options out.")
     made, folder, address = fetch(given.text)
     spec = made.cell
     whole = dataclasses.replace(
@@ -185,6 +203,9 @@ def label_of(source: str) -> str:
     import hashlib
     import re
 
+    from bench.hub import zoo
+
+    source = zoo.parse(source).text if zoo.is_named(source) else source
     source = source.partition("@")[0] if source.startswith("hf:") else source
     stem = source.rpartition(":")[2] if ":" in source else Path(source).stem
     label = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "external"
@@ -198,8 +219,9 @@ def _known(task: Task, settings: Settings, given: Given, quiet: bool) -> tuple[T
     from bench.engine.life import external
 
     origin = external.GivenNetwork(
-        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network, given.entry
-    )
+        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network, given.entry,
+        given.called,
+    )  # fmt: skip
     data = load_data(task.spec, settings.data_root)
     if given.classes and given.classes != data.class_names:
         raise UsageError(

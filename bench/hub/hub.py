@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.errors import BenchError, StoreError, UsageError
 from bench.hub.bundle import MANIFEST, Manifest, manifest, verified
+from bench.paths import offline
 
 PREFIX = "hf:"
 ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -70,7 +71,7 @@ def _endpoint() -> str | None:
 
 def _client() -> Any:
     """The hub's own client. Raises UsageError where it is missing or nothing may be asked of a network."""
-    if os.environ.get("BENCH_OFFLINE"):
+    if offline():
         raise UsageError("BENCH_OFFLINE is set, so no hub is asked; unset it, or give a folder.")
     try:
         import huggingface_hub

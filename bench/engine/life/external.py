@@ -79,8 +79,8 @@ class Wrapped(nn.Module):
 class GivenNetwork:
     """Where a network comes from. `text`: a file, or package.module:factory (then `weights` may name a file).
 
-    `network`: itself, under the name `text`; it is copied, so its mode, device and weights stay the owner's. `entry`:
-    the part of the file that holds the weights, where several fit.
+    `network`: itself, under the name `text`; it is copied, so its mode, device and weights stay the owner's; `called`
+    says how it came about. `entry`: the part of the file that holds the weights, where several fit.
     """
 
     text: str
@@ -90,6 +90,7 @@ class GivenNetwork:
     ranked: bool = False
     network: nn.Module | None = None
     entry: str | None = None
+    called: str = ""
 
     @property
     def is_factory(self) -> bool:
@@ -108,7 +109,7 @@ class GivenNetwork:
         parse_normalisation(normalize, data.image[0])
         if self.is_factory:
             if self.network is not None:
-                network = copy.deepcopy(self.network)
+                network, facts["called"] = copy.deepcopy(self.network), self.called
             else:
                 network, facts["called"] = call_factory(self.text, data.num_classes)
             file, what = self.weights, f"'{self.text}'"
