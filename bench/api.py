@@ -18,6 +18,7 @@ from bench.contract.classwise import CalibratedRadii, ClassRadii, ConfusionRadii
 from bench.contract.enhancer import Claim, Enhancer, Step, class_aware, frozen_statistics
 from bench.contract.imageset import Arrays, DatasetFacts, Extra
 from bench.contract.method import Context, Gradient, Inner, Method, Mode, Need, Noise, Objective, Phase, Start, Turn
+from bench.contract.sink import Sink
 from bench.errors import BenchError, DataError, ModelError, UsageError
 from bench.fields import check_fields, one_of
 from bench.paths import cache_folder, in_full
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Arrays", "Attack", "AttackSpec", "AuditGoal", "BenchError", "CalibratedRadii", "Claim", "ClassRadii",
     "ConfusionRadii", "Context", "DataError", "Dataset", "DatasetFacts", "Enhancer", "Extra", "Gradient", "Inner",
-    "Method", "Mode", "Model", "ModelError", "Need", "Noise", "Objective", "Oracle", "Phase", "Recipe", "Start", "Step",
-    "ThreatModel", "Turn", "UsageError", "cache_folder", "class_aware", "frozen_statistics", "in_full", "isolated",
-    "register", "setting",
+    "Method", "Mode", "Model", "ModelError", "Need", "Noise", "Objective", "Oracle", "Phase", "Recipe", "Sink", "Start",
+    "Step", "ThreatModel", "Turn", "UsageError", "cache_folder", "class_aware", "frozen_statistics", "in_full",
+    "isolated", "register", "setting",
 ]  # fmt: skip
 
 C = TypeVar("C", bound=type)

@@ -34,6 +34,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "enhancers": ("bench.enhancers",),
     "tables": ("bench.reports.tables",),
     "figures": ("bench.reports.figures",),
+    "sinks": ("bench.sinks",),
 }
 
 
@@ -170,7 +171,7 @@ def _find(point: EntryPoint) -> Origin:
 
 @cache
 def registry(kind: str) -> Registry:
-    """The one registry of a kind: methods, datasets, models, attacks, tables, figures."""
+    """The one registry of a kind: methods, datasets, models, attacks, tables, figures, sinks."""
     if kind not in FOLDERS:
         raise UsageError(f"unknown kind of plug-in '{kind}'. {did_you_mean(kind, FOLDERS)}")
     return Registry(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,10 @@ from bench.cli._options import data_root_option, device_option, json_option, qui
 from bench.cli._placement import Placement, placement_options
 from bench.cli._stream import tell
 from bench.config import PRECISIONS
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
+    from bench.cli._sinks import Sinks
     from bench.config import Task
     from bench.engine.life.settings import Settings
     from bench.engine.plan import Work
@@ -80,6 +82,10 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="What to do with cells that failed before: try them again with the rest, try only them, or leave them alone.",
 )
+@click.option(
+    "--sink", "sinks", multiple=True, metavar="NAME:TARGET",
+    help="Also tell a tracking program (`bench ls sinks`): tensorboard:DIR, mlflow:DIR; as often as needed.",
+)  # fmt: skip
 @click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
@@ -89,7 +95,8 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command(
     preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, retrain: bool, yes: bool,
     place: str, jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str,
-    detach: bool, shard: str | None, retry: str, cell_limit: str | None, quiet: bool, machine: bool, **axes: Any,
+    detach: bool, shard: str | None, retry: str, sinks: tuple[str, ...], cell_limit: str | None, quiet: bool,
+    machine: bool, **axes: Any,
 ) -> int:  # fmt: skip
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
@@ -100,11 +107,14 @@ def command(
     At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
     """
     from bench.cli._dry import warnings
+    from bench.cli._sinks import Sinks
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
     placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
     limit = seconds(cell_limit) if cell_limit else None
+    if sinks and detach:
+        raise UsageError("--sink listens to a run, and --detach leaves it; leave one of them out.")
     grid = price(preset, data_root, results, device, axes, retrain, shard)
     if dry_run:
         from bench.cli._dry import show
@@ -139,7 +149,8 @@ def command(
                         retrain=retrain, cell_seconds=limit)  # fmt: skip
     aside = {work.task.spec.id for work in grid.works} - chosen
     tasks = [task for task in grid.tasks if task.spec.id not in aside]
-    return _run(tasks, todo, settings, placement, grid.cost, quiet, machine) or bad
+    told = Sinks(sinks, todo, results)
+    return _run(tasks, todo, settings, placement, grid.cost, told, quiet, machine) or bad
 
 
 def _large(
@@ -194,8 +205,8 @@ def _confirm(cost: Cost) -> None:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, cost: Cost, quiet: bool,
-    machine: bool,
+    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, cost: Cost, sinks: Sinks,
+    quiet: bool, machine: bool,
 ) -> int:  # fmt: skip
     from bench.cli._progress import Progress
     from bench.engine.executors import share
@@ -205,13 +216,17 @@ def _run(
     executor = placement.executor(settings.device, cost.memory_mib)
     stop.listen()
     share.write(tasks, settings)
-    with Progress(todo, len(tasks) - len(todo), results, quiet=quiet, expected=cost.seconds) as progress:
-        executor.run(todo, settings, progress.on_event)
+    with (
+        Progress(todo, len(tasks) - len(todo), results, quiet=quiet, expected=cost.seconds) as progress,
+        closing(sinks),
+    ):
+        listener = sinks.beside(progress.on_event)
+        executor.run(todo, settings, listener)
         if placement.detach:
             click.echo(f"{placement.workers} workers submitted; follow them with `bench status --results {results}`.")
             return 0
         # once more, if the other process has ended meanwhile; a cell that it finished is done at once
-        executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, progress.on_event)
+        executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, listener)
     share.clear(results)
     failed = progress.ended("failed")
     if not quiet and not machine:
