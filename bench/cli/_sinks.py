@@ -81,7 +81,7 @@ class Sinks:
                 self._row(cell, row)
         self._tell(lambda sink: sink.scores(cell, scores))
 
-    def _row(self, cell: str, row: Mapping[str, Any]) -> None:
+    def _row(self, cell: str, row: Mapping[Any, Any]) -> None:
         epoch = int(row["epoch"])
         self._next[cell] = epoch + 1
         values = {name: float(value) for name, value in row.items() if name != "epoch" and _is_number(value)}

@@ -55,8 +55,7 @@ class MLflow(Sink):
         self._runs[cell] = run.info.run_id
         params = [self._param(name, str(value)[:LETTERS]) for name, value in settings.items()]
         for first in range(0, len(params), AT_ONCE):
-            part = params[first : first + AT_ONCE]
-            self._quietly(lambda part=part: self._client.log_batch(self._runs[cell], params=part))
+            self._send(cell, params=params[first : first + AT_ONCE])
 
     def row(self, cell: str, epoch: int, values: Mapping[str, float]) -> None:
         """A step is an epoch."""
@@ -77,8 +76,10 @@ class MLflow(Sink):
         now = int(time.time() * 1000)
         metrics = [self._metric(name, value, now, step) for name, value in values.items()]
         for first in range(0, len(metrics), AT_ONCE):
-            part = metrics[first : first + AT_ONCE]
-            self._quietly(lambda part=part: self._client.log_batch(self._runs[cell], metrics=part))
+            self._send(cell, metrics=metrics[first : first + AT_ONCE])
+
+    def _send(self, cell: str, **some: Any) -> None:
+        self._quietly(lambda: self._client.log_batch(self._runs[cell], **some))
 
     def _find(self, artifacts: str | None) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
