@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.reports.footnote import evaluation
 from bench.reports.source import Config, Evaluation, Source
 from bench.store.asked import command
-from bench.store.rows import WORST, bounded
+from bench.store.rows import WORST
 from bench.store.where import Where
 
 Want = tuple[Config, str]
@@ -74,8 +74,9 @@ def _bounded(source: Source, setting: Where, runs: Iterable[Mapping[str, Sequenc
         attack: evaluation(source, found[0].cell, setting.test_split, attack)
         for attacks in runs for attack, found in attacks.items()
     }  # fmt: skip
-    inside = {attack for attack, facts in stored.items() if bounded(facts, setting.eps)}
-    clean = {attack for attack, facts in stored.items() if facts.get("norm") == "none"}
+    known = {attack: facts for attack, facts in stored.items() if facts is not None}
+    inside = {attack for attack, facts in known.items() if facts.within(setting.eps)}
+    clean = {attack for attack, facts in known.items() if facts.norm == "none"}
     return [a for a in source.attacks([setting]) if a in inside | clean] if inside else []
 
 

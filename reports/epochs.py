@@ -75,20 +75,19 @@ Runs = dict[Config, list[Followed]]
 def followed(source: Source, dataset: str | None, test_split: str | None) -> dict[Where, Runs]:
     """The finished trainings of a store that keep their best epoch, by setting and configuration, one a seed."""
     found: dict[Where, Runs] = {}
-    if source.results is None or test_split not in (None, SPLIT):
+    if test_split not in (None, SPLIT):
         return found
     for name, cell in sorted(source.cells.items()):
-        spec = source.results.spec(name)
-        kept = cell.get("stages", {}).get("train", {}).get("kept_epoch")
+        spec = cell.made
+        kept = cell.stages["train"].kept_epoch if "train" in cell.stages else None
         if spec.recipe.judge is None or kept is None or dataset not in (None, spec.dataset):
             continue
-        log, data = inputs.curves(source, name), cell["data"]
+        log, data = inputs.curves(source, name), cell.seen
         if VALIDATION not in log or not 0 <= kept < len(log):
             continue
-        where = Where.of(spec, source=data["source"], data_hash=data["data_hash"], test_split=SPLIT,
-                         train_counts=data["train_counts"], benchmark=cell["benchmark"])  # fmt: skip
-        train = np.asarray(data["train_counts"])
-        one = Followed(name, spec.seed, spec.recipe.judge, kept, log, np.asarray(data["test_counts"][SPLIT], float),
+        where = replace(cell.place, test_split=SPLIT)
+        train = np.asarray(data.train_counts)
+        one = Followed(name, spec.seed, spec.recipe.judge, kept, log, np.asarray(data.test_counts[SPLIT], float),
                        np.lexsort((np.arange(len(train)), -train)))  # fmt: skip
         config = Config(where.ir, where.model, where.method, where.params)
         found.setdefault(replace(where.only(SETTING), eps=where.value("eps")), {}).setdefault(config, []).append(one)

@@ -9,6 +9,7 @@ from typing import Any
 from bench.config import REFERENCE_EPS, format_value
 from bench.reports.source import Evaluation, Source
 from bench.reports.tuned import tuned
+from bench.store.parts.record import EvaluationFacts, Key
 from bench.store.rows import WORST
 from bench.store.where import Where
 
@@ -75,17 +76,17 @@ def _attacks(source: Source, setting: Where, used: Sequence[Evaluation], attacks
         if attack == WORST:
             lines.append(f"{attack} (image by image, over the attacks of radius {radius(setting.eps)})")
             continue
-        detail = next((d for e in runs if (d := evaluation(source, e.cell, setting.test_split, attack))), {})
-        params = ", ".join(f"{k} {_value(v)}" for k, v in sorted(detail.get("params", {}).items()))
+        known = (evaluation(source, e.cell, setting.test_split, attack) for e in runs)
+        detail = next((facts for facts in known if facts is not None), EvaluationFacts())
+        params = ", ".join(f"{k} {_value(v)}" for k, v in sorted(detail.params.items()))
         engines = "/".join(sorted({e.engine for e in runs if e.engine}))
         lines.append(f"{attack} ({', '.join(p for p in (params, engines) if p)})" if params or engines else attack)
     return lines
 
 
-def evaluation(source: Source, cell: str, split: str, attack: str) -> dict[str, Any]:
-    """What cell.json holds about one evaluation; empty when there is no cell.json."""
-    found = source.cells.get(cell, {}).get("evaluations") or {}
-    return dict(found.get(f"{split}/{attack}") or {})
+def evaluation(source: Source, cell: str, split: str, attack: str) -> EvaluationFacts | None:
+    """What cell.json holds about one evaluation; None when there is no cell.json."""
+    return source.cells[cell].evaluations.get(str(Key(split, attack))) if cell in source.cells else None
 
 
 def _value(value: Any) -> str:
@@ -96,9 +97,9 @@ def _value(value: Any) -> str:
 
 def _versions(source: Source, used: Sequence[Evaluation]) -> list[str]:
     seen: dict[str, set[str]] = {}
-    for cell in {e.cell for e in used}:
-        for name, version in (source.cells.get(cell, {}).get("versions") or {}).items():
-            seen.setdefault(str(name), set()).add(str(version))
+    for cell in {e.cell for e in used} & source.cells.keys():
+        for name, version in source.cells[cell].versions.items():
+            seen.setdefault(name, set()).add(version)
     wanted = ("bench", "robust-longtail-bench", "git", "python", "torch", "torchvision", "numpy", "pyautoattack")
     names = [n for n in wanted if n in seen] or sorted(seen)
     return [f"{name} {'/'.join(sorted(seen[name]))}" for name in names]

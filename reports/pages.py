@@ -11,6 +11,7 @@ from bench.config import format_value
 from bench.reports import paper
 from bench.reports.model import CellPage, CountTable
 from bench.reports.source import Source
+from bench.store.parts.record import CellRecord
 
 #: what stands behind the status of a cell one of whose files cannot be read
 DAMAGED = ", but damaged: its numbers are left out"
@@ -23,10 +24,9 @@ def cell_pages(source: Source, some: Collection[str] | None = None) -> list[Cell
 
 
 def _page(source: Source, cell: str) -> CellPage:
-    body = source.cells.get(cell, {})
-    spec = body.get("spec", {})
+    record = source.cells.get(cell)
+    body = record.document if record else {}
     counts = tuple(_counts(split, runs) for split, runs in sorted(source.by_cell.get(cell, {}).items()))
-    failure = body.get("failure") or {}
     groups = [
         (
             "Cell",
@@ -37,38 +37,34 @@ def _page(source: Source, cell: str) -> CellPage:
                 "show": f"bench show {cell}",
             },
         ),
-        ("Specification", spec),
+        ("Specification", body.get("spec")),
         ("Seeds of the streams", body.get("seeds")),
         ("Data", {k: v for k, v in (body.get("data") or {}).items() if k != "class_names"}),
         ("Versions", body.get("versions")),
         ("Device", body.get("device")),
         ("Stages", body.get("stages")),
         ("Evaluations", body.get("evaluations")),
-        ("Flags", {"flags": " ".join(body["flags"])} if body.get("flags") else None),
-        (
-            "History",
-            {h.get("at", "?"): f"{h.get('status')} {h.get('stage', '')}".strip() for h in body.get("history", [])},
-        ),
+        ("Flags", {"flags": " ".join(record.flags)} if record else None),
+        ("History", {h.at: f"{h.status} {h.stage}".strip() for h in record.history} if record else None),
     ]
-    status = body.get("status", "known by its rows only") + (DAMAGED if source.damaged(cell) else "")
+    status = (record.status if record else "known by its rows only") + (DAMAGED if source.damaged(cell) else "")
+    failure = record.failure if record else None
     return CellPage(
-        id=cell, title=_title(source, cell, spec), seed=str(spec.get("seed", "")), status=status,
+        id=cell, title=_title(source, record) if record else cell, seed=str(record.made.seed) if record else "",
+        status=status,
         facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
         counts=counts,
-        failure="{stage}: {message}\n{traceback}".format_map({"stage": "", "message": "", "traceback": ""} | failure)
-        if failure else "",
+        failure=f"{failure.stage}: {failure.message}\n{failure.traceback}" if failure else "",
     )  # fmt: skip
 
 
-def _title(source: Source, cell: str, spec: Mapping[str, Any]) -> str:
-    """`TAET[beta=0] · IR 10 · seed 0 · paper recipe`; the id of a cell that is known by its rows alone."""
-    if not spec:
-        return cell
-    ratio = source.ratios.get(cell, spec.get("ir"))
-    settings = f"[{spec['variant']}]" if spec.get("variant") else ""
-    method = paper.method_label(spec["method"] + settings + spec.get("enhanced", ""))
+def _title(source: Source, record: CellRecord) -> str:
+    """`TAET[beta=0] · IR 10 · seed 0 · paper recipe`."""
+    spec = record.made
+    ratio = source.ratios.get(record.id, spec.ir)
+    method = paper.method_label(record.place.label)
     ir = "" if ratio is None or math.isnan(ratio) else f"IR {format_value(ratio)}"
-    parts = (method, ir, f"seed {spec['seed']}", f"{spec['recipe']['name']} recipe")
+    parts = (method, ir, f"seed {spec.seed}", f"{spec.recipe.name} recipe")
     return " · ".join(part for part in parts if part)
 
 

@@ -107,8 +107,7 @@ def _narrow(source: Source, dataset: str | None, only: Mapping[str, Sequence[str
 
 def _held(source: Source, dataset: str | None, test_split: str | None) -> None:
     """Raises UsageError when nothing of the store is of this data set, or was attacked on this test split."""
-    specs = [cell["spec"] for cell in source.cells.values()]
-    datasets = {s.dataset for s in source.index} | {str(spec["dataset"]) for spec in specs}
+    datasets = {s.dataset for s in source.index} | {cell.made.dataset for cell in source.cells.values()}
     _among(dataset, datasets, "cell of data set", source)
     _among(test_split, {s.test_split for s in source.index if dataset in (None, s.dataset)}, "number of test split",
            source)  # fmt: skip

@@ -18,6 +18,7 @@ from bench.judge.audits import Audited, audits
 from bench.judge.audits import estimate as audited
 from bench.store import query
 from bench.store.counts import complaint, of_rows
+from bench.store.parts.record import CellRecord
 from bench.store.parts.tunings import tunings
 from bench.store.results import Results
 from bench.store.rows import WORST, attacks_of_worst
@@ -92,7 +93,7 @@ class Source:
         cells = [] if self.results is None else self.results.cells
         self.tunings, wrong = tunings(root) if self.is_folder else ([], [])
         self.problems += wrong
-        self.cells: dict[str, dict[str, Any]] = {c["id"]: c for c in cells}
+        self.cells: dict[str, CellRecord] = {cell.id: cell for cell in cells}
         self._estimates: dict[tuple[tuple[Evaluation, ...], str, int], stats.Estimate] = {}
         self.files: dict[Path, Any] = {}
         self._made: dict[str, Any] = {}
@@ -144,20 +145,19 @@ class Source:
 
     def _natural(self, cell: str) -> bool | None:
         """Whether a cell's data have their own ratio; None where no cell.json says so."""
-        return self.cells[cell]["spec"].get("ir") is None if cell in self.cells else None
+        return self.cells[cell].made.ir is None if cell in self.cells else None
 
     @cached_property
     def places(self) -> dict[str, Where]:
         """The coordinates of every cell, test split and attack left open."""
         if self.results is not None:
-            specs = {cell: self.results.spec(cell) for cell in self.cells}
-            return {cell: Where.of(spec) for cell, spec in specs.items()}
+            return {name: Where.of(cell.made) for name, cell in self.cells.items()}
         found = self.rows.drop_duplicates("cell").to_dict("records")
         return {row["cell"]: replace(Where.of_row(row), test_split="", attack="") for row in found}
 
     def keep(self, cells: Set[str]) -> None:
         """Leave only these cells."""
-        self.cells = {cell: body for cell, body in self.cells.items() if cell in cells}
+        self.cells = {name: cell for name, cell in self.cells.items() if name in cells}
         self.places = {cell: where for cell, where in self.places.items() if cell in cells}
         for cell in [cell for cell in self.by_cell if cell not in cells]:
             del self.by_cell[cell]
@@ -203,28 +203,22 @@ class Source:
         return sorted(found, key=lambda a: (_ORDER.get(a, len(_ORDER)), a))
 
     @cached_property
-    def failures(self) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    def failures(self) -> dict[tuple[Any, ...], list[CellRecord]]:
         """Failed cells by (data set, imbalance ratio or None, model, method, settings)."""
-        found: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+        found: dict[tuple[Any, ...], list[CellRecord]] = defaultdict(list)
         for cell in self.cells.values():
-            if cell.get("status") == "failed":
-                spec = cell["spec"]
-                ratio = None if spec.get("ir") is None else round(float(spec["ir"]), 2)
-                key = (
-                    spec["dataset"],
-                    ratio,
-                    spec["model"],
-                    spec["method"] + spec.get("enhanced", ""),
-                    params_of(spec.get("variant", "")),
-                )
+            if cell.status == "failed":
+                spec = cell.made
+                ratio = None if spec.ir is None else round(spec.ir, 2)
+                key = (spec.dataset, ratio, spec.model, spec.method + spec.enhanced, params_of(spec.variant))
                 found[key].append(cell)
         return found
 
-    def failed(self, setting: Where, config: Config) -> list[dict[str, Any]]:
+    def failed(self, setting: Where, config: Config) -> list[CellRecord]:
         """Failed cells of a configuration; a cell without a ratio of its own (natural data) fits any."""
         tail = (config.model, config.method, config.params)
         keys = ((setting.dataset, config.ir, *tail), (setting.dataset, None, *tail))
-        return [c for key in keys for c in self.failures.get(key, ()) if c["spec"]["recipe"]["name"] == setting.recipe]
+        return [c for key in keys for c in self.failures.get(key, ()) if c.made.recipe.name == setting.recipe]
 
     def damaged(self, cell: str) -> bool:
         """Whether one of a cell's files could not be read."""

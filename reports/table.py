@@ -199,8 +199,8 @@ class Grid:
                     selector=(self.setting.test_split, p.attack), keys=_keys(self.setting, p))  # fmt: skip
         broken = self.source.failed(self.setting, p.config) if self.source.failures else []
         if not found:
-            note = f"failed: {broken[0]['failure']['message']}" if broken and broken[0].get("failure") else ""
-            return replace(base, provenance=tuple(c["id"] for c in broken), note=note)
+            note = f"failed: {why.message}" if broken and (why := broken[0].failure) else ""
+            return replace(base, provenance=tuple(c.id for c in broken), note=note)
         few = (self.ledger.few(len(found)),) if len(found) < self.most else ()
         base = replace(base, provenance=tuple(e.cell for e in found))
         got = self.source.estimate(found, p.metric, p.position)

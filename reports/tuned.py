@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.config import cell_from_plain
 from bench.reports.source import Source
 from bench.store.parts.tunings import Tuning, of_cell
 from bench.store.where import Where
@@ -18,7 +17,7 @@ def tuned(source: Source, cells: Iterable[str]) -> str:
         return ""
     rows: dict[str, list[str]] = {}
     for name in sorted(set(cells) & source.cells.keys()):
-        spec = cell_from_plain(source.cells[name]["spec"])
+        spec = source.cells[name].made
         told = rows.setdefault(Where.of(spec).label, [])
         told += [words for found in of_cell(source.tunings, spec) if (words := said(*found)) not in told]
     return "; ".join(f"{label}: {', '.join(told) or NOT}" for label, told in sorted(rows.items()))

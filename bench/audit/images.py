@@ -13,13 +13,12 @@ The late stages' share is not of single images: `Late` says how far it may move 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.audit.kept import Kept
 from bench.audit.late import bounds
 from bench.audit.order import Ints, ordered
 
@@ -66,9 +65,9 @@ class Images:
     late: Late
 
 
-def images(codes: Ints, index: Ints, label: Ints, clean: Bools, facts: Mapping[str, Any], stages: int) -> Images:
+def images(codes: Ints, index: Ints, label: Ints, clean: Bools, facts: Kept, stages: int) -> Images:
     """From `reached` codes, the images and their classes, which are right without attack, and the audit's facts."""
-    classes = len(facts["shares"])
+    classes = len(facts.shares)
     passed, stands = codes // 2, codes % 2 == 1
     value = np.zeros(len(codes))
     n = np.bincount(label, minlength=classes).astype(float)
@@ -78,21 +77,21 @@ def images(codes: Ints, index: Ints, label: Ints, clean: Bools, facts: Mapping[s
         right = members[clean[members]]
         if not len(right):
             continue
-        seen, stood = (np.array([facts[name][stage][c] for stage in (0, 1)], dtype=float) for name in ("seen", "stood"))
+        seen, stood = (np.array([some[stage][c] for stage in (0, 1)], float) for some in (facts.seen, facts.stood))
         survive = np.divide(stood, seen, out=np.ones(2), where=seen > 0)
         each = np.full(len(right), survive[0] * survive[1])
-        for stage, rest, size in ((0, survive[1], facts["plan"]["first"][c]), (1, 1.0, facts["plan"]["second"][c])):
+        for stage, rest, size in ((0, survive[1], facts.plan.first[c]), (1, 1.0, facts.plan.second[c])):
             some = right[: int(size)]
             met = passed[some] >= stage  # those that stood what comes before
             stood_it = (passed[some] > stage) & met
             each[: len(some)] += len(right) / max(len(some), 1) * met * (stood_it - survive[stage]) * rest
         value[right] = each * left[c]
-    return Images(value, ~clean | ~stands | (passed >= stages), np.asarray(facts["added"], dtype=float), late)
+    return Images(value, ~clean | ~stands | (passed >= stages), np.asarray(facts.added, dtype=float), late)
 
 
-def late_of(facts: Mapping[str, Any], n: Floats) -> Late:
+def late_of(facts: Kept, n: Floats) -> Late:
     """The late stages from an audit's facts, with the test images of each class."""
-    early, shares = (np.asarray(facts[name], dtype=float) for name in ("early", "shares"))
+    early, shares = (np.asarray(some, dtype=float) for some in (facts.early, facts.shares))
     weight = (n > 0) / max(int((n > 0).sum()), 1)
-    draws, broken = (round(sum(facts[name])) for name in ("draws", "broken"))
-    return Late(draws, broken, int(facts["look"]), weight, early, early - shares)
+    draws, broken = (round(sum(some)) for some in (facts.draws, facts.broken))
+    return Late(draws, broken, facts.look, weight, early, early - shares)

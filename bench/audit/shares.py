@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from bench.audit.images import Late, late_of
+from bench.audit.kept import Kept
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,12 +26,12 @@ class Shares:
     late: Late
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any], n: Sequence[int], order: Sequence[int]) -> Shares:
+    def of(cls, facts: Kept, n: Sequence[int], order: Sequence[int]) -> Shares:
         """From an audit's facts, test images by class, and the order in which the classes are to stand."""
         sizes, at = np.asarray(n, dtype=float), np.asarray(order, dtype=np.int64)
         late = late_of(facts, sizes)
         moved = Late(late.draws, late.broken, late.look, late.weight[at], late.early[at], late.lost[at])
-        return cls(sizes[at], np.asarray(facts["shares"], float)[at], np.asarray(facts["added"], float)[at], moved)
+        return cls(sizes[at], np.asarray(facts.shares, float)[at], np.asarray(facts.added, float)[at], moved)
 
     def mean(self, weights: Floats, level: float = 0.95, others: bool = True) -> tuple[float, float, float]:
         """(value, low, high) with these class weights: over other test images, or of the full chain on these very ones.

@@ -32,14 +32,13 @@ def command(target: str, results: Path, data_root: Path | None, place: str | Non
 
 
 def _network(cell: str, results: Path, data_root: Path | None, place: str, licence: str) -> int:
-    from bench.config import cell_from_plain
     from bench.errors import StoreError
     from bench.hub.bundle import build, write
     from bench.hub.card import card
     from bench.hub.hub import PREFIX, parse, upload
     from bench.judge.verify import verify
     from bench.plugins import dataset_facts
-    from bench.store.folders import read_cell
+    from bench.store.folders import read_record
     from bench.store.query import find
 
     if place.startswith(PREFIX):
@@ -48,7 +47,7 @@ def _network(cell: str, results: Path, data_root: Path | None, place: str, licen
     for problem in verify(results).problems:
         if problem.cell == folder.name:
             raise StoreError(f"{folder.name} is not sound: {problem.message}")
-    spec = cell_from_plain(read_cell(folder)["spec"])
+    spec = read_record(folder).made
     channels, height, width = dataset_facts(spec.dataset, data_root).image
     side = spec.recipe.resize
     files = build(folder, (channels, side or height, side or width), card(folder, licence))

@@ -17,6 +17,7 @@ from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import CellSpec
+    from bench.store.parts.record import CellRecord
 
 #: kind -> the function of `bench.cli._explain` that says what a plug-in of it is
 KINDS = {
@@ -70,25 +71,16 @@ def _find(results: Path, text: str) -> Path:
 
 def _cell(folder: Path, as_json: bool) -> None:
     from bench.judge.intact import hurt
-    from bench.store.folders import read_cell
-    from bench.store.parts.record import understood
+    from bench.store.folders import read_record
     from bench.store.results import look_at
-    from bench.store.schema import CELL, ROWS
+    from bench.store.schema import ROWS
 
-    cell = read_cell(folder)
+    cell = read_record(folder)
     if as_json:
-        click.echo(json.dumps(cell, indent=1, sort_keys=True))
+        click.echo(json.dumps(cell.document, indent=1, sort_keys=True))
         return
-    record = understood(cell)
-    try:
-        _ = record.made
-        _facts(folder, cell)
-        damage = hurt(folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{folder / CELL} cannot be understood ({type(error).__name__}: {error}); restore it, or move the folder "
-            "away and run the cell again."
-        ) from error
+    _facts(folder, cell)
+    damage = hurt(folder)
     if ROWS in damage:
         raise StoreError(f"{folder}: {damage[ROWS]}")
     wrong, _ = look_at(folder)
@@ -98,35 +90,31 @@ def _cell(folder: Path, as_json: bool) -> None:
         _accuracies(folder / ROWS)
 
 
-def _facts(folder: Path, cell: Mapping[str, Any]) -> None:
-    """Everything of cell.json, by what it is about."""
-    from bench.config import cell_from_plain
-
-    spec = cell_from_plain(cell["spec"])
-    click.echo(f"{cell['id']}   {_status(folder, cell['status'])}   {folder}")
-    if cell.get("failure"):
-        click.echo(f"  failed in {cell['failure']['stage']}: {cell['failure']['message']}")
+def _facts(folder: Path, cell: CellRecord) -> None:
+    """Everything of a cell, by what it is about."""
+    spec, data, device = cell.made, cell.data, cell.device
+    click.echo(f"{cell.id}   {_status(folder, cell.status)}   {folder}")
+    if cell.failure:
+        click.echo(f"  failed in {cell.failure.stage}: {cell.failure.message}")
     _settings(spec)
-    data = cell.get("data")
     if data:
         _pairs("data", {
-            "source": data["source"], "data hash": data["data_hash"], "subset hash": data["subset_hash"],
-            "training images": f"{sum(data['train_counts'])}: {_list(data['train_counts'])}",
-            **({"validation images": _list(held)} if (held := data.get("validation_counts")) else {}),
-            **{f"test, {k}": f"{sum(v)}: {_list(v)}" for k, v in data["test_counts"].items()},
+            "source": data.source, "data hash": data.data_hash, "subset hash": data.subset_hash,
+            "training images": f"{sum(data.train_counts)}: {_list(data.train_counts)}",
+            **({"validation images": _list(data.validation_counts)} if data.validation_counts else {}),
+            **{f"test, {k}": f"{sum(v)}: {_list(v)}" for k, v in data.test_counts.items()},
         })  # fmt: skip
-        _pairs("seeds of the streams", cell["seeds"])
-        _pairs("made with", cell["versions"] | {"device": f"{cell['device']['name']} ({cell['device']['kind']})"})
-    kept = cell.get("stages", {}).get("train", {}).get("kept_epoch")
+        _pairs("seeds of the streams", cell.seeds)
+        _pairs("made with", cell.versions | ({"device": f"{device.name} ({device.kind})"} if device else {}))
+    kept = cell.stages["train"].kept_epoch if "train" in cell.stages else None
     _pairs("weights", {} if kept is None else {"of epoch": f"{kept + 1} of {spec.recipe.epochs}, {spec.recipe.select}"})
     _pairs("time and memory", {
-        key: f"{duration(stage['seconds'])}, peak {size(stage['peak_memory_mib'])}"
-        for key, stage in cell.get("stages", {}).items()
+        key: f"{duration(stage.seconds)}, peak {size(stage.peak_memory_mib)}" for key, stage in cell.stages.items()
     })  # fmt: skip
     _pairs("evaluations", {
-        key: "; ".join([_in_words(facts["params"], spec.threat.scale) or "no settings", f"by {facts['engine']}",
-                        *facts["notes"], *(f"flag {flag}" for flag in facts["flags"])])
-        for key, facts in cell.get("evaluations", {}).items()
+        key: "; ".join([_in_words(facts.params, spec.threat.scale) or "no settings", f"by {facts.engine}",
+                        *facts.notes, *(f"flag {flag}" for flag in facts.flags)])
+        for key, facts in cell.evaluations.items()
     })  # fmt: skip
 
 

@@ -50,6 +50,7 @@ from bench.store import lease, query
 from bench.store.flags import flag_cell
 from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
 from bench.store.parts.bits import marked
+from bench.store.parts.record import Key, understood
 from bench.store.provenance import identity
 from bench.store.rows import rows_text
 from bench.store.schema import CELL, FEATURES, REACHED, ROWS, SAMPLES
@@ -110,7 +111,7 @@ class CellRun:
     def go(self) -> None:
         """Do every stage that the folder lacks."""
         state = self._fresh(self._repaired())
-        self.cell = state.cell or new_cell(self.spec)
+        self.cell = {"stages": {}, "flags": [], **state.cell.document} if state.cell else new_cell(self.spec)
         lacks = self.weights.wanted(missing(self.task, state))
         if not lacks:
             return
@@ -251,10 +252,9 @@ class CellRun:
 
     def _audited(self, split: str) -> dict[str, np.ndarray]:
         """Which stages each image is known to have met, by the attack that an audit belongs to."""
-        facts = {key: f["audit"] for key, f in self.cell.get("evaluations", {}).items() if "audit" in f}
-        mine = {key: audit["continues"] for key, audit in facts.items() if key.startswith(f"{split}/")}
+        mine = {str(Key(split, label)): f.audit for label, f in understood(self.cell).on(split).items() if f.audit}
         bits = query.samples(self.folder.path) if mine else {}
-        return {name: bits[key + REACHED] for key, name in mine.items() if key + REACHED in bits}
+        return {audit.continues: bits[key + REACHED] for key, audit in mine.items() if key + REACHED in bits}
 
     def _reporter(self, key: str) -> Callable[[str, int, int], None]:
         return lambda _, at, of: self.say(key, at, of)
@@ -282,7 +282,7 @@ class CellRun:
     def _rows(self, bits: Mapping[str, np.ndarray]) -> None:
         """Derive flags and rows from what is known, and keep them."""
         cell = flag_cell(marked(self.cell, bits), bits)
-        self.keep(self.folder.put(cell, ROWS, rows_text(cell, bits)))
+        self.keep(self.folder.put(cell, ROWS, rows_text(understood(cell), bits)))
 
     def _features(self, data: CellData, network: Network) -> None:
         """Penultimate features and logits of the clean long-tailed test images, for Figure 3."""

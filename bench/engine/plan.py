@@ -34,7 +34,7 @@ def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, re
     for task in tasks:
         state = look(results / task.spec.id)
         stale = state.changed or inputs.stale(task.spec, state.cell)
-        failed = state.cell is not None and state.cell.get("status") == "failed"
+        failed = state.cell is not None and state.cell.status == "failed"
         planned.append(Work(task, missing(task, State() if stale and retrain else state), stale, failed))
     return [work for work in planned if work.lacks or work.stale]
 
@@ -45,12 +45,13 @@ def missing(task: Task, state: State) -> list[str]:
     A cell whose weights are gone is complete as long as nothing is asked that needs them. One that was interrupted when
     all was there but its end lacks its rows: they are derived again, and it is done.
     """
-    cell = state.cell or {"stages": {}, "evaluations": {}}
-    lacks = [evaluation.key for evaluation in task.want.evaluations if evaluation.key not in cell["evaluations"]]
-    if task.want.track and not (state.curves and set(task.want.track) <= set(cell.get("tracked", ()))):
+    cell = state.cell
+    done, stages, tracked = (cell.evaluations, cell.stages, cell.tracked) if cell else ({}, {}, [])
+    lacks = [evaluation.key for evaluation in task.want.evaluations if evaluation.key not in done]
+    if task.want.track and not (state.curves and set(task.want.track) <= set(tracked)):
         lacks.append("curves")
-    if task.want.features and not (state.features and cell.get("features")):
+    if task.want.features and not (state.features and cell and cell.features):
         lacks.append("features")
-    if "train" not in cell["stages"] or (lacks and not state.checkpoint):
+    if "train" not in stages or (lacks and not state.checkpoint):
         lacks.insert(0, "train")
     return lacks if state.rows and not (state.interrupted and not lacks) else [*lacks, "rows"]

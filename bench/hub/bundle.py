@@ -62,15 +62,15 @@ def build(folder: Path, image: tuple[int, int, int], card: str) -> dict[str, byt
     from bench.engine.resume.checkpoint import load_checkpoint
 
     cell = read_done(folder)
-    spec = cell_from_plain(cell["spec"])
+    spec = cell.made
     if spec.method not in registry("methods").origins:
         raise UsageError(f"{folder.name} is a network from elsewhere; publish it where it was trained.")
     if not (folder / CHECKPOINT).exists():
         raise StoreError(f"{folder} holds no checkpoint, so there are no weights to publish; train the cell here.")
     state = load_checkpoint(folder / CHECKPOINT)["network"]
-    made = Manifest(FORMAT, cell["spec"], cell["data"]["class_names"], [*image], cell.get("weights") or "", {})
+    made = Manifest(FORMAT, cell.spec, cell.seen.class_names, [*image], cell.weights, {})
     network = _filled(made, state)
-    same_weights(cell, network)
+    same_weights(cell.document, network)
     files = {
         WEIGHTS: save({name: value.clone().contiguous() for name, value in state.items()}, {"format": "pt"}),
         CELL: (folder / CELL).read_bytes(), ROWS: (folder / ROWS).read_bytes(),

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from bench.config import cell_from_plain, format_value
+from bench.config import format_value
 from bench.judge.metrics import WORST_CLASS, metric
 from bench.judge.stats import one_class, sampling
 from bench.registry import registry
@@ -19,7 +19,6 @@ from bench.store.counts import Counts, of_rows
 from bench.store.flags import FLAGS
 from bench.store.folders import read_done
 from bench.store.schema import ROWS
-from bench.store.where import Where
 from bench.visible import visible
 
 LICENCE = "not stated; ask the publisher before you use the weights for anything but checking these numbers"
@@ -28,13 +27,11 @@ LICENCE = "not stated; ask the publisher before you use the weights for anything
 def card(folder: Path, licence: str = "") -> str:
     """README.md of a finished cell: threat model, classes with intervals, flags, recipe, hashes, command, licence."""
     cell = read_done(folder)
-    spec, data = cell_from_plain(cell["spec"]), cell["data"]
+    spec, place = cell.made, cell.place
     rows = query.read_rows(folder / ROWS)
     evaluations = [
         (str(rows["test_split"].iloc[at]), str(rows["attack"].iloc[at]), counts) for at, counts in of_rows(rows)
     ]
-    place = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=data["train_counts"],
-                     benchmark=cell["benchmark"])  # fmt: skip
     splits = dict.fromkeys(split for split, _, _ in evaluations)
     lines = [
         command([dataclasses.replace(place, test_split=split, attack=a) for s, a, _ in evaluations
@@ -49,8 +46,8 @@ def card(folder: Path, licence: str = "") -> str:
     return environment.from_string(text).render(
         cell=cell, spec=spec, place=place, paper=method.paper, formula=method.formula, code_licence=method.licence,
         evaluations=[_summary(*some) for some in evaluations], lines=lines, licence=licence or LICENCE,
-        stated=licence, classes=_classes(evaluations), flags=[(n, flags.get(n, n)) for n in cell["flags"]],
-        recipe={k: v for k, v in cell["spec"]["recipe"].items() if v is not None} | dict(spec.hparams),
+        stated=licence, classes=_classes(evaluations), flags=[(n, flags.get(n, n)) for n in cell.flags],
+        recipe={k: v for k, v in cell.spec["recipe"].items() if v is not None} | dict(spec.hparams),
         value=format_value, reduced=spec.reduced,
     )  # fmt: skip
 

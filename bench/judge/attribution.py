@@ -88,7 +88,7 @@ def _evaluations(
     """(where, test split, attack, (base, enhancers) -> seed -> evaluation) of settings that have an enhanced cell."""
     groups: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        groups[tuple(read(cell.spec) for read in SHARED.values()), cell.info["data"]["data_hash"]].append(cell)
+        groups[tuple(read(cell.spec) for read in SHARED.values()), cell.record.seen.data_hash].append(cell)
     for (key, _), members in groups.items():
         enhanced = {base_of(cell.spec) for cell in members if cell.spec.enhancers}
         found: dict[tuple[str, str], dict[tuple[str, str], dict[int, Seen]]] = defaultdict(lambda: defaultdict(dict))
@@ -106,7 +106,7 @@ def _evaluations(
 def _named(cell: Cell, split: str, members: Sequence[Cell]) -> dict[str, str]:
     """What a cell was evaluated under, by the name under which it is compared: an audit's is also the full chain's."""
     named = {label: label for label in sorted(cell.evaluated(split))}
-    audits = {label: f["audit"]["continues"] for one in members for label, f in one.audits(split).items()}
+    audits = {label: some.audit.continues for one in members for label, some in one.audits(split).items()}
     return {label: own for label, chain in sorted(audits.items()) if (own := cell.of_chain(split, chain))} | named
 
 
@@ -120,7 +120,7 @@ def _compared(gain: Gain, seen: Sequence[tuple[Seen, Seen]], level: float, draws
     pairs = [(a, b) for (_, a), (_, b) in seen]
     if gain.scope == WORST_CLASS:
         return compare_lowest(pairs, level)
-    return compare(pairs, level, draws, weights=class_weights(gain.scope, seen[0][0][0].info, seen[0][0][1]))
+    return compare(pairs, level, draws, weights=class_weights(gain.scope, seen[0][0][0].record, seen[0][0][1]))
 
 
 def _judged(family: Sequence[tuple[Gain, Sequence[tuple[Seen, Seen]]]], level: float) -> list[Gain]:

@@ -5,20 +5,21 @@ An audit's number is never its full attack's: it keeps its own label and says in
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.audit.kept import Kept
 from bench.audit.shares import Shares
-from bench.config import cell_from_plain
 from bench.judge import stats
 from bench.judge.check import Evaluation, class_names
 from bench.judge.metrics import AMOUNTS, WORST_CLASS, metric, weights
 from bench.store.counts import Counts, by_frequency
-from bench.store.rows import counted
+from bench.store.parts.record import CellRecord, EvaluationFacts, Key
 from bench.store.where import Where
 
 
@@ -51,28 +52,25 @@ def _error(ends: tuple[float, float, float]) -> tuple[float, float]:
     return value, max(value - low, high - value) / stats.two_sided_z(stats.LEVEL)
 
 
-def audits(cells: Iterable[Mapping[str, Any]]) -> Iterator[Audited]:
-    """Every evaluation of these cells (cell.json) that left images out."""
+def audits(cells: Iterable[CellRecord]) -> Iterator[Audited]:
+    """Every evaluation of these cells that left images out."""
     for cell in cells:
-        for key, facts in cell.get("evaluations", {}).items():
-            if not counted(facts):
-                yield _read(cell, key, facts)
+        for text, facts in cell.evaluations.items():
+            if facts.audit is not None and not facts.counted:
+                yield _read(cell, Key.of(text), facts, facts.audit)
 
 
-def _read(cell: Mapping[str, Any], key: str, facts: Mapping[str, Any]) -> Audited:
-    split, _, label = key.partition("/")
-    data, spec = cell["data"], cell_from_plain(cell["spec"])
-    place = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=data["train_counts"],
-                     test_split=split, attack=label, benchmark=cell["benchmark"])  # fmt: skip
-    where = Where.of_row(place.row(), spec.ir is None)
-    train, n = (np.asarray(some, dtype=np.int64) for some in (data["train_counts"], data["test_counts"][split]))
+def _read(cell: CellRecord, key: Key, facts: EvaluationFacts, audit: Kept) -> Audited:
+    place = dataclasses.replace(cell.place, test_split=key.split, attack=key.attack)
+    where = Where.of_row(place.row(), cell.made.ir is None)
+    train, n = (np.asarray(some, dtype=np.int64) for some in (cell.seen.train_counts, cell.seen.test_counts[key.split]))
     order = by_frequency(np.arange(len(n)), train, np.zeros_like(n))
-    shares = Shares.of(facts["audit"], n.tolist(), order.tolist())
-    names = tuple(data["class_names"][i] for i in order)
+    shares = Shares.of(audit, n.tolist(), order.tolist())
+    names = tuple(cell.seen.class_names[i] for i in order)
     counts = Counts(order.astype(np.int64), names, train[order], n[order], np.rint(shares.share * n[order]).astype(int))
-    words = next((note for note in reversed(facts.get("notes", ())) if note.startswith("audit of")), "")
-    return Audited(cell["id"], where, counts, shares=shares, chain=facts["audit"]["continues"],
-                   flags=tuple(facts["flags"]), words=words)  # fmt: skip
+    words = next((note for note in reversed(facts.notes) if note.startswith("audit of")), "")
+    return Audited(cell.id, where, counts, shares=shares, chain=audit.continues,
+                   flags=tuple(facts.flags), words=words)  # fmt: skip
 
 
 def estimate(name: str, seeds: Sequence[tuple[Any, Any, Shares | None]], position: int | None = None) -> stats.Estimate:

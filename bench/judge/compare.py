@@ -25,6 +25,7 @@ from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source,
 from bench.judge.selected import check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store.counts import by_frequency
+from bench.store.parts.record import CellRecord
 from bench.store.results import Results, opened
 from bench.store.rows import WORST
 from bench.store.where import canonical
@@ -185,7 +186,8 @@ def _lines(pairs: Sequence[tuple[Cell, Cell]], asked: Question, by_method: bool 
             where = {"method": label(a.spec)} if by_method else {}
             where |= {name: read(a.spec) for name, read in SHARED.items()}
             both = a.bits(what.split, what.a), b.bits(what.split, what.b)
-            blank = Group(where, what, _names(a.info), class_weights(asked.metric, a.info, both[0]), [])
+            names = dict(enumerate(a.record.seen.class_names))
+            blank = Group(where, what, names, class_weights(asked.metric, a.record, both[0]), [])
             groups.setdefault(key, blank).members.append((a.spec.seed, *both))
     if not asked.attacks:
         _rank(groups.values())
@@ -211,11 +213,11 @@ def _compared(pairs: Sequence[tuple[Bits, Bits]], group: Group, asked: Question)
     return compare(pairs, asked.level, weights=group.weights)
 
 
-def class_weights(metric: str, info: dict[str, Any], bits: Bits) -> dict[int, float] | None:
+def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float] | None:
     """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
     if metric not in metrics.AMOUNTS or metric == "balanced":
         return None
-    train = np.asarray(info["data"]["train_counts"], dtype=np.int64)
+    train = np.asarray(cell.seen.train_counts, dtype=np.int64)
     n = np.bincount(bits.label, minlength=len(train))
     order = by_frequency(np.arange(len(train)), train, np.zeros(len(train), dtype=np.int64))
     return dict(zip(order.tolist(), metrics.weights(metric, n[order]).tolist(), strict=True))
@@ -230,10 +232,6 @@ def _rank(groups: Iterable[Group]) -> None:
         attack = next((names for names in PRIMARY if any(group.about <= names for group in some)), None)
         for group in some:
             group.primary = attack is None or group.about <= attack | {UNATTACKED}
-
-
-def _names(info: dict[str, Any]) -> dict[int, str]:
-    return dict(enumerate(info.get("data", {}).get("class_names", [])))
 
 
 def _judged(results: Sequence[Result], together: bool, level: float) -> list[Line]:

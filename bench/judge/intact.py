@@ -9,12 +9,12 @@ import csv
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from bench.errors import StoreError
 from bench.store.parts.files import read
+from bench.store.parts.record import CellRecord
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, FEATURES, ROWS, SAMPLES
 from bench.store.state import look
 
@@ -55,14 +55,14 @@ def _found(folder: Path) -> Iterator[tuple[str, str]]:
             if there
             else "is missing",
         )
-    if state.curves and not _epochs_are_whole(folder / CURVES, state.cell or {}):
+    if state.curves and not _epochs_are_whole(folder / CURVES, state.cell):
         yield CURVES, "is damaged: it has not one whole line an epoch"
     for name in (FEATURES, CHECKPOINT):
         if (folder / name).exists() and not _archive_is_whole(folder / name):
             yield name, "is damaged"
 
 
-def _epochs_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
+def _epochs_are_whole(path: Path, cell: CellRecord | None) -> bool:
     """Whether the lines count the epochs from 0 to the last of the training, each with a field a column."""
     try:
         text = read(path).decode("utf-8")
@@ -70,7 +70,8 @@ def _epochs_are_whole(path: Path, cell: Mapping[str, Any]) -> bool:
         counted = [int(line[0]) for line in lines]
     except (OSError, StoreError, ValueError, IndexError, csv.Error):
         return False
-    trained = cell.get("stages", {}).get("train", {}).get("epochs", len(lines))
+    known = cell.stages["train"].epochs if cell and "train" in cell.stages else None
+    trained = len(lines) if known is None else known
     form = text.endswith("\n") and set(EPOCHS) <= set(head) and all(len(line) == len(head) for line in lines)
     return form and head[0] == EPOCHS[0] and counted == list(range(trained))
 

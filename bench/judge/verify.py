@@ -31,11 +31,11 @@ from bench.errors import BenchError, StoreError
 from bench.judge.intact import hurt, hurt_prefixes
 from bench.seeding import stream_seed
 from bench.store import query
-from bench.store.folders import read_cell
+from bench.store.folders import read_record
 from bench.store.lease import held
 from bench.store.parts.bits import complaints, unknown
 from bench.store.parts.files import mark, read
-from bench.store.parts.record import seal, understood
+from bench.store.parts.record import CellRecord, DataFacts, Key, seal
 from bench.store.provenance.inputs import MEND, changed_code, choice, fresh
 from bench.store.rows import WORST, build_rows, rows_text
 from bench.store.schema import CELL, PER_CLASS, PREFIXES, ROWS, SAMPLES
@@ -73,7 +73,7 @@ def verify(root: Path, data: Reader | None = None) -> Report:
     """Look at every folder of a store. Raises StoreError when `root` does not exist or holds no cell."""
     problems: list[Problem] = []
     hashes: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    numbers, whole = 0, list[dict[str, Any]]()
+    numbers, whole = 0, list[CellRecord]()
     folders = query.folders(root)
     if not folders:
         raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
@@ -83,15 +83,13 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             continue
         damage, found, rows = dict[str, str](), [], 0
         try:
-            cell = read_cell(folder)
-            spec = understood(cell).made
-            if cell.get("evaluations") and not cell.get("data"):
+            cell = read_record(folder)
+            spec = cell.made
+            if cell.evaluations and not cell.data:
                 raise StoreError(f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
                                  "away and run the cell again.")  # fmt: skip
-            if cell.get("data"):
-                hashes.setdefault((cell["data"]["source"], *choice(cell)), []).append(
-                    (folder.name, cell["data"]["data_hash"])
-                )
+            if cell.data:
+                hashes.setdefault((cell.data.source, *choice(spec)), []).append((folder.name, cell.data.data_hash))
             found += list(_identity(folder, cell, spec))
             whole.append(cell)
             if why := changed_code(cell):
@@ -103,8 +101,8 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             if not damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
                 more, rows = _evaluations(folder, cell)
                 found += more
-                if data is not None and cell.get("data"):
-                    found += list(_read_again(folder, cell, data(spec)))
+                if data is not None and cell.data:
+                    found += list(_read_again(folder, cell.data, data(spec)))
         except BenchError as error:
             found.append(str(error))
         except (KeyError, TypeError, ValueError) as error:  # rows of words, or with fewer columns
@@ -121,57 +119,54 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             if value != group[0][1]:
                 problems.append(Problem(name, f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
                                               "which used the same data set, ratio and selection"))  # fmt: skip
-    unsealed = sum(not cell.get("seal") for cell in whole)
+    unsealed = sum(not cell.seal for cell in whole)
     return Report(tuple(problems), len(folders) - len(busy), numbers, busy, unsealed)
 
 
-def _identity(folder: Path, cell: Mapping[str, Any], spec: CellSpec) -> Iterator[str]:
-    if cell["benchmark"] != BENCHMARK_VERSION:
-        yield (f"written by benchmark version {cell['benchmark']}, this is {BENCHMARK_VERSION}; "
+def _identity(folder: Path, cell: CellRecord, spec: CellSpec) -> Iterator[str]:
+    if cell.benchmark != BENCHMARK_VERSION:
+        yield (f"written by benchmark version {cell.benchmark}, this is {BENCHMARK_VERSION}; "
                "its id cannot be recomputed")  # fmt: skip
-    elif spec.id != cell["id"]:
-        yield f"cell.json says id {cell['id']}, its specification hashes to {spec.id}"
-    if folder.name != cell["id"]:
-        yield f"the folder is called {folder.name}, its cell.json says {cell['id']}"
-    for stream, seed in cell.get("seeds", {}).items():
+    elif spec.id != cell.id:
+        yield f"cell.json says id {cell.id}, its specification hashes to {spec.id}"
+    if folder.name != cell.id:
+        yield f"the folder is called {folder.name}, its cell.json says {cell.id}"
+    for stream, seed in cell.seeds.items():
         if seed != stream_seed(spec.seed, stream):
             yield f"stream '{stream}' has seed {seed}, seed {spec.seed} gives {stream_seed(spec.seed, stream)}"
 
 
-def _evaluations(folder: Path, cell: Mapping[str, Any]) -> tuple[list[str], int]:
+def _evaluations(folder: Path, cell: CellRecord) -> tuple[list[str], int]:
     """(problems of the bits and rows, how many rows were recomputed)."""
-    evaluations = cell.get("evaluations", {})
     bits = query.samples(folder)
-    if not evaluations and not bits and not (folder / ROWS).exists():
-        return (["status is done, but nothing was evaluated"] if cell["status"] == "done" and _wanted(cell) else []), 0
-    found = [*complaints(evaluations, bits, cell["data"]), *unknown(evaluations, bits)]
+    if not cell.evaluations and not bits and not (folder / ROWS).exists():
+        return (["status is done, but nothing was evaluated"] if cell.status == "done" and _wanted(cell) else []), 0
+    found = [*complaints(cell, bits), *unknown(cell, bits)]
     if found:  # rows cannot be derived from bits that do not fit themselves
         return found, 0
     text = read(folder / ROWS).decode("utf-8")
     rows = list(csv.DictReader(io.StringIO(text)))
-    found += _counts(rows, bits, cell["data"])
+    found += _counts(rows, bits, len(cell.seen.class_names))
     if all(text != rows_text(cell, bits, bare) for bare in (False, True)):
         found += _columns(query.read_rows(folder / ROWS), query.whole(build_rows(cell, bits)))
-    found += _order(evaluations, bits)
+    found += _order(cell, bits)
     return found, len(rows)
 
 
-def _changed(folder: Path, cell: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _changed(folder: Path, cell: CellRecord) -> Iterator[tuple[str, str]]:
     """(file, what) of what is not as it was written, as far as the cell keeps seal and marks."""
-    if cell.get("seal") and cell["seal"] != seal(cell):
+    if cell.seal and cell.seal != seal(cell.document):
         yield "", f"{CELL} is not as it was written: a value in it was changed"
-    for name, known in cell.get("files", {}).items():
+    for name, known in cell.files.items():
         if (folder / name).is_file() and mark(read(folder / name)) != known:
             yield name, f"{name} is not as it was written; restore it, or run the cell again with --retrain."
 
 
-def _wanted(cell: Mapping[str, Any]) -> bool:
-    return bool(cell.get("stages", {}).keys() - {"train", "curves"})
+def _wanted(cell: CellRecord) -> bool:
+    return bool(cell.stages.keys() - {"train", "curves"})
 
 
-def _counts(
-    rows: Sequence[Mapping[str, str]], bits: Mapping[str, np.ndarray], data: Mapping[str, Any]
-) -> Iterator[str]:
+def _counts(rows: Sequence[Mapping[str, str]], bits: Mapping[str, np.ndarray], classes: int) -> Iterator[str]:
     """N and correct of every row, counted from the bits without the code that wrote them."""
     groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for row in rows:
@@ -182,7 +177,7 @@ def _counts(
             yield f"{ROWS} has rows of {key}, per_sample.npz has no bits of it"
             continue
         label = bits[f"{split}/label"]
-        images = np.bincount(label, minlength=len(data["class_names"]))
+        images = np.bincount(label, minlength=classes)
         correct = None if attack == WORST else np.bincount(label[bits[key] == 1], minlength=len(images))
         for row in part:
             index, n, right = (int(row[name]) for name in ("class_index", "n", "correct"))
@@ -226,20 +221,20 @@ def _text(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def _order(evaluations: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> Iterator[str]:
-    clean = {key.partition("/")[0]: key for key, facts in evaluations.items() if facts.get("norm") == "none"}
-    for key, facts in evaluations.items():
-        base = clean.get(key.partition("/")[0])
-        if base is None or facts.get("norm") != "linf" or facts.get("flags"):
+def _order(cell: CellRecord, bits: Mapping[str, np.ndarray]) -> Iterator[str]:
+    clean = {Key.of(key).split: key for key, facts in cell.evaluations.items() if facts.norm == "none"}
+    for key, facts in cell.evaluations.items():
+        base = clean.get(Key.of(key).split)
+        if base is None or facts.norm != "linf" or facts.flags:
             continue
         standing, without = int(bits[key].sum()), int(bits[base].sum())
         if standing > without:
             yield f"{key} leaves {standing} images correct, {base} only {without}, and no flag says so"
 
 
-def _read_again(folder: Path, cell: Mapping[str, Any], read: Mapping[str, Any]) -> Iterator[str]:
+def _read_again(folder: Path, data: DataFacts, read: Mapping[str, Any]) -> Iterator[str]:
     for name in ("data_hash", "subset_hash", "train_counts", "test_counts"):
-        stored = cell["data"][name]
+        stored = getattr(data, name)
         if stored != read[name]:
             yield f"{name} is {stored}, reading the data again gives {read[name]}"
     bits = query.samples(folder)

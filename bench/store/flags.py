@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.store.rows import bounded, counted
+from bench.config import TEST_SPLITS
+from bench.store.parts.record import EvaluationFacts, understood
 
 #: test images below which a class accuracy is too coarse
 SMALL_CLASS = 30
@@ -26,14 +27,14 @@ CHANCE = 0.01
 class Evidence:
     """What is known of one evaluated split.
 
-    `attacks`: facts by label (name, norm, white_box, strength, eps, refused, stages), as in cell.json. `correct`: bool
-    N by label. `labels`: N classes. `probes`: facts about the network. `eps`: radius of the threat model.
+    `attacks`: their facts by label. `correct`: bool N by label. `labels`: N classes. `probes`: facts about the network.
+    `eps`: radius of the threat model.
     """
 
-    attacks: Mapping[str, Mapping[str, Any]]
+    attacks: Mapping[str, EvaluationFacts]
     correct: Mapping[str, np.ndarray]
     labels: np.ndarray
-    probes: Mapping[str, float]
+    probes: Mapping[str, Any]
     eps: float
 
     def outlasts(self, label: str, others: Sequence[str]) -> bool:
@@ -58,13 +59,13 @@ class Evidence:
 
         return bool(broken and special.bdtrc(broken - 1, len(self.labels), SLACK) < CHANCE)
 
-    def bounded(self) -> dict[str, Mapping[str, Any]]:
+    def bounded(self) -> dict[str, EvaluationFacts]:
         """The l_inf attacks of the threat model's radius."""
-        return {k: a for k, a in self.attacks.items() if bounded(a, self.eps)}
+        return {k: a for k, a in self.attacks.items() if a.within(self.eps)}
 
     def white(self) -> list[str]:
         """Labels of attacks that use gradients."""
-        return [k for k, a in self.attacks.items() if a["white_box"]]
+        return [k for k, a in self.attacks.items() if a.white_box]
 
 
 Rule = Callable[[Evidence], Iterable[str]]
@@ -88,42 +89,41 @@ class Flag:
 
 
 def _order(e: Evidence) -> Iterable[str]:
-    graded = {
-        k: a for k, a in e.attacks.items() if a["strength"] is not None and (k in e.bounded() or not a["strength"])
-    }
-    for strong, a in graded.items():
-        if e.outlasts(strong, [k for k, b in graded.items() if b["strength"] < a["strength"]]):
+    graded = {k: a.strength for k, a in e.attacks.items()
+              if a.strength is not None and (k in e.bounded() or not a.strength)}  # fmt: skip
+    for strong, strength in graded.items():
+        if e.outlasts(strong, [k for k, other in graded.items() if other < strength]):
             yield strong
     for label in e.bounded().keys() - graded.keys():  # of no known place, but no attack is weaker than none
-        if e.outlasts(label, [k for k, b in graded.items() if not b["strength"]]):
+        if e.outlasts(label, [k for k, strength in graded.items() if not strength]):
             yield label
 
 
 def _aa_beaten(e: Evidence) -> Iterable[str]:
-    others = [k for k, a in e.bounded().items() if a["name"] not in {"aa", "aa-plus"}]
+    others = [k for k, a in e.bounded().items() if a.name not in {"aa", "aa-plus"}]
     for label, a in e.bounded().items():
-        if a["name"] == "aa" and e.outlasts(label, others):
+        if a.name == "aa" and e.outlasts(label, others):
             yield label
 
 
 def _black_box(e: Evidence) -> Iterable[str]:
-    white = [k for k, a in e.bounded().items() if a["white_box"]]
+    white = [k for k, a in e.bounded().items() if a.white_box]
     for label, a in e.bounded().items():
-        blind = [s for s in a["stages"] if not s["white_box"]]
-        if a["white_box"] and any(e.many(s["broken"]) for s in blind):
+        blind = [s for s in a.stages if not s.white_box]
+        if a.white_box and any(e.many(int(s.broken)) for s in blind):
             yield label
-        if not a["white_box"] and white and all(e.outlasts(k, [label]) for k in white):
+        if not a.white_box and white and all(e.outlasts(k, [label]) for k in white):
             yield label
 
 
 def _adaptive(e: Evidence) -> Iterable[str]:
-    plus = [k for k, a in e.bounded().items() if a["name"] == "aa-plus"]
+    plus = [k for k, a in e.bounded().items() if a.name == "aa-plus"]
     for label, a in e.bounded().items():
         seen_blind, after = False, 0
-        for stage in a["stages"]:
-            after += stage["broken"] if seen_blind else 0
-            seen_blind |= not stage["white_box"]
-        if e.many(after) or (a["name"] == "aa" and e.outlasts(label, plus)):
+        for stage in a.stages:
+            after += int(stage.broken) if seen_blind else 0
+            seen_blind |= not stage.white_box
+        if e.many(after) or (a.name == "aa" and e.outlasts(label, plus)):
             yield label
 
 
@@ -140,9 +140,9 @@ def _small(e: Evidence) -> Iterable[str]:
     return e.attacks if counts[counts > 0].min() < SMALL_CLASS else ()
 
 
-def raised_gap(facts: Mapping[str, Any]) -> bool:
+def raised_gap(facts: EvaluationFacts) -> bool:
     """Whether an audit found that its late stages break too much for a sample to be enough."""
-    return bool(facts.get("audit", {}).get("gap"))
+    return facts.audit is not None and facts.audit.gap
 
 
 FLAGS: tuple[Flag, ...] = (
@@ -204,7 +204,7 @@ FLAGS: tuple[Flag, ...] = (
          "logit scale, not robustness.",
          "Do not compare `cw-l2` across methods. Read `cw-linf`, `aa` and `worst`.",
          _probe(lambda p: p["cw_blocked_share"] > 0.5,
-                lambda e: [k for k, a in e.attacks.items() if a["name"] == "cw-l2"])),
+                lambda e: [k for k, a in e.attacks.items() if a.name == "cw-l2"])),
     Flag("large-logits", "j", "logits so large that the softmax is exactly 0 and 1",
          "At more than half of the probed images the two largest logits are more than 24 ln 2 = 16.6 apart, where "
          "1 - p rounds to 0 in single precision.",
@@ -233,7 +233,7 @@ FLAGS: tuple[Flag, ...] = (
          "Such an answer is not counted as a success: the clean prediction stands in for it. The attack is at fault, "
          "and its number may be too high.",
          "Mend the attack.",
-         lambda e: [k for k, a in e.attacks.items() if a["refused"]]),
+         lambda e: [k for k, a in e.attacks.items() if a.refused]),
     Flag("audit-gap", "o", "an audit found that the late stages break many images, so everything was attacked",
          "In an audit more than 5 % of what stood after APGD-T was broken by FAB-T or Square.",
          "The early stages do not lead: their gradients may be masked. The audit ran every stage on every image, so "
@@ -272,13 +272,15 @@ def flag_cell(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> dict[s
 
     `bits`: per_sample.npz. The argument is not changed.
     """
+    record = understood(cell)
     evaluations: dict[str, Any] = {key: dict(facts) for key, facts in cell["evaluations"].items()}
-    full = {key: facts for key, facts in evaluations.items() if counted(facts)}
-    for split in sorted({key.partition("/")[0] for key in full}):
-        attacks = {key.partition("/")[2]: f for key, f in full.items() if key.partition("/")[0] == split}
+    for split in TEST_SPLITS:
+        attacks = record.counted(split)
+        if not attacks:
+            continue
         correct = {label: bits[f"{split}/{label}"].astype(bool) for label in attacks}
-        probes = cell.get("probes", {}).get(split, {})
-        evidence = Evidence(attacks, correct, bits[f"{split}/label"], probes, cell["spec"]["threat"]["eps"])
+        probes = record.probes.get(split, {})
+        evidence = Evidence(attacks, correct, bits[f"{split}/label"], probes, record.made.threat.eps)
         for label, names in raised(evidence).items():
             evaluations[f"{split}/{label}"]["flags"] = names
     together = sorted({name for facts in evaluations.values() for name in facts["flags"]})

@@ -21,7 +21,7 @@ from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store.lease import TERM, Lease, leased
 from bench.store.lease import over as lease_over
 from bench.store.parts.files import mark, read_json, unwritable
-from bench.store.parts.record import seal, understood
+from bench.store.parts.record import CellRecord, seal, understood
 from bench.store.schema import CELL, STATUSES
 
 
@@ -90,7 +90,12 @@ def open_root(root: Path, *, write: bool = False) -> Path:
 
 
 def read_cell(path: Path) -> dict[str, Any]:
-    """The cell.json of a folder, of the types that `bench.store.parts.record` says.
+    """The cell.json of a folder as it stands, for who goes on writing it. Raises as `read_record`."""
+    return dict(read_record(path).document)
+
+
+def read_record(path: Path) -> CellRecord:
+    """What the cell.json of a folder says.
 
     Raises NewerSchemaError, UnreadableError, or StoreError when it is damaged.
     """
@@ -102,7 +107,7 @@ def read_cell(path: Path) -> dict[str, Any]:
             raise NewerSchemaError(
                 f"{file} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
             )
-        understood(cell)
+        return understood(cell)
     except FileNotFoundError as error:
         raise StoreError(f"{file} cannot be read (it is not there); restore it.") from error
     except (NewerSchemaError, UnreadableError):
@@ -111,14 +116,13 @@ def read_cell(path: Path) -> dict[str, Any]:
         if str(file) in str(error):
             raise
         raise StoreError(f"{file} cannot be read ({error}); set it aside or restore it.") from error
-    return dict(cell)
 
 
-def read_done(path: Path) -> dict[str, Any]:
+def read_done(path: Path) -> CellRecord:
     """The same of a finished cell. Raises StoreError for one that is not: it need not have data or evaluations."""
-    cell = read_cell(path)
-    if cell["status"] != "done":
-        raise StoreError(f"{path.name} is {cell['status']}, not done; finish it with `bench run`.")
+    cell = read_record(path)
+    if cell.status != "done":
+        raise StoreError(f"{path.name} is {cell.status}, not done; finish it with `bench run`.")
     return cell
 
 

@@ -1,6 +1,6 @@
 """A results folder read once, with everything that can be checked without making it again: the way every verb reads.
 
-    cells      cell.json of every cell that is what it says, without what is stale beside newer ones
+    cells      the record of every cell that is what it says, without what is stale beside newer ones
     rows       the counts of their evaluations, columns of `schema.PER_CLASS`
     samples    the bits of one of them
     problems   what was left out and why, one sentence each
@@ -18,25 +18,22 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.config import CellSpec
 from bench.errors import NewerSchemaError, StoreError
 from bench.store import query
 from bench.store.counts import complaint as impossible
-from bench.store.folders import read_cell
+from bench.store.folders import read_record
 from bench.store.lease import held
 from bench.store.parts import bits
 from bench.store.parts.files import mark, read
-from bench.store.parts.record import CellRecord, complaint, understood
+from bench.store.parts.record import CellRecord, Key, complaint
 from bench.store.provenance.inputs import fresh
-from bench.store.rows import WORST, build_rows, counted, rows_text, with_inherited
+from bench.store.rows import WORST, build_rows, rows_text, with_inherited
 from bench.store.schema import CELL, LATER, PER_CLASS, ROWS, SAMPLES
 
-Cell = dict[str, Any]
 MEND = "restore it, or move the cell's folder away and run the cell again"
 #: times that a cell under way is looked at until its files fit together, and seconds between
 TRIES, PAUSE = 5, 0.05
@@ -49,7 +46,6 @@ class Stored:
     """One cell as it lies there. `text`: its rows; None where there are none, or none that can be used."""
 
     folder: Path
-    cell: Cell
     record: CellRecord
     text: str | None = None
     frame: pd.DataFrame | None = None
@@ -62,7 +58,7 @@ class Results:
         self.root = root
         self.problems: list[str] = []
         found = [stored for folder in query.folders(root) if (stored := self._read(folder)) is not None]
-        self.cells, stale = fresh([stored.cell for stored in found])
+        self.cells, stale = fresh([stored.record for stored in found])
         self.rows = with_inherited(_of(self.cells, _joined(found), found), self.cells)
         self.problems += [*stale, *query.headless(root)]
         # the texts are rows by now
@@ -72,10 +68,6 @@ class Results:
     def folder(self, cell: str) -> Path:
         """Where a cell's files are."""
         return self.root / cell
-
-    def spec(self, cell: str) -> CellSpec:
-        """The specification of a cell."""
-        return self._found[cell].record.made
 
     def must_be_written(self, path: Path) -> None:
         """Raises StoreError where the cell of a file keeps its mark and it is another's now, or gone."""
@@ -94,7 +86,7 @@ class Results:
             path = self.folder(name) / SAMPLES
             try:
                 found = query.samples(self.folder(name))
-                if found and (wrong := bits.complaint(self._found[name].cell, found)):
+                if found and (wrong := bits.complaint(self._found[name].record, found)):
                     raise StoreError(f"{path} cannot be used ({wrong}); {MEND}.")
             except StoreError as error:
                 if str(error) not in self.problems:
@@ -122,15 +114,14 @@ def opened(store: Path | Results) -> Results:
 def look_at(folder: Path) -> tuple[str, Stored | None]:
     """(what is wrong or nothing, the cell as far as it can be used), from its folder alone. Raises NewerSchemaError."""
     try:
-        cell = read_cell(folder)
-        record = understood(cell)
+        record = read_record(folder)
     except NewerSchemaError:
         raise
     except StoreError as error:
         return str(error), None
-    if wrong := complaint(record, folder.name, cell):
+    if wrong := complaint(record, folder.name):
         return f"{folder / CELL} cannot be used: {wrong}; {MEND}.", None
-    stored = Stored(folder, cell, record)
+    stored = Stored(folder, record)
     try:
         content = read(folder / ROWS)
     except FileNotFoundError:
@@ -142,16 +133,16 @@ def look_at(folder: Path) -> tuple[str, Stored | None]:
 
 def _with_rows(stored: Stored, content: bytes) -> tuple[str, Stored]:
     """The cell with its rows, when they are its own."""
-    path, cell = stored.folder / ROWS, stored.cell
-    known = cell.get("files", {}).get(ROWS)
+    path, cell = stored.folder / ROWS, stored.record
+    known = cell.files.get(ROWS)
     try:
         text = content.decode("utf-8")
         if known is not None and known == mark(content):
-            return "", Stored(stored.folder, cell, stored.record, text)
+            return "", Stored(stored.folder, cell, text)
         held_bits = query.samples(stored.folder)
         sound = bool(held_bits) and not bits.complaint(cell, held_bits)
         if sound and any(text == rows_text(cell, held_bits, bare) for bare in (False, True)):
-            return "", Stored(stored.folder, cell, stored.record, text)
+            return "", Stored(stored.folder, cell, text)
         frame = query.read_rows(path)
     except StoreError as error:
         return str(error), stored
@@ -170,15 +161,14 @@ def _with_rows(stored: Stored, content: bytes) -> tuple[str, Stored]:
         wrong = next(_foreign(frame, stored), "")
     if wrong:
         return f"{path} cannot be used: {wrong}; run `bench verify` to find more.", stored
-    return "", Stored(stored.folder, cell, stored.record, None, frame)
+    return "", Stored(stored.folder, cell, None, frame)
 
 
 def _lacking(stored: Stored, have: Counter[tuple[str, str]]) -> str:
     """What of the evaluations that cell.json says were done has not one row a class."""
     data, path = stored.record.data, stored.folder / ROWS
     classes = len(data.class_names) if data else 0
-    keys = [key for key, facts in stored.cell.get("evaluations", {}).items() if counted(facts)]
-    wanted = {(split, attack) for key in keys for split, _, attack in [key.partition("/")]}
+    wanted: set[tuple[str, str]] = {Key.of(key) for key, facts in stored.record.evaluations.items() if facts.counted}
     wanted |= {pair for pair in have if pair[1] == WORST}
     for split, attack in sorted(wanted):
         if have[split, attack] != classes:
@@ -230,13 +220,13 @@ def _joined(found: list[Stored]) -> pd.DataFrame:
     return whole.iloc[order].reset_index(drop=True)
 
 
-def _of(cells: list[Cell], frame: pd.DataFrame, found: list[Stored]) -> pd.DataFrame:
+def _of(cells: list[CellRecord], frame: pd.DataFrame, found: list[Stored]) -> pd.DataFrame:
     """The rows of what these cells were evaluated with. The worst case over more than that is none of theirs."""
     before = {stored.record.id: len(stored.record.evaluations) for stored in found}
-    whole = {cell["id"] for cell in cells if len(cell.get("evaluations", {})) == before[cell["id"]]}
+    whole = {cell.id for cell in cells if len(cell.evaluations) == before[cell.id]}
     if len(whole) == len(found):
         return frame
-    known = {(cell["id"], *key.split("/", 1)) for cell in cells for key in cell.get("evaluations", {})}
+    known = {(cell.id, *Key.of(key)) for cell in cells for key in cell.evaluations}
     rows = zip(frame["cell"], frame["test_split"], frame["attack"], strict=True)
     # an array: of no rows a list would be a choice of no columns
     keep = np.array([row in known or (row[2] == WORST and row[0] in whole) for row in rows], dtype=bool)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.config import TEST_SPLITS, cell_from_plain
+from bench.config import TEST_SPLITS
+from bench.store.parts.record import CellRecord, EvaluationFacts
 from bench.store.schema import LATER, PER_CLASS
 from bench.store.where import USUAL, Where
 
@@ -19,22 +19,17 @@ from bench.store.where import USUAL, Where
 WORST = "worst"
 
 
-def counted(facts: Mapping[str, Any]) -> bool:
-    """Whether an evaluation has counts: an audit that left images out has an estimate, and no count of anything."""
-    return "audit" not in facts or bool(facts["audit"]["whole"])
-
-
-def build_rows(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def build_rows(cell: CellRecord, bits: Mapping[str, np.ndarray]) -> pd.DataFrame:
     """The table of a cell: one row an evaluated attack, test split and class, ordered by split, attack and class.
 
-    `cell`: cell.json. `bits`: per_sample.npz. Attacks stand in the order of their strength, then by name.
+    `bits`: per_sample.npz. Attacks stand in the order of their strength, then by name.
     """
     where, rows = _rows(cell, bits)
     kinds = columns(where)
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)
 
 
-def rows_text(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray], bare: bool = False) -> str:
+def rows_text(cell: CellRecord, bits: Mapping[str, np.ndarray], bare: bool = False) -> str:
     """The same as the text of per_class.csv, without pandas.
 
     `bare`: as it was written before the worst case inherited flags.
@@ -53,29 +48,27 @@ def columns(where: Where) -> dict[str, str]:
 
 
 def _rows(
-    cell: Mapping[str, Any], bits: Mapping[str, np.ndarray], bare: bool = False
-) -> tuple[Where, list[dict[str, Any]]]:
-    spec, data = cell_from_plain(cell["spec"]), cell["data"]
-    train, names = data["train_counts"], data["class_names"]
-    where = Where.of(spec, source=data["source"], data_hash=data["data_hash"], train_counts=train,
-                     benchmark=cell["benchmark"])  # fmt: skip
-    same = where.row() | {"cell": cell["id"]}
-    rows = []
+    cell: CellRecord, bits: Mapping[str, np.ndarray], bare: bool = False
+) -> tuple[Where, list[dict[str, Any]]]:  # fmt: skip
+    where, data, eps = cell.place, cell.data, cell.made.threat.eps
+    same = where.row() | {"cell": cell.id}
+    rows: list[dict[str, Any]] = []
     for split in TEST_SPLITS:
-        facts = of_split(cell, split)
-        if not facts:
+        facts = cell.counted(split)
+        if not facts or data is None:
             continue
+        train, names = data.train_counts, data.class_names
         labels = bits[f"{split}/label"].astype(np.int64)
         correct = {label: bits[f"{split}/{label}"].astype(bool) for label in facts}
-        worst = worst_case(facts, correct, spec.threat.eps)
+        worst = worst_case(facts, correct, eps)
         if worst is not None:
-            flags = [] if bare else shared_flags(facts[k]["flags"] for k in taken_over(facts, spec.threat.eps))
-            correct[WORST], facts = worst, facts | {WORST: {"engine": "bench", "flags": flags}}
+            flags = [] if bare else shared_flags(facts[k].flags for k in taken_over(facts, eps))
+            correct[WORST], facts = worst, facts | {WORST: EvaluationFacts("bench", flags=flags)}
         n = np.bincount(labels, minlength=len(names)).tolist()
         for label in sorted(facts, key=lambda name: _place(facts[name], name)):
             right = np.bincount(labels[correct[label]], minlength=len(names)).tolist()
-            this = same | {"test_split": split, "attack": label, "engine": facts[label]["engine"],
-                           "flags": " ".join(sorted(facts[label]["flags"]))}  # fmt: skip
+            this = same | {"test_split": split, "attack": label, "engine": facts[label].engine,
+                           "flags": " ".join(sorted(facts[label].flags))}  # fmt: skip
             rows += [
                 this | {"class_index": i, "class_name": name, "train_count": train[i], "n": n[i], "correct": right[i]}
                 for i, name in enumerate(names)
@@ -83,18 +76,12 @@ def _rows(
     return where, rows
 
 
-def bounded(facts: Mapping[str, Any], eps: float) -> bool:
-    """Whether these are the facts of an l_inf attack of radius `eps`: the only ones that share a threat model."""
-    radius = facts.get("eps")
-    return facts.get("norm") == "linf" and isinstance(radius, (int, float)) and math.isclose(radius, eps)
-
-
-def taken_over(facts: Mapping[str, Mapping[str, Any]], eps: float) -> list[str]:
+def taken_over(facts: Mapping[str, EvaluationFacts], eps: float) -> list[str]:
     """Labels of the attacks over which the worst case is taken, sorted: every l_inf attack of radius `eps`.
 
     Two worst cases are of one kind only where these are equal.
     """
-    return sorted(label for label, f in facts.items() if bounded(f, eps))
+    return sorted(label for label, f in facts.items() if f.within(eps))
 
 
 def shared_flags(flags: Iterable[Iterable[str]]) -> list[str]:
@@ -103,14 +90,8 @@ def shared_flags(flags: Iterable[Iterable[str]]) -> list[str]:
     return sorted(set.intersection(*all_)) if all_ else []
 
 
-def of_split(cell: Mapping[str, Any], split: str) -> dict[str, Mapping[str, Any]]:
-    """Facts of every counted evaluation of a test split, by label."""
-    found = cell.get("evaluations", {}).items()
-    return {key.partition("/")[2]: f for key, f in found if key.startswith(f"{split}/") and counted(f)}
-
-
 def attacks_of_worst(
-    rows: pd.DataFrame, cells: Mapping[str, Mapping[str, Any]] | None = None
+    rows: pd.DataFrame, cells: Mapping[str, CellRecord] | None = None
 ) -> dict[tuple[str, str], tuple[str, ...]]:  # fmt: skip
     """(cell, test split) -> the attacks over which its worst case is taken, sorted.
 
@@ -120,13 +101,12 @@ def attacks_of_worst(
     places: Any = rows.groupby(["cell", "test_split"], sort=False)["attack"]
     for (name, split), attacks in places:
         cell = (cells or {}).get(name)
-        facts = of_split(cell, split) if cell else {}
-        labels = taken_over(facts, float(cell["spec"]["threat"]["eps"])) if cell and facts else []
+        labels = taken_over(cell.counted(split), cell.made.threat.eps) if cell else []
         found[name, split] = tuple(sorted({*(labels or attacks.unique())} - {WORST}))
     return found
 
 
-def with_inherited(rows: pd.DataFrame, cells: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def with_inherited(rows: pd.DataFrame, cells: Iterable[CellRecord]) -> pd.DataFrame:
     """The rows of a store; worst cases that were written before they inherited flags have them now."""
     bare = ((rows["attack"] == WORST) & (rows["flags"] == "")).to_numpy(bool)
     if not bare.any():
@@ -134,26 +114,25 @@ def with_inherited(rows: pd.DataFrame, cells: Iterable[Mapping[str, Any]]) -> pd
     worst: dict[tuple[str, str], str] = {}
     for cell in cells:
         for split in TEST_SPLITS:
-            facts = of_split(cell, split)
-            over = taken_over(facts, float(cell["spec"]["threat"]["eps"])) if facts else []
-            worst[cell["id"], split] = " ".join(shared_flags(facts[label].get("flags", ()) for label in over))
+            facts = cell.counted(split)
+            over = taken_over(facts, cell.made.threat.eps)
+            worst[cell.id, split] = " ".join(shared_flags(facts[label].flags for label in over))
     places = zip(rows["cell"], rows["test_split"], rows["flags"], bare, strict=True)
     flags = [worst.get((cell, split), "") if old else flag for cell, split, flag, old in places]
     return rows.assign(flags=pd.array(flags, dtype="string"))
 
 
 def worst_case(
-    facts: Mapping[str, Mapping[str, Any]], correct: Mapping[str, np.ndarray], eps: float
+    facts: Mapping[str, EvaluationFacts], correct: Mapping[str, np.ndarray], eps: float
 ) -> np.ndarray | None:
     """Bool N: correct without attack and under every l_inf attack of radius `eps`; None when there is none."""
     attacks = taken_over(facts, eps)
     if not attacks:
         return None
-    clean = [label for label, f in facts.items() if f.get("norm") == "none"]
+    clean = [label for label, f in facts.items() if f.norm == "none"]
     worst: np.ndarray = np.logical_and.reduce([correct[label] for label in (*clean, *attacks)])
     return worst
 
 
-def _place(facts: Mapping[str, Any], label: str) -> tuple[float, str]:
-    strength = facts.get("strength")
-    return (100.0 if label == WORST else 50.0 if strength is None else float(strength)), label
+def _place(facts: EvaluationFacts, label: str) -> tuple[float, str]:
+    return (100.0 if label == WORST else 50.0 if facts.strength is None else facts.strength), label

@@ -12,18 +12,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
 from bench.store import lease, query
-from bench.store.folders import read_cell
+from bench.store.folders import read_record
 from bench.store.parts import bits
 from bench.store.parts.files import mark, read
-from bench.store.parts.record import Key, complaint, understood
+from bench.store.parts.record import CellRecord, Key, complaint
 from bench.store.provenance.inputs import MEND
-from bench.store.rows import counted
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
 
 Lines = Sequence[Mapping[str, str]]
@@ -31,14 +29,14 @@ Lines = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True)
 class State:
-    """`cell`: cell.json with only those evaluations whose bits are there, or None where there is none to be read.
+    """`cell`: cell.json, only with those evaluations whose bits are there; None where there is none to be read.
 
     `rows`: whether per_class.csv holds every row of them and is what was written. `damaged`: files that are there and
     cannot be read. `changed`: why what can be read is not what was written, in one sentence with the mend; or nothing.
     `interrupted`: cell.json says that it is being worked on, and no other process is.
     """
 
-    cell: dict[str, Any] | None = None
+    cell: CellRecord | None = None
     rows: bool = True
     checkpoint: bool = False
     curves: bool = False
@@ -52,7 +50,7 @@ def look(path: Path) -> State:
     """The state of a cell's folder, which need not exist. Raises NewerSchemaError, UnreadableError."""
     damaged: list[Path] = []
     try:
-        cell = read_cell(path) if (path / CELL).exists() else None
+        cell = read_record(path) if (path / CELL).exists() else None
     except (NewerSchemaError, UnreadableError):
         raise
     except StoreError:
@@ -68,14 +66,14 @@ def look(path: Path) -> State:
     lines, whole, changed = None, True, ""
     if cell is not None:
         lines = _lines(path / ROWS, cell)
-        changed = _changed(path, cell, found, lines)
-        kept = {key: facts for key, facts in cell.get("evaluations", {}).items() if key in found}
-        cell = {"stages": {}, "flags": [], **cell, "evaluations": kept}
+        changed = complaint(cell, path.name)
+        cell = cell.only(found)
+        changed = _said(path, changed or _changed(cell, found, lines))
         whole = _are_whole(lines, cell)
     there = {name: (path / name).exists() for name in (CHECKPOINT, CURVES, FEATURES)}
     return State(
         cell, whole, there[CHECKPOINT], there[CURVES], there[FEATURES], tuple(damaged), changed,
-        cell is not None and cell.get("status") == "running" and _is_left(path),
+        cell is not None and cell.status == "running" and _is_left(path),
     )  # fmt: skip
 
 
@@ -84,11 +82,11 @@ def _is_left(path: Path) -> bool:
     return lease.over(path / CELL) is not None or not lease.held(path)
 
 
-def _lines(path: Path, cell: Mapping[str, Any]) -> Lines | None:
+def _lines(path: Path, cell: CellRecord) -> Lines | None:
     """The rows of a table as text; None where there is none that can be read, or another than was written."""
     try:
         content = read(path)
-        if mark(content) != cell.get("files", {}).get(ROWS, mark(content)):
+        if mark(content) != cell.files.get(ROWS, mark(content)):
             return None
         return list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
     except UnreadableError:
@@ -97,36 +95,36 @@ def _lines(path: Path, cell: Mapping[str, Any]) -> Lines | None:
         return None
 
 
-def _are_whole(lines: Lines | None, cell: Mapping[str, Any]) -> bool:
+def _are_whole(lines: Lines | None, cell: CellRecord) -> bool:
     """Whether the table has one row a class, with its counts, of every evaluation."""
-    wanted = {Key.of(key) for key, f in cell["evaluations"].items() if counted(f)}
-    if not wanted:
-        return True
+    wanted = {Key.of(key) for key, facts in cell.evaluations.items() if facts.counted}
+    if not wanted or cell.data is None:
+        return not wanted
     try:
         whole = [(r["test_split"], r["attack"]) for r in lines or () if int(r["n"]) >= int(r["correct"]) >= 0]
     except (ValueError, KeyError, TypeError):
         return False
-    have, classes = Counter(whole), len(cell["data"]["class_names"])
+    have, classes = Counter(whole), len(cell.data.class_names)
     return lines is not None and len(whole) == len(lines) and all(have[pair] == classes for pair in wanted)
 
 
-def _changed(path: Path, cell: Mapping[str, Any], found: bits.Bits, lines: Lines | None) -> str:
-    """Why a cell is not what was written. `found`: its bits, `lines`: its rows."""
-    why = complaint(understood(cell), path.name, cell)
-    evaluations = {key: facts for key, facts in cell.get("evaluations", {}).items() if key in found}
-    if not why and evaluations:
-        why = bits.complaint({**cell, "evaluations": evaluations}, found)
-    if not why and lines:
-        without = [key for key, facts in evaluations.items() if "bits" not in facts and counted(facts)]
-        differ = [key for key in without if (own := _stored(lines, key)) and own != _counts(found, key, cell)]
-        why = f"the bits of {differ[0]} are not those that its rows count" if differ else ""
+def _said(path: Path, why: str) -> str:
     return f"cell {path.name} was changed: {why}; restore it, or {MEND}." if why else ""
 
 
-def _counts(found: bits.Bits, key: str, cell: Mapping[str, Any]) -> list[int]:
+def _changed(cell: CellRecord, found: bits.Bits, lines: Lines | None) -> str:
+    """Why the bits of a cell (`found`) or its rows (`lines`) are not what was written."""
+    why = bits.complaint(cell, found)
+    if why or not lines:
+        return why
+    without = [key for key, facts in cell.evaluations.items() if facts.bits is None and facts.counted]
+    differ = [key for key in without if (own := _stored(lines, key)) and own != _counts(found, key, len(own))]
+    return f"the bits of {differ[0]} are not those that its rows count" if differ else ""
+
+
+def _counts(found: bits.Bits, key: str, classes: int) -> list[int]:
     label = found[f"{Key.of(key).split}/label"]
-    counted_ = np.bincount(label[found[key] == 1], minlength=len(cell["data"]["class_names"]))
-    return [int(k) for k in counted_]
+    return [int(k) for k in np.bincount(label[found[key] == 1], minlength=classes)]
 
 
 def _stored(lines: Lines, key: str) -> list[int]:

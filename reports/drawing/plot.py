@@ -134,8 +134,8 @@ class PaperFigure(OfPaper):
         frames = self.curves(source, panel, config)
         some = evaluations(source, panel, config)[0]
         cell = source.cells[some.cell]
-        n = np.asarray(cell["data"]["test_counts"]["long-tailed"], dtype=float)
-        order = np.lexsort((np.arange(len(n)), -np.asarray(cell["data"]["train_counts"])))
+        n = np.asarray(cell.seen.test_counts["long-tailed"], dtype=float)
+        order = np.lexsort((np.arange(len(n)), -np.asarray(cell.seen.train_counts)))
         length = min(len(f) for f in frames)
         counts = np.mean([f[[f"{attack}:{c}" for c in range(len(n))]].to_numpy(float)[:length] for f in frames], axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):

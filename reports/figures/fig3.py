@@ -59,7 +59,7 @@ class Fig3(plot.PaperFigure):
 
 def _rarest(source: Source, cell: str, tail: int) -> list[int]:
     """Class indices of the rarest classes, most frequent first."""
-    counts = np.asarray(source.cells[cell]["data"]["train_counts"])
+    counts = np.asarray(source.cells[cell].seen.train_counts)
     return [int(c) for c in np.lexsort((np.arange(len(counts)), -counts))[len(counts) - tail :]]
 
 

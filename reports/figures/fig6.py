@@ -74,7 +74,7 @@ class Fig6(plot.PaperFigure):
         A cell without the hash of its weights is older than the peaks of single stages: its peak is that of its whole
         process, libraries and earlier cells included.
         """
-        if not all(source.cells[e.cell].get("weights") for e in plot.evaluations(source, panel, config)):
+        if not all(source.cells[e.cell].weights for e in plot.evaluations(source, panel, config)):
             return None
         kept = [f.loc[f["phase"] == ADVERSARIAL, "peak_memory_mib"] for f in self.curves(source, panel, config)]
         return max((float(f.max()) for f in kept if f.notna().any()), default=None)

@@ -9,9 +9,7 @@ from typing import Any
 
 from bench.reports.findings.numbers import middle
 from bench.reports.findings.setting import RECIPE, SPLIT, Setting, name
-
-#: a stage of a cell as cell.json holds it
-Stage = dict[str, Any]
+from bench.store.parts.record import StageFacts
 
 #: kinds of epochs, as the training loop names them
 PHASES = ("natural", "adversarial")
@@ -23,14 +21,14 @@ class Work:
     """What some stages took, all of a kind: `labels` in front, `epochs`: seconds of an epoch of each of `PHASES`."""
 
     labels: tuple[str, ...]
-    stages: list[Stage] = field(default_factory=list)
+    stages: list[StageFacts] = field(default_factory=list)
     epochs: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
 
     def numbers(self, decimals: int = 0) -> list[str]:
         """Median seconds and passes a second, from least to most in brackets, and the highest peak that is known."""
-        rates = [(s["forward"] + s["backward"]) / s["seconds"] if s["seconds"] else math.nan for s in self.stages]
-        memory = max((s["peak_memory_mib"] for s in self.stages if s["peak_memory_mib"] is not None), default=math.nan)
-        return [middle([s["seconds"] for s in self.stages], decimals), middle(rates), middle([memory])]
+        rates = [(s.forward + s.backward) / s.seconds if s.seconds else math.nan for s in self.stages]
+        memory = max((s.peak_memory_mib for s in self.stages if s.peak_memory_mib is not None), default=math.nan)
+        return [middle([s.seconds for s in self.stages], decimals), middle(rates), middle([memory])]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def cost(setting: Setting) -> Cost | None:
             key = spot.config.ir, spot.split != SPLIT, spot.split, order.index(spot.attack)
             new = Work((setting.ratio(spot.config.ir), spot.split, spot.attack))
             attacks.setdefault(key, new).stages.append(attacked)
-    devices = {f"{d['kind'].upper()} ({d['name']})" for cell in setting.runs for d in [setting.facts(cell)["device"]]}
+    devices = {f"{d.kind.upper()} ({d.name})" for cell in setting.runs if (d := setting.facts(cell).device)}
     made = Cost(sorted(devices), list(trainings.values()), [attacks[key] for key in sorted(attacks)])
     return made if trainings or attacks else None
 
@@ -87,18 +85,18 @@ class Target:
         found: dict[tuple[str, str], Work] = {}
         for setting in settings:
             for cell, (config, recipe) in setting.runs.items() if setting.own else ():
-                facts, stage = setting.facts(cell), setting.stage(cell, self.stage)
+                record, stage = setting.facts(cell), setting.stage(cell, self.stage)
                 suits = (
                     config.ir == IR and recipe == RECIPE and not config.params and self.method in ("", config.method)
-                    and facts["device"]["kind"] == "cuda" and facts["spec"]["recipe"]["batch_size"] == BATCH
+                    and record.made.recipe.batch_size == BATCH
                 )  # fmt: skip
-                if suits and stage:
-                    labels = facts["device"]["name"], setting.where.precision
+                if suits and stage and record.device and record.device.kind == "cuda":
+                    labels = record.device.name, setting.where.precision
                     found.setdefault(labels, Work(labels)).stages.append(stage)
         return [(work, self._verdict(work)) for _, work in sorted(found.items())]
 
     def _verdict(self, work: Work) -> str:
-        within = all(s["seconds"] <= self.seconds for s in work.stages)
+        within = all(s.seconds <= self.seconds for s in work.stages)
         return ("yes" if within else "no") if CARD in work.labels[0] else "another card"
 
 

@@ -93,7 +93,7 @@ def _cw(setting: Setting, gap: Gap, ledger: Ledger) -> Cw:
     clean, reference = (mean(balanced(found[a])) for a in ("clean", REFERENCE))
     marks = ledger.flags(tuple(dict.fromkeys(flag for some in found.values() for e in some for flag in e.flags)))
     cells = [e.cell for e in found[UNBOUNDED]]
-    probed = [setting.facts(cell).get("probes", {}).get(SPLIT, {}).get("margin") for cell in cells]
+    probed = [setting.facts(cell).probes.get(SPLIT, {}).get("margin") for cell in cells]
     margin = mean([float(value) for value in probed if value is not None and not math.isnan(value)])
     phases = [curves["phase"] for cell in cells if "phase" in (curves := setting.curves(cell))]
     adversarial = len(phases) == len(cells) and all(phase.ne("natural").any() for phase in phases)

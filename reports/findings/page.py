@@ -99,10 +99,9 @@ def findings(*roots: Path) -> Page:
         QUESTIONS=QUESTIONS, drawings=dict(zip(claims.CLAIMS, DRAWINGS, strict=True)), settings=found,
         groups=list(groups.values()), answers=answers, asked=asked, campaigns={one: _campaign(one) for one in found},
         targets=[(one, one.measured(found)) for one in cost.TARGETS], cells=len(cells),
-        done=sum(cell["status"] == "done" for cell in cells),
-        failed=[cell for cell in cells if cell["status"] == "failed"],
+        done=sum(cell.status == "done" for cell in cells), failed=[cell for cell in cells if cell.status == "failed"],
         bare=sorted({cell for setting in found for cell in setting.bare()}),
-        flags=sorted(Counter(flag for cell in cells for flag in cell.get("flags", ())).items()),
+        flags=sorted(Counter(flag for cell in cells for flag in cell.flags).items()),
         problems=" ".join(p.replace(f"{source.root}/", "") for source in sources for p in source.problems),
     )  # fmt: skip
     return Page(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures)
@@ -112,7 +111,7 @@ def _campaign(setting: Setting) -> Campaign:
     sizes: dict[str, set[int]] = {}
     for spot, one in setting.evaluations:
         sizes.setdefault(spot.split, set()).add(int(one.n.sum()))
-    seconds = sum(s["seconds"] for cell in setting.runs for s in setting.facts(cell).get("stages", {}).values())
+    seconds = sum(stage.seconds for cell in setting.runs for stage in setting.facts(cell).stages.values())
     exact = sorted({one.reduced for _, one in setting.evaluations if one.reduced})
     images = [(split, sorted(sizes[split])) for split in setting.splits if split in sizes]
     return Campaign(setting, exact, images, seconds / 3600)

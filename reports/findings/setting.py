@@ -23,6 +23,7 @@ from bench.reports.footnote import radius
 from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Evaluation, Source
+from bench.store.parts.record import CellRecord, StageFacts
 from bench.store.where import Where
 
 #: the paper's own values of the two axes; the attack by which methods are compared
@@ -85,7 +86,7 @@ class Setting:
     @cached_property
     def strength(self) -> tuple[Any, ...]:
         """Sorts settings: the paper's own, then the largest network, the least reduced run, the longest training."""
-        trained = [s["forward"] + s["backward"] for cell in self.runs if (s := self.stage(cell, "train"))]
+        trained = [s.forward + s.backward for cell in self.runs if (s := self.stage(cell, "train"))]
         passes = float(np.median(trained)) if trained else 0.0
         cuts = len(self.where.reduced.split(", ")) if self.where.reduced else 0
         return not self.own, -_parameters().get(self.model, 0), cuts, -passes, self.where, self.model
@@ -155,17 +156,17 @@ class Setting:
         """Cells with an evaluation without the bit of each image."""
         return {e.cell for spot, e in self.evaluations if self._pairs.bits(e.cell, spot.split, spot.attack) is None}
 
-    def facts(self, cell: str) -> dict[str, Any]:
-        """The cell.json of a cell."""
+    def facts(self, cell: str) -> CellRecord:
+        """The record of a cell."""
         return self.source.cells[cell]
 
-    def stage(self, cell: str, name: str) -> dict[str, Any] | None:
+    def stage(self, cell: str, name: str) -> StageFacts | None:
         """What a stage of a cell took; None when it was not run, as the training of a network from elsewhere.
 
         Cells of such networks that older versions wrote hold a training without a pass.
         """
-        found: dict[str, Any] = self.facts(cell).get("stages", {}).get(name, {})
-        return found if found.get("forward") else None
+        found = self.facts(cell).stages.get(name)
+        return found if found is not None and found.forward else None
 
     def curves(self, cell: str) -> Any:
         """epochs.csv of a cell; empty when there is none."""

@@ -25,7 +25,7 @@ from bench.engine.plan import missing
 from bench.engine.resume.prefix import sweep
 from bench.errors import BenchError, StoreError
 from bench.store import lease
-from bench.store.folders import atomic_write, read_cell
+from bench.store.folders import atomic_write, read_record
 from bench.store.schema import PREFIXES
 from bench.store.state import look
 from bench.store.status import GRIDS
@@ -170,13 +170,13 @@ def _end(task: Task, results: Path) -> dict[str, Any] | None:
     if not missing(task, look(folder)):
         return {"cell": task.spec.id, "event": "done"}
     try:
-        cell = read_cell(folder)
+        cell = read_record(folder)
     except StoreError:
         return None
-    failure = cell.get("failure")
-    if cell["status"] != "failed" or not failure:
+    failure = cell.failure
+    if cell.status != "failed" or not failure:
         return None
-    return {"cell": task.spec.id, "event": "failed", "stage": failure["stage"], "message": failure["message"]}
+    return {"cell": task.spec.id, "event": "failed", "stage": failure.stage, "message": failure.message}
 
 
 def clear(results: Path) -> None:

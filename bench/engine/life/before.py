@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.config import CellSpec, cell_from_plain
+from bench.config import CellSpec
 from bench.engine.images.subset import CellData
 from bench.engine.life.inputs import Inputs
 from bench.engine.life.settings import Settings
@@ -82,13 +82,13 @@ def finished(cell_id: str, settings: Settings) -> Finished:
     """
     folder = settings.results / cell_id
     state = look(folder)
-    if state.cell is None or "train" not in state.cell["stages"] or not state.checkpoint:
+    if state.cell is None or "train" not in state.cell.stages or not state.checkpoint:
         if lease.held(folder):
             raise HeldError(f"{cell_id}, from which this cell goes on, is being made by another process.")
-        failure = (state.cell or {}).get("failure")
-        why = f"failed ({failure['message'].rstrip('.')})" if failure else "is not there"
+        failure = state.cell.failure if state.cell else None
+        why = f"failed ({failure.message.rstrip('.')})" if failure else "is not there"
         raise BenchError(f"this cell goes on from {cell_id}, which {why}; run that cell first.")
-    spec = cell_from_plain(state.cell["spec"])
+    spec = state.cell.made
     if stale := Inputs(settings.data_root).stale(spec, state.cell):
         raise BenchError(f"this cell goes on from another: {stale}")
     weights: dict[str, Tensor] = load_checkpoint(folder / CHECKPOINT)["network"]

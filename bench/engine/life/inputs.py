@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from bench.config import CellSpec, to_plain
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
 from bench.plugins import make_dataset, needs
+from bench.store.parts.record import CellRecord, DataFacts
 from bench.store.provenance import identity
 from bench.store.provenance.inputs import MEND, changed_code, parts
 
@@ -26,13 +26,13 @@ class Inputs:
         code = {field: identity.code(kind, name) for field, kind, name, _ in parts(to_plain(spec))}
         return {name: mark for name, mark in {**code, "data": self._files(spec)}.items() if mark}
 
-    def stale(self, spec: CellSpec, cell: Mapping[str, Any] | None) -> str:
+    def stale(self, spec: CellSpec, cell: CellRecord | None) -> str:
         """Why a cell that was begun cannot go on or stand as it is, in one sentence; nothing when it can."""
-        if not cell or not (cell.get("stages") or cell.get("evaluations") or cell.get("data")):
+        if not cell or not (cell.stages or cell.evaluations or cell.data):
             return ""
-        before, why = cell.get("inputs", {}).get("data"), changed_code(cell)
-        if not why and before and before != (self._files(spec) or before):
-            why = self._other_data(spec, cell["data"])
+        before, why = (cell.inputs or {}).get("data"), changed_code(cell)
+        if not why and before and cell.data and before != (self._files(spec) or before):
+            why = self._other_data(spec, cell.data)
         return f"cell {spec.id} is stale: {why}; {MEND}." if why else ""
 
     def _files(self, spec: CellSpec) -> str:
@@ -43,7 +43,7 @@ class Inputs:
         name, _, argument = spec.selection.partition(":")
         return identity.files([*paths, *([Path(argument)] if name == "file" else [])])
 
-    def _other_data(self, spec: CellSpec, known: Mapping[str, Any]) -> str:
+    def _other_data(self, spec: CellSpec, known: DataFacts) -> str:
         """What the files hold now, compared by its real hashes."""
         held = (spec.recipe.validation, spec.seed) if spec.recipe.validation else ()
         key = (spec.dataset, spec.ir, spec.selection, spec.class_order, spec.limit, held, needs(spec))
@@ -56,8 +56,8 @@ class Inputs:
         found = self._read[key]
         if isinstance(found, BenchError):
             return f"its data cannot be read any more ({str(found).rstrip('.')})"
-        if found == (known["data_hash"], known["subset_hash"], known.get("extra_hash", "")):
+        if found == (known.data_hash, known.subset_hash, known.extra_hash):
             return ""
-        if found[0] == known["data_hash"] and found[2] != known.get("extra_hash", ""):
-            return f"its extra images are others now (hash {known.get('extra_hash')} then, {found[2]} now)"
-        return f"its images are others now (hash {known['data_hash']} then, {found[0]} now)"
+        if found[0] == known.data_hash and found[2] != known.extra_hash:
+            return f"its extra images are others now (hash {known.extra_hash or None} then, {found[2]} now)"
+        return f"its images are others now (hash {known.data_hash} then, {found[0]} now)"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import torch
 
 from bench.engine.images.subset import CellData
@@ -81,4 +82,4 @@ def audit_facts(attack: AttackResult) -> dict[str, Any]:
     if attack.audit is None:
         return {}
     kept = sample.facts(attack.audit, attack.continues)
-    return {"audit": kept, "notes": [*attack.notes, sample.in_words(kept)]}
+    return {"audit": msgspec.to_builtins(kept), "notes": [*attack.notes, sample.in_words(kept)]}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from bench.api import Attack
+from bench.audit.kept import Kept, KeptPlan
 from bench.audit.run import Audit, run
 
 #: (number of the stage, positions) -> which of the images there still stand
@@ -33,29 +33,26 @@ def known(codes: np.ndarray, stage: int) -> tuple[np.ndarray, np.ndarray]:
     return broken | (passed > stage), ~broken
 
 
-def facts(done: Audit, continues: str) -> dict[str, Any]:
-    """What cell.json keeps of an audit: the plan, what was seen, the estimate and both intervals, as fractions."""
+def facts(done: Audit, continues: str) -> Kept:
+    """What cell.json keeps of an audit: the plan, what was seen, the estimate and both intervals."""
     counts, result, plan = done.counts, done.result, done.plan
-    return {
-        "continues": continues, "gap": done.gap, "whole": bool(counts.whole),
-        "plan": {"first": plan.first.tolist(), "second": plan.second.tolist(), "draws": plan.draws,
-                 "bound": plan.bound, "passes": plan.passes},
-        "seen": counts.seen.tolist(), "stood": counts.stood.tolist(), "draws": counts.draws.tolist(),
-        "broken": counts.broken.tolist(), "look": counts.look,
-        "balanced": result.value, "early": result.early.tolist(), "shares": result.shares.tolist(),
-        "added": result.added.tolist(),
-        "late": list(result.late), "audit": list(result.audit), "sampling": list(result.sampling),
-    }  # fmt: skip
+    return Kept(
+        continues=continues, gap=done.gap, whole=bool(counts.whole),
+        plan=KeptPlan(plan.first.tolist(), plan.second.tolist(), plan.draws, plan.bound, plan.passes),
+        seen=counts.seen.tolist(), stood=counts.stood.tolist(), draws=counts.draws.tolist(),
+        broken=counts.broken.tolist(), look=counts.look,
+        balanced=result.value, early=result.early.tolist(), shares=result.shares.tolist(), added=result.added.tolist(),
+        late=result.late, audit=result.audit, sampling=result.sampling,
+    )  # fmt: skip
 
 
-def in_words(kept: Mapping[str, Any]) -> str:
-    """An audit's outcome in one line, from its facts."""
-    (low, high), (least, most), name = kept["audit"], kept["sampling"], kept["continues"]
-    plan = kept["plan"]
-    seen = f"{sum(plan['first'])}/{sum(plan['second'])} images for the early stages"
-    drawn = f"{sum(kept['draws']):.0f} weighted draws for the late ones, {sum(kept['broken']):.0f} of them broken"
+def in_words(kept: Kept) -> str:
+    """An audit's outcome in one line."""
+    (low, high), (least, most), name = kept.audit, kept.sampling, kept.continues
+    seen = f"{sum(kept.plan.first)}/{sum(kept.plan.second)} images for the early stages"
+    drawn = f"{sum(kept.draws):.0f} weighted draws for the late ones, {sum(kept.broken):.0f} of them broken"
     return (
-        f"audit of {name}: balanced {100 * kept['balanced']:.2f}; {name} on these images {100 * low:.2f} to "
+        f"audit of {name}: balanced {100 * kept.balanced:.2f}; {name} on these images {100 * low:.2f} to "
         f"{100 * high:.2f}, on others {100 * least:.2f} to {100 * most:.2f}; "
-        f"{'all images attacked' if kept['whole'] else f'{seen}, {drawn}'}"
+        f"{'all images attacked' if kept.whole else f'{seen}, {drawn}'}"
     )

@@ -6,81 +6,94 @@ is over the same attacks; an audit with an audit of the same chain, or with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.audit.images import images
+from bench.audit.kept import Kept
 from bench.config import TEST_SPLITS, CellSpec
 from bench.errors import StoreError
 from bench.judge.paired import Bits
+from bench.store.parts.record import CellRecord, Key
 from bench.store.results import Results
-from bench.store.rows import WORST, counted, of_split, taken_over, worst_case
+from bench.store.rows import WORST, taken_over, worst_case
 from bench.store.schema import REACHED
 
 #: between the names of two evaluations that are compared and not called alike
 AGAINST = " against "
 
 
+class Sampled(NamedTuple):
+    """An audit that left images out, and how many stages its chain has."""
+
+    audit: Kept
+    stages: int
+
+
 @dataclass(frozen=True)
 class Cell:
-    """A finished cell: its spec, cell.json and the store that it is of."""
+    """A finished cell: its record and the store that it is of."""
 
-    spec: CellSpec
-    info: dict[str, Any]
+    record: CellRecord
     store: Results
+
+    @property
+    def spec(self) -> CellSpec:
+        """What it is."""
+        return self.record.made
 
     @property
     def folder(self) -> Path:
         """Where its files are."""
-        return self.store.folder(str(self.info["id"]))
+        return self.store.folder(self.record.id)
 
     def evaluated(self, test_split: str = "") -> set[str]:
         """Labels of what can be compared on a test split (empty: on any)."""
         splits = [split for split in TEST_SPLITS if test_split in ("", split)]
         worst = {WORST} if any(map(self.over, splits)) else set[str]()
-        return {label for split in splits for label in (*of_split(self.info, split), *self.audits(split))} | worst
+        return {label for split in splits for label in (*self.record.counted(split), *self.audits(split))} | worst
 
     def splits(self) -> set[str]:
         """The test splits it was evaluated on."""
-        return {key.partition("/")[0] for key in self.info["evaluations"]}
+        return {Key.of(key).split for key in self.record.evaluations}
 
     def over(self, test_split: str) -> tuple[str, ...]:
         """The attacks over which the worst case of a test split is taken."""
-        return tuple(taken_over(of_split(self.info, test_split), self.spec.threat.eps))
+        return tuple(taken_over(self.record.counted(test_split), self.spec.threat.eps))
 
-    def audits(self, test_split: str) -> dict[str, Mapping[str, Any]]:
-        """Facts of every audit of a test split that left images out and can be paired, by label.
+    def audits(self, test_split: str) -> dict[str, Sampled]:
+        """Every audit of a test split that left images out and can be paired, by label.
 
         That needs to know which images are right without attack, and no answer that was refused.
         """
         if not self.clean(test_split):
             return {}
-        found = self.info["evaluations"].items()
-        mine = {key.partition("/")[2]: f for key, f in found if key.startswith(f"{test_split}/") and not counted(f)}
-        return {label: f for label, f in mine.items() if not f.get("refused")}
+        found = self.record.on(test_split).items()
+        return {label: Sampled(f.audit, len(f.stages)) for label, f in found
+                if f.audit is not None and not f.counted and not f.refused}  # fmt: skip
 
     def clean(self, test_split: str) -> str:
         """The evaluation without attack; empty where there is none."""
-        return next((label for label, f in of_split(self.info, test_split).items() if f.get("norm") == "none"), "")
+        return next((label for label, f in self.record.counted(test_split).items() if f.norm == "none"), "")
 
     def of_chain(self, test_split: str, chain: str) -> str:
         """The best that there is of a chain of attacks: itself, an audit that became whole, an audit; or nothing."""
-        counted = of_split(self.info, test_split)
-        whole = (label for label, f in counted.items() if f.get("audit", {}).get("continues") == chain)
-        parts = (label for label, f in self.audits(test_split).items() if f["audit"]["continues"] == chain)
+        counted = self.record.counted(test_split)
+        whole = (label for label, f in counted.items() if f.audit is not None and f.audit.continues == chain)
+        parts = (label for label, sampled in self.audits(test_split).items() if sampled.audit.continues == chain)
         return chain if chain in counted else next(iter((*sorted(whole), *sorted(parts))), "")
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Bits of every evaluation by `<split>/<attack>`, the worst case among them, with indices and labels."""
-        found = dict(self.store.samples(str(self.info["id"])))
+        found = dict(self.store.samples(self.record.id))
         for split in TEST_SPLITS:
-            facts = of_split(self.info, split)
+            facts = self.record.counted(split)
             correct = {attack: found[f"{split}/{attack}"] for attack in facts if f"{split}/{attack}" in found}
             worst = worst_case(facts, correct, self.spec.threat.eps) if len(correct) == len(facts) else None
             found |= {} if worst is None else {f"{split}/{WORST}": worst}
@@ -88,8 +101,8 @@ class Cell:
 
     def bits(self, test_split: str, attack: str) -> Bits:
         """One evaluation image by image. Raises StoreError when the bits are not there or do not fit together."""
-        audit = self.audits(test_split).get(attack)
-        names = [attack, "index", "label", *([attack + REACHED, self.clean(test_split)] if audit else [])]
+        sampled = self.audits(test_split).get(attack)
+        names = [attack, "index", "label", *([attack + REACHED, self.clean(test_split)] if sampled else [])]
         keys = [f"{test_split}/{name}" for name in names]
         missing = [key for key in keys if key not in self.samples]
         if missing:
@@ -99,11 +112,9 @@ class Cell:
             raise StoreError(f"{self.folder}: {keys[0]} and its indices differ in length; run `bench verify`.")
         index, label = index.astype(np.int64), label.astype(np.int64)
         said = None
-        if audit:
+        if sampled:
             codes, clean = more
-            said = images(
-                codes.astype(np.int64), index, label, clean.astype(bool), audit["audit"], len(audit["stages"])
-            )
+            said = images(codes.astype(np.int64), index, label, clean.astype(bool), sampled.audit, sampled.stages)
         over = self.over(test_split) if attack == WORST else ()
         return Bits(index, label, correct.astype(bool), self.spec.id, over, said)
 
@@ -126,11 +137,11 @@ class Common:
 def common(a: Cell, b: Cell, test_split: str = "") -> Iterator[Common]:
     """All that two cells share, in a fixed order."""
     for split in (s for s in TEST_SPLITS if test_split in ("", s)):
-        mine, its = of_split(a.info, split), of_split(b.info, split)
+        mine, its = a.record.counted(split), b.record.counted(split)
         worst = {WORST} if a.over(split) and a.over(split) == b.over(split) else set[str]()
         for label in sorted((mine.keys() & its.keys()) | worst):
             yield Common(split, label, label, label)
-        chains = {f["audit"]["continues"] for cell in (a, b) for f in cell.audits(split).values()}
+        chains = {sampled.audit.continues for cell in (a, b) for sampled in cell.audits(split).values()}
         for chain in sorted(chains):
             first, second = a.of_chain(split, chain), b.of_chain(split, chain)
             if first and second and not (first == second and first in mine):
@@ -139,4 +150,4 @@ def common(a: Cell, b: Cell, test_split: str = "") -> Iterator[Common]:
 
 def finished(store: Results) -> list[Cell]:
     """Cells of a store with at least one evaluation, by id."""
-    return [Cell(store.spec(info["id"]), info, store) for info in store.cells if info.get("evaluations")]
+    return [Cell(record, store) for record in store.cells if record.evaluations]

@@ -58,9 +58,9 @@ def _said(value: Any) -> str:
 def same_source(a: Cell, b: Cell) -> None:
     """Raises StoreError unless both cells saw the same images."""
     for name in ("source", "data_hash"):
-        mine, other = a.info["data"][name], b.info["data"][name]
+        mine, other = getattr(a.record.seen, name), getattr(b.record.seen, name)
         if mine != other:
             raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: {name} differs ({mine}, {other}).")
-    if a.info["benchmark"] != b.info["benchmark"]:
+    if a.record.benchmark != b.record.benchmark:
         raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: the benchmark version differs "
-                         f"({a.info['benchmark']}, {b.info['benchmark']}).")  # fmt: skip
+                         f"({a.record.benchmark}, {b.record.benchmark}).")  # fmt: skip

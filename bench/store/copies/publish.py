@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 
-from bench.store.folders import atomic_write, read_cell
+from bench.store.folders import atomic_write, read_record
 from bench.store.parts.files import unwritable
 from bench.store.parts.tunings import TUNINGS
 from bench.store.query import folders
@@ -34,7 +34,7 @@ def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[st
     for folder in folders(source):
         if folder.name in skip:
             continue
-        status = read_cell(folder)["status"]
+        status = read_record(folder).status
         counts[status] += 1
         for name in KEPT if status in COPIED else ():
             if (folder / name).exists():

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.store.parts.record import Key
+from bench.store.parts.record import CellRecord, DataFacts, Key
 from bench.store.schema import REACHED, SAMPLES
 
 Bits = Mapping[str, np.ndarray]
@@ -34,16 +34,17 @@ def marked(cell: Mapping[str, Any], bits: Bits) -> dict[str, Any]:
     return {**cell, "evaluations": {key: f | {"bits": mark(bits, key)} for key, f in cell["evaluations"].items()}}
 
 
-def complaint(cell: Mapping[str, Any], bits: Bits) -> str:
+def complaint(cell: CellRecord, bits: Bits) -> str:
     """The first of `complaints`, or nothing."""
-    return next(complaints(cell.get("evaluations", {}), bits, cell.get("data") or {}), "")
+    return next(complaints(cell, bits), "")
 
 
-def complaints(evaluations: Mapping[str, Any], bits: Bits, data: Mapping[str, Any]) -> Iterator[str]:
+def complaints(cell: CellRecord, bits: Bits) -> Iterator[str]:
     """What does not fit: in the bits themselves, with the images a class that cell.json says, and with their marks."""
+    evaluations = cell.evaluations
     for split in dict.fromkeys(Key.of(key).split for key in evaluations):
         own = {key for key in evaluations if key.startswith(f"{split}/")}
-        unfit = _images(split, bits, data)
+        unfit = _images(split, bits, cell.data)
         if unfit:
             yield f"{SAMPLES}{unfit}" if unfit.startswith((" ", ":")) else unfit
             continue
@@ -53,22 +54,23 @@ def complaints(evaluations: Mapping[str, Any], bits: Bits, data: Mapping[str, An
                 yield f"{SAMPLES} has no bits of {key}"
             elif bits[key].shape != (size,) or not np.isin(bits[key], (0, 1)).all():
                 yield f"{SAMPLES}: {key} is not one bit for each of {size} images"
-            elif evaluations[key].get("bits", known := mark(bits, key)) != known:
+            elif evaluations[key].bits not in (None, mark(bits, key)):
                 yield f"{SAMPLES}: the bits of {key} are not those that were written"
 
 
-def unknown(evaluations: Mapping[str, Any], bits: Bits) -> Iterator[str]:
+def unknown(cell: CellRecord, bits: Bits) -> Iterator[str]:
     """Bits of what was not evaluated, as far as cell.json knows."""
-    stages = {key + REACHED for key, facts in evaluations.items() if "audit" in facts}
+    evaluations = cell.evaluations
+    stages = {key + REACHED for key, facts in evaluations.items() if facts.audit is not None}
     images = {f"{Key.of(key).split}/{name}" for key in evaluations for name in ("index", "label")}
     for key in sorted(bits.keys() - {*evaluations, *stages, *images}):
         yield f"{SAMPLES} has bits of {key}, cell.json knows no such evaluation"
 
 
-def _images(split: str, bits: Bits, data: Mapping[str, Any]) -> str:
+def _images(split: str, bits: Bits, data: DataFacts | None) -> str:
     """What is wrong with the images of a split; nothing when all is well."""
     index, label = bits.get(f"{split}/index"), bits.get(f"{split}/label")
-    classes = len(data.get("class_names", ()))
+    classes = len(data.class_names) if data else 0
     if index is None or label is None:
         return f" has no indices or labels of the {split} test split"
     if any(values.dtype.kind not in "iu" or values.ndim != 1 for values in (index, label)):
@@ -77,7 +79,7 @@ def _images(split: str, bits: Bits, data: Mapping[str, Any]) -> str:
         return f": the {split} test split has not one distinct index for each of {len(label)} labels"
     if len(label) and not 0 <= int(label.min()) <= int(label.max()) < classes:
         return f": labels of the {split} test split reach {label.max()}, there are {classes} classes"
-    counted, stored = np.bincount(label, minlength=classes).tolist(), list(data["test_counts"].get(split, ()))
+    counted, stored = np.bincount(label, minlength=classes).tolist(), data.test_counts.get(split, []) if data else []
     if counted != stored:
         return f"{split} test images a class: {counted} in {SAMPLES}, {stored} in cell.json"
     return ""

@@ -3,21 +3,27 @@
 `understood` makes the record and refuses what is none; `complaint` says what in it cannot be of the cell of a folder.
 What a cell's numbers rest on is sealed when it is written (`seal`): a value that changed afterwards is noticed. Cells
 of older versions have no seal; nothing can be said of them then.
+
+Who reads, reads records. The mapping itself is for the one who writes it (`bench.engine.cell`), and for what shows all
+of it as it stands (`CellRecord.document`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Container, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from bench.audit.kept import Kept
 from bench.config import BENCHMARK_VERSION, TEST_SPLITS, CellSpec, cell_from_plain
 from bench.errors import BenchError, StoreError
 from bench.store.schema import MOST
+from bench.store.where import Where
 
 #: no class has fewer images, and nothing takes less time or memory
 Count = Annotated[int, msgspec.Meta(ge=0, lt=MOST)]
@@ -52,6 +58,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     train_counts: Counted
     test_counts: dict[str, Counted]
     subset_hash: str = ""
+    extra_hash: str = ""
     validation_counts: Counted | None = None
 
 
@@ -77,17 +84,6 @@ class Part(msgspec.Struct, frozen=True):
     white_box: bool = False
 
 
-class Audit(msgspec.Struct, frozen=True):
-    """What an audit found; `whole`: every image met every stage, so its bits are verdicts. Fractions."""
-
-    whole: bool
-    gap: bool
-    continues: str
-    balanced: float
-    audit: tuple[float, float]
-    sampling: tuple[float, float]
-
-
 class EvaluationFacts(msgspec.Struct, frozen=True):
     """An attack on a test split. `code`: mark of its code; `bits`: mark of its verdicts (see `parts.bits`)."""
 
@@ -102,9 +98,18 @@ class EvaluationFacts(msgspec.Struct, frozen=True):
     refused: Count = 0
     flags: list[str] = []
     stages: list[Part] = []
-    audit: Audit | None = None
+    audit: Kept | None = None
     code: str = ""
-    bits: str = ""
+    bits: str | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether there are counts: an audit that left images out has an estimate, and no count of anything."""
+        return self.audit is None or self.audit.whole
+
+    def within(self, radius: float) -> bool:
+        """Whether it is an l_inf attack of this radius: the only ones that share a threat model."""
+        return self.norm == "linf" and self.eps is not None and math.isclose(self.eps, radius)
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -133,7 +138,10 @@ class Device(msgspec.Struct, frozen=True):
 
 
 class CellRecord(msgspec.Struct, frozen=True, dict=True):
-    """A whole cell.json. `files`: marks of what lies beside it; `seal`: mark of the record itself."""
+    """A whole cell.json. `files`: marks of what lies beside it; `seal`: mark of the record itself.
+
+    `inputs`: marks of what it was made from; None of cells of older versions.
+    """
 
     schema: int
     id: str
@@ -153,9 +161,45 @@ class CellRecord(msgspec.Struct, frozen=True, dict=True):
     weights: str = ""
     tracked: list[str] = []
     features: bool = False
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str] | None = None
     files: dict[str, str] = {}
     seal: str = ""
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """cell.json itself: all of it, also what no field here is for."""
+        found: Mapping[str, Any] = self.__dict__["document"]
+        return found
+
+    @property
+    def seen(self) -> DataFacts:
+        """The data that it saw. Raises StoreError while nothing is known of them."""
+        if self.data is None:
+            raise StoreError(f"{self.id} says nothing about its data; run the cell again.")
+        return self.data
+
+    def counted(self, split: str) -> dict[str, EvaluationFacts]:
+        """Every evaluation of a test split that has counts, by the attack's label."""
+        return {label: facts for label, facts in self.on(split).items() if facts.counted}
+
+    def on(self, split: str) -> dict[str, EvaluationFacts]:
+        """Every evaluation of a test split, by the attack's label."""
+        return {key.attack: f for key, f in zip(map(Key.of, self.evaluations), self.evaluations.values(), strict=True)
+                if key.split == split}  # fmt: skip
+
+    def only(self, keys: Container[str]) -> CellRecord:
+        """Without the evaluations that are not among `keys`."""
+        if all(key in keys for key in self.evaluations):
+            return self
+        left = {key: facts for key, facts in self.document["evaluations"].items() if key in keys}
+        return understood({**self.document, "evaluations": left})
+
+    @cached_property
+    def place(self) -> Where:
+        """Its coordinates, test split and attack left open."""
+        data = self.data or DataFacts("", "", [], [], {})
+        return Where.of(self.made, source=data.source, data_hash=data.data_hash, train_counts=data.train_counts,
+                        benchmark=self.benchmark)  # fmt: skip
 
     @cached_property
     def made(self) -> CellSpec:
@@ -170,23 +214,25 @@ class CellRecord(msgspec.Struct, frozen=True, dict=True):
 def understood(cell: Any) -> CellRecord:
     """The record that a decoded cell.json is. Raises StoreError that names the value of a wrong type."""
     try:
-        return msgspec.convert(cell, CellRecord)
+        record = msgspec.convert(cell, CellRecord)
     except (msgspec.ValidationError, RecursionError) as error:
         raise StoreError(f"it cannot be understood: {error}") from error
+    record.__dict__["document"] = cell
+    return record
 
 
-def complaint(record: CellRecord, folder: str, cell: Mapping[str, Any]) -> str:
+def complaint(record: CellRecord, folder: str) -> str:
     """Why this is not the record of the cell in `folder` (its name), in words; empty when nothing speaks against it.
 
-    `cell`: the same as a mapping. An id of another benchmark version cannot be recomputed, so it is taken.
+    An id of another benchmark version cannot be recomputed, so it is taken.
     """
-    return next(_complaints(record, folder, cell), "")
+    return next(_complaints(record, folder), "")
 
 
-def _complaints(record: CellRecord, folder: str, cell: Mapping[str, Any]) -> Iterator[str]:
+def _complaints(record: CellRecord, folder: str) -> Iterator[str]:
     if folder != record.id:
         yield f"the folder is called {folder}, its cell.json says {record.id}: a copy is not another cell"
-    if record.seal and record.seal != seal(cell):
+    if record.seal and record.seal != seal(record.document):
         yield "its cell.json is not as it was written: a value in it was changed"
     try:
         if record.benchmark == BENCHMARK_VERSION and record.made.id != record.id:

@@ -7,41 +7,42 @@ its attack (`code`). Marks that are not there, as in stores of older versions, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from bench.config import CellSpec
 from bench.registry import registry
+from bench.store.parts.record import CellRecord, Key
 from bench.store.provenance.identity import code
 
-Cell = dict[str, Any]
 #: field of `inputs`, and of the specification -> kind of plug-in, and its name in words
 CODE = {"method": ("methods", "method"), "model": ("models", "network"), "dataset": ("datasets", "data set")}
 #: how a stale cell is brought up to date
 MEND = "begin it anew with --retrain (what it holds is kept under stale/), or give another --results folder"
 
 
-def parts(spec: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+def parts(spec: CellSpec) -> Iterator[tuple[str, str, str, str]]:
     """(field of `inputs`, kind, name, both in words) of every plug-in that trained a cell of this specification."""
     for field, (kind, words) in CODE.items():
-        name = str(spec[field])
+        name = getattr(spec, field)
         yield field, kind, name, f"{words} '{_name(kind, name)}'"
-    for name, _ in spec.get("enhancers", ()):
+    for name, _ in spec.enhancers:
         yield f"enhancer {name}", "enhancers", name, f"enhancer '{name}'"
 
 
-def changed_code(cell: Mapping[str, Any]) -> str:
+def changed_code(cell: CellRecord) -> str:
     """What of a cell's code is another here and now, in words, or nothing. Plug-ins that are not here say nothing."""
-    known = cell.get("inputs", {})
-    for field, kind, name, words in parts(cell["spec"]):
+    known = cell.inputs or {}
+    for field, kind, name, words in parts(cell.made):
         if field in known and _differ(known[field], code(kind, name)):
             return f"the code of its {words} has changed since it was made"
-    for key, facts in cell.get("evaluations", {}).items():
-        if "code" in facts and _differ(facts["code"], code("attacks", facts["name"])):
-            return f"the code of its attack '{key.partition('/')[2]}' has changed since it was made"
+    for key, facts in cell.evaluations.items():
+        if facts.code and _differ(facts.code, code("attacks", facts.name)):
+            return f"the code of its attack '{Key.of(key).attack}' has changed since it was made"
     return ""
 
 
-def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
+def fresh(cells: Sequence[CellRecord]) -> tuple[list[CellRecord], list[str]]:
     """(cells without those, or without those of their evaluations, that are stale beside newer ones; a sentence each).
 
     Cells of one method were made by one code of it, whatever their data and seed; the same for networks, data sets,
@@ -54,55 +55,49 @@ def fresh(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
         newest = max(group, key=lambda entry: _time(entry[0]))
         for cell, key, mark, words in group:
             if mark != newest[2]:
-                why = f"{cell['id']} is stale: {words} than in the newer {newest[0]['id']}; it is left out; {MEND}."
+                why = f"{cell.id} is stale: {words} than in the newer {newest[0].id}; it is left out; {MEND}."
                 if key:
-                    struck.setdefault(cell["id"], {})[key] = why
+                    struck.setdefault(cell.id, {})[key] = why
                 else:
-                    stale.setdefault(cell["id"], why)
-    kept = [_without(cell, struck.get(cell["id"], {})) for cell in cells if cell["id"] not in stale]
+                    stale.setdefault(cell.id, why)
+    kept = [
+        cell.only(cell.evaluations.keys() - struck.get(cell.id, {}).keys()) for cell in cells if cell.id not in stale
+    ]
     also = [why for cell, whys in struck.items() if cell not in stale for why in whys.values()]
     return kept, [*stale.values(), *also]
 
 
-_Entry = tuple[Cell, str, str, str]
+_Entry = tuple[CellRecord, str, str, str]
 
 
-def choice(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+def choice(spec: CellSpec) -> tuple[Any, ...]:
     """What decides which images a cell uses: cells that agree in it saw the same ones.
 
     What the recipe holds out of training depends on its share and the seed.
     """
-    spec = cell["spec"]
-    share = spec.get("recipe", {}).get("validation")
-    held_out = (share, spec.get("seed")) if share else ()
-    return (*(spec.get(name) for name in ("dataset", "ir", "selection", "class_order", "limit")), *held_out)
+    held_out = (spec.recipe.validation, spec.seed) if spec.recipe.validation else ()
+    return (spec.dataset, spec.ir, spec.selection, spec.class_order, spec.limit, *held_out)
 
 
-def _groups(cells: Iterable[Cell]) -> Iterator[list[_Entry]]:
+def _groups(cells: Iterable[CellRecord]) -> Iterator[list[_Entry]]:
     """Entries (cell, evaluation or nothing, mark, words) that must agree in their mark."""
     groups: dict[tuple[Any, ...], list[_Entry]] = {}
     for cell in cells:
-        for field, kind, name, words in parts(cell["spec"]):
-            if mark := cell.get("inputs", {}).get(field):
+        for field, kind, name, words in parts(cell.made):
+            if mark := (cell.inputs or {}).get(field):
                 entry = (cell, "", mark, f"its {words} had other code")
                 groups.setdefault((field, _name(kind, name)), []).append(entry)
-        if (data := cell.get("data")) and "data_hash" in data and "inputs" in cell:
-            entry = (cell, "", data["data_hash"], "it saw other images")
-            groups.setdefault(("data", *choice(cell)), []).append(entry)
-            if more := data.get("extra_hash"):
+        if cell.data and cell.inputs is not None:
+            entry = (cell, "", cell.data.data_hash, "it saw other images")
+            groups.setdefault(("data", *choice(cell.made)), []).append(entry)
+            if more := cell.data.extra_hash:
                 extra = (cell, "", more, "it saw other extra images")
-                groups.setdefault(("extra", cell["spec"]["dataset"]), []).append(extra)
-        for key, facts in cell.get("evaluations", {}).items():
-            if mark := facts.get("code"):
-                words = f"attack '{key.partition('/')[2]}' had other code"
-                groups.setdefault(("attack", facts.get("name")), []).append((cell, key, mark, words))
+                groups.setdefault(("extra", cell.made.dataset), []).append(extra)
+        for key, facts in cell.evaluations.items():
+            if facts.code:
+                words = f"attack '{Key.of(key).attack}' had other code"
+                groups.setdefault(("attack", facts.name), []).append((cell, key, facts.code, words))
     yield from groups.values()
-
-
-def _without(cell: Cell, struck: Mapping[str, str]) -> Cell:
-    if not struck:
-        return cell
-    return cell | {"evaluations": {k: v for k, v in cell["evaluations"].items() if k not in struck}}
 
 
 def _name(kind: str, text: str) -> str:
@@ -111,8 +106,8 @@ def _name(kind: str, text: str) -> str:
     return base if base in registry(kind).names() else text
 
 
-def _time(cell: Mapping[str, Any]) -> str:
-    return max((entry["at"] for entry in cell.get("history", ())), default="")
+def _time(cell: CellRecord) -> str:
+    return max((entry.at for entry in cell.history), default="")
 
 
 def _differ(before: str, now: str) -> bool:
