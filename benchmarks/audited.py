@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.config import AttackSpec, CellSpec, cell_from_plain
+from bench.config import AttackSpec, CellSpec
 from bench.engine.images.subset import CellData, load_data
 from bench.engine.nets.network import build_network
 from bench.engine.resume.checkpoint import load_checkpoint
@@ -30,7 +30,7 @@ from bench.judge.metrics import metric
 from bench.judge.stats import standard_error, two_sided_z
 from bench.plugins import make_method
 from bench.seeding import isolated
-from bench.store.folders import read_cell
+from bench.store.folders import read_record
 from bench.store.query import folders
 from bench.store.schema import CHECKPOINT
 
@@ -96,7 +96,7 @@ def original(net: nn.Module, x: Tensor, y: Tensor, eps: float) -> tuple[Work, np
 
 def measure(folder: Path, args: argparse.Namespace) -> None:
     """One network's lines."""
-    spec = cell_from_plain(read_cell(folder)["spec"])
+    spec = read_record(folder).made
     data = load_data(spec, args.data_root)
     net = network(folder, spec, data)
     images, labels, index = data.shown(args.split)
@@ -144,7 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for folder in folders(args.results):
-        if args.cells in folder.name and (folder / CHECKPOINT).exists() and read_cell(folder)["status"] == "done":
+        if args.cells in folder.name and (folder / CHECKPOINT).exists() and read_record(folder).status == "done":
             measure(folder, args)
 
 

@@ -102,8 +102,8 @@ def predict(options: argparse.Namespace) -> str:
                     "nothing is known of this machine; run `bench doctor --calibrate` with the models of the grid."
                 )
             seconds = run(options, "1", Path(folder))
-            stages = [stage for cell in Results(Path(folder)).cells for stage in cell["stages"].values()]
-        memory = max(stage["peak_memory_mib"] for stage in stages)
+            stages = [stage for cell in Results(Path(folder)).cells for stage in cell.stages.values()]
+        memory = max(stage.peak_memory_mib or 0.0 for stage in stages)
         lines.append(
             f"| {round_ + 1} | {cost.seconds:.1f} | {seconds:.1f} | {cost.seconds / seconds:.2f} "
             f"| {cost.memory_mib:.0f} | {memory:.0f} | {cost.memory_mib / memory:.2f} |"

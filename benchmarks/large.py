@@ -33,10 +33,9 @@ def fill(root: Path, count: int) -> None:
     """That many whole cells, each with the files of the golden cell of its method."""
     from report import copy_as
 
-    from bench.config import cell_from_plain
     from bench.engine.grid import Axes, expand
     from bench.judge.reference import shipped
-    from bench.store.folders import read_cell
+    from bench.store.folders import read_record
     from bench.store.query import folders
     from bench.store.schema import ROWS
 
@@ -45,7 +44,7 @@ def fill(root: Path, count: int) -> None:
     own: dict[str, Path] = {}
     for folder in folders(shipped("golden")):
         if (folder / ROWS).exists():
-            spec = cell_from_plain(read_cell(folder)["spec"])
+            spec = read_record(folder).made
             if spec.recipe.name == "paper" and spec.model == "small-cnn" and spec.ir == 10:
                 own.setdefault(spec.method, folder)
     for task in expand(axes)[:count]:

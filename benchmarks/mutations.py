@@ -156,8 +156,8 @@ class Seen:
     def __init__(self, root: Path) -> None:
         found = Results(root)
         self.rows = {tuple(row) for row in found.rows.astype(object).fillna("").itertuples(index=False)}
-        self.cells = {cell["id"]: _numbers(cell) for cell in found.cells}
-        self.bits = {cell["id"]: found.samples(cell["id"]) for cell in found.cells}
+        self.cells = {cell.id: _numbers(cell.document) for cell in found.cells}
+        self.bits = {cell.id: found.samples(cell.id) for cell in found.cells}
         self.curves = {cell: query.curves(found.folder(cell)) for cell in self.cells}
 
     def silent(self, root: Path) -> str:
@@ -166,9 +166,9 @@ class Seen:
         rows = {tuple(row) for row in found.rows.astype(object).fillna("").itertuples(index=False)}
         if rows - self.rows:
             return f"other rows: {sorted(map(str, rows - self.rows))[:1]}"
-        cells = {cell["id"]: cell for cell in found.cells}
+        cells = {cell.id: cell for cell in found.cells}
         for name, cell in cells.items():
-            if _numbers(cell) != self.cells.get(name):
+            if _numbers(cell.document) != self.cells.get(name):
                 return f"{name} says something else"
             for path in (found.folder(name) / CURVES,):
                 try:
@@ -235,7 +235,7 @@ def main() -> None:
         sound.mkdir()
         grow(sound, 4)
         seen = Seen(sound)
-        methods = sorted({cell["spec"]["method"] for cell in Results(sound).cells})[:2]
+        methods = sorted({cell.made.method for cell in Results(sound).cells})[:2]
         for number in range(given.count):
             rng = numpy_stream(given.seed, "mutation", number)
             root = Path(scratch) / "damaged" / str(number)

@@ -13,13 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.config import CellSpec, cell_from_plain, to_plain
+from bench.config import CellSpec, to_plain
 from bench.judge.reference import shipped
 from bench.reports import render
 from bench.reports.report import make
 from bench.seeding import stream_seed
-from bench.store.folders import CellFolder, read_cell
+from bench.store.folders import CellFolder, read_cell, read_record
 from bench.store.parts.bits import marked
+from bench.store.parts.record import understood
 from bench.store.query import folders, samples
 from bench.store.rows import rows_text
 from bench.store.schema import CURVES, FEATURES, ROWS
@@ -30,7 +31,7 @@ def grow(root: Path, count: int) -> None:
     originals = [f for f in folders(shipped("golden")) if (f / ROWS).exists()]
     for number in range(count):
         source, seed = originals[number % len(originals)], number // len(originals)
-        copy_as(root, source, dataclasses.replace(cell_from_plain(read_cell(source)["spec"]), seed=seed))
+        copy_as(root, source, dataclasses.replace(read_record(source).made, seed=seed))
 
 
 def copy_as(root: Path, source: Path, spec: CellSpec) -> None:
@@ -41,7 +42,7 @@ def copy_as(root: Path, source: Path, spec: CellSpec) -> None:
     seeds = {stream: stream_seed(spec.seed, stream) for stream in cell["seeds"]}
     cell = marked(cell | {"id": spec.id, "spec": to_plain(spec), "seeds": seeds}, bits)
     cell = folder.put(cell, CURVES, (source / CURVES).read_bytes())
-    folder.write(folder.put(cell, ROWS, rows_text(cell, bits)))
+    folder.write(folder.put(cell, ROWS, rows_text(understood(cell), bits)))
 
 
 def main() -> None:

@@ -207,7 +207,7 @@ def work(setting: Setting) -> list[Work]:
         trained = [[s for cell, run in setting.runs.items() if run == (setting.config(ir, method), RECIPE)
                     and (s := setting.stage(cell, "train"))] for method in (ONE_STAGE, TWO_STAGES)]  # fmt: skip
         if all(trained):
-            one, two = ([s["forward"] + s["backward"] for s in some] for some in trained)
-            first, second = ([s["seconds"] for s in some] for some in trained)
+            one, two = ([s.forward + s.backward for s in some] for some in trained)
+            first, second = ([s.seconds for s in some] for some in trained)
             made.append(Work(setting.ratio(ir), (one, two), (first, second)))
     return made

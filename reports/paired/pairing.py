@@ -45,7 +45,7 @@ class Pairs:
     @cached_property
     def _cells(self) -> dict[str, judge.Cell]:
         store = self.source.results
-        return {} if store is None else {str(cell.info["id"]): cell for cell in judge.finished(store)}
+        return {} if store is None else {cell.record.id: cell for cell in judge.finished(store)}
 
     def bits(self, cell: str, split: str, attack: str) -> Bits | None:
         """One evaluation image by image; None where the store lacks it or cannot read it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from bench.engine.verdicts.results import SuiteResult
 from bench.errors import ModelError
 from bench.seeding import isolated
 from bench.store.flags import Evidence, raised
+from bench.store.parts.record import EvaluationFacts
 
 Trained = Callable[..., tuple[nn.Module, Tensor, Tensor]]
 
@@ -110,7 +112,8 @@ class Astray(Rounding):
 def judged(net: nn.Module, x: Tensor, y: Tensor, specs: list[str]) -> tuple[SuiteResult, dict[str, list[str]]]:
     result = evaluate(net.eval(), x, y, torch.arange(len(x)), [AttackSpec.parse(s) for s in specs],
                       threat=ThreatModel(0.15), num_classes=10, root_seed=0)  # fmt: skip
-    attacks = {label: attack_facts(attack) for label, attack in result.attacks.items()}
+    facts = {label: attack_facts(attack) for label, attack in result.attacks.items()}
+    attacks = {label: msgspec.convert(some, EvaluationFacts) for label, some in facts.items()}
     correct = {label: a.correct for label, a in result.attacks.items()}
     found = raised(Evidence(attacks, correct, y.numpy(), result.probes, 0.15))
     return result, {label: [f for f in names if f != "small-class"] for label, names in found.items()}

@@ -12,13 +12,15 @@ import pytest
 from PIL import Image
 
 from bench.cli import group
+from bench.config import CellSpec, Recipe
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.engine.plan import plan
 from bench.registry import registry
 from bench.store import query
-from bench.store.folders import read_cell
+from bench.store.folders import new_cell, read_cell, read_record
+from bench.store.parts.record import understood
 from bench.store.provenance import identity
 from bench.store.provenance.inputs import changed_code, fresh
 from bench.store.provenance.named import named_files
@@ -141,8 +143,9 @@ def test_a_cell_of_a_version_that_kept_no_marks_is_not_called_stale(here):
     path.write_text(json.dumps(plain))
     archive(here / "set.npz", turned=True)
     assert stale(cell, root) == ""
-    assert changed_code(plain) == ""
-    assert fresh([plain]) == ([plain], [])
+    record = read_record(root / cell.spec.id)
+    assert changed_code(record) == ""
+    assert fresh([record]) == ([record], [])
 
 
 def test_an_evaluated_network_is_stale_on_other_data(here, capsys):
@@ -253,7 +256,7 @@ def test_other_code_makes_cells_stale_and_comments_do_not(here, plugin):
     assert stale(first, root) == ""
     plugin(PLUGIN, "WEIGHT = 2.0\n")  # what it imports of its own
     assert "the code of its method 'mine' has changed" in stale(first, root)
-    assert "the code of its method 'mine' has changed" in changed_code(read_cell(root / first.spec.id))
+    assert "the code of its method 'mine' has changed" in changed_code(read_record(root / first.spec.id))
 
 
 TRICK = """'''A trick.'''
@@ -314,15 +317,20 @@ def test_seeds_of_two_codes_are_never_averaged(here, plugin):
     done(new, root)
     loaded = Results(root)
     assert set(loaded.rows["cell"]) == {new.spec.id, other.spec.id}
-    assert [cell["id"] for cell in Results(root).cells] == sorted([new.spec.id, other.spec.id])
+    assert [cell.id for cell in Results(root).cells] == sorted([new.spec.id, other.spec.id])
     (sentence,) = loaded.problems
     assert sentence.startswith(
         f"{old.spec.id} is stale: its method 'mine' had other code than in the newer {new.spec.id}"
     )
 
 
-def cell(name, at, **marks):
-    return {"id": name, "spec": {"method": "m", "model": "n", "dataset": "d"}, "history": [{"at": at}], **marks}
+def cell(name, at, seed=0, share=0.0, **marks):
+    spec = CellSpec("m", "d", None, "n", seed, recipe=Recipe(validation=share))
+    return understood(new_cell(spec) | {"id": name, "history": [{"at": at}], **marks})
+
+
+def saw(data_hash):
+    return {"source": "d", "data_hash": data_hash, "class_names": [], "train_counts": [], "test_counts": {}}
 
 
 def test_only_the_evaluations_of_an_attack_that_changed_are_left_out():
@@ -330,23 +338,22 @@ def test_only_the_evaluations_of_an_attack_that_changed_are_left_out():
     old = cell("a", "1", evaluations={"x/clean": {"name": "clean", "code": "9"}, "x/fgsm": facts})
     new = cell("b", "2", evaluations={"x/fgsm": facts | {"code": "2"}})
     kept, (sentence,) = fresh([old, new])
-    assert [list(c["evaluations"]) for c in kept] == [["x/clean"], ["x/fgsm"]]
+    assert [list(c.evaluations) for c in kept] == [["x/clean"], ["x/fgsm"]]
     assert "attack 'fgsm' had other code than in the newer b" in sentence
 
 
 def test_cells_that_saw_other_images_are_left_out_whatever_their_method():
-    old = cell("a", "1", inputs={"data": "1"}, data={"data_hash": "1"})
-    new = cell("b", "2", inputs={"data": "2"}, data={"data_hash": "2"})
+    old = cell("a", "1", inputs={"data": "1"}, data=saw("1"))
+    new = cell("b", "2", inputs={"data": "2"}, data=saw("2"))
     assert fresh([old, new])[0] == [new]
-    assert fresh([new, cell("c", "3", inputs={"data": "7"}, data={"data_hash": "2"})])[1] == []
+    assert fresh([new, cell("c", "3", inputs={"data": "7"}, data=saw("2"))])[1] == []
 
 
 def test_what_is_held_out_is_part_of_the_choice_of_images():
     """Beside cells of all images, and of other seeds, each of which holds others out; of one seed they must agree."""
 
     def held(name, share, seed, mark):
-        made = cell(name, name, inputs={"data": "1"}, data={"data_hash": mark})
-        return made | {"spec": made["spec"] | {"seed": seed, "recipe": {"validation": share} if share else {}}}
+        return cell(name, name, seed, share, inputs={"data": "1"}, data=saw(mark))
 
     sound = [held("a", 0, 0, "1"), held("b", 0, 1, "1"), held("c", 0.1, 0, "2"), held("d", 0.1, 1, "3")]
     assert fresh(sound) == (sound, [])

@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -27,6 +28,7 @@ from bench.engine.verdicts.way import Way
 from bench.errors import BenchError, DataError, DeviceError, ModelError, UsageError
 from bench.registry import registry
 from bench.seeding import isolated, torch_stream
+from bench.store.parts.record import EvaluationFacts
 from bench.store.rows import worst_case
 
 SPECS = ["clean", "fgsm", "pgd-20[steps=4]", "cw-l2[steps=10]", "aa[queries=40,steps=5]"]
@@ -258,7 +260,7 @@ def test_an_answer_of_another_shape_is_an_error() -> None:
 
 
 def worst_of(result: SuiteResult, eps: float) -> np.ndarray | None:
-    facts = {label: attack_facts(attack) for label, attack in result.attacks.items()}
+    facts = {label: msgspec.convert(attack_facts(attack), EvaluationFacts) for label, attack in result.attacks.items()}
     return worst_case(facts, {label: attack.correct for label, attack in result.attacks.items()}, eps)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, Recipe, ThreatModel, parse_variant, to_plain
 from bench.seeding import numpy_stream
+from bench.store.parts.record import understood
 from bench.store.rows import build_rows
 from bench.store.schema import CELL, PER_CLASS, ROWS, SAMPLES
 
@@ -55,7 +56,7 @@ class Maker:
         }  # fmt: skip
         self.write(folder, cell)
         np.savez_compressed(folder / SAMPLES, **samples)
-        build_rows(cell, samples).to_csv(folder / ROWS, index=False, lineterminator="\n")
+        build_rows(understood(cell), samples).to_csv(folder / ROWS, index=False, lineterminator="\n")
         return folder
 
     @staticmethod

@@ -6,11 +6,13 @@ import json
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from bench.audit.images import images
+from bench.audit.kept import Kept
 from bench.audit.plan import Goal
 from bench.audit.run import run as run_audit
 from bench.audit.shares import Shares
@@ -21,6 +23,7 @@ from bench.judge.compare import compare_methods
 from bench.judge.paired import Bits, compare
 from bench.reports.report import make
 from bench.seeding import numpy_stream
+from bench.store.parts.record import understood
 from bench.store.results import Results
 from bench.store.rows import build_rows
 from bench.store.schema import REACHED, ROWS, SAMPLES
@@ -74,17 +77,18 @@ def store(maker, monkeypatch):
             else:
                 done = audited(index, label, clean, stands)
                 kept = facts(done, "aa")
-                assert not kept["whole"]
+                assert not kept.whole
                 stages = [{"name": name, "white_box": name != "square", "attacked": 0, "broken": 0} for name in STAGES]
                 cell["evaluations"]["balanced/aa-audited"] = whole | {
-                    "name": "aa-audited", "refused": 0, "audit": kept, "notes": [in_words(kept)], "strength": None,
+                    "name": "aa-audited", "refused": 0,
+                    "audit": msgspec.to_builtins(kept), "notes": [in_words(kept)], "strength": None,
                     "stages": stages,
                 }  # fmt: skip
                 bits["balanced/aa-audited"] = (~done.broken).astype(np.uint8)
                 bits["balanced/aa-audited" + REACHED] = reached(done)
             maker.write(folder, cell)
             np.savez_compressed(folder / SAMPLES, **bits)
-            build_rows(cell, bits).to_csv(folder / ROWS, index=False, lineterminator="\n")
+            build_rows(understood(cell), bits).to_csv(folder / ROWS, index=False, lineterminator="\n")
     return maker
 
 
@@ -96,10 +100,11 @@ def difference(seeds=(0, 1)) -> float:
     return float(np.mean(full[0]) - np.mean(full[1]))
 
 
-def kept_audit(store: Any, method: str) -> dict[str, Any]:
+def kept_audit(store: Any, method: str) -> Kept:
     """What cell.json keeps of the audit of a method's first seed."""
     (folder,) = store.root.glob(f"{method}-*-s0-*")
-    kept: dict[str, Any] = store.read(folder)["evaluations"]["balanced/aa-audited"]["audit"]
+    kept = understood(store.read(folder)).evaluations["balanced/aa-audited"].audit
+    assert kept is not None
     return kept
 
 
@@ -119,14 +124,14 @@ def test_what_an_image_adds_has_the_estimate_as_its_mean_and_is_its_bit_where_al
     clean, stands = chain(label, 0.1, late=0.01)
     done = audited(index, label, clean, stands)
     kept = facts(done, "aa")
-    assert not kept["whole"]
+    assert not kept.whole
     said = images(reached(done).astype(np.int64), index, label, clean, kept, len(COSTS))
     for c in range(3):
-        assert said.value[label == c].mean() == pytest.approx(kept["shares"][c])
+        assert said.value[label == c].mean() == pytest.approx(kept.shares[c])
     whole = np.logical_and.reduce([clean, *stands])
     assert (whole[said.known] == (~done.broken)[said.known]).all()
     early = np.logical_and.reduce([clean, *stands[:2]])
-    lost = kept["shares"][2] / kept["early"][2]
+    lost = kept.shares[2] / kept.early[2]
     assert said.value[label == 2] == pytest.approx(early[label == 2] * lost)  # a class of which all met both stages
 
 
@@ -136,10 +141,10 @@ def test_weights_of_the_metric_give_the_audits_own_interval():
     kept = facts(audited(np.arange(2000), label, clean, stands), "aa")
     shares = Shares.of(kept, [500] * 4, range(4))
     value, low, high = shares.mean(np.full(4, 0.25))
-    assert (value, low, high) == pytest.approx((kept["balanced"], *kept["sampling"]), abs=1e-4)
-    assert shares.mean(np.full(4, 0.25), others=False)[1:] == pytest.approx(kept["audit"], abs=1e-4)
+    assert (value, low, high) == pytest.approx((kept.balanced, *kept.sampling), abs=1e-4)
+    assert shares.mean(np.full(4, 0.25), others=False)[1:] == pytest.approx(kept.audit, abs=1e-4)
     lowest, least, most = shares.lowest()
-    assert least <= lowest == min(kept["shares"])
+    assert least <= lowest == min(kept.shares)
     assert most - least > high - low  # a plan for the mean of classes says little of one
 
 
@@ -160,7 +165,7 @@ def test_coverage_and_false_alarms_of_audited_pairs(against):
             kept, whole = facts(done, "aa"), Bits(index, label, np.logical_and.reduce([clean, *stands]))
             said = images(reached(done).astype(np.int64), index, label, clean, kept, len(COSTS))
             part = Bits(index, label, ~done.broken, audit=said)
-            pair.append(whole if kind == "full" or kept["whole"] else part)
+            pair.append(whole if kind == "full" or kept.whole else part)
         result = compare([(pair[0], pair[1])], draws=400)
         assert (result.p_images < 0.05) == (result.images.low > 0 or result.images.high < 0)
         held += result.images.low <= 0 <= result.images.high
@@ -226,7 +231,7 @@ def test_a_check_judges_audits_by_audits_and_by_the_full_attack(store, another):
     bits["balanced/aa"] = np.logical_and.reduce([clean, *stands]).astype(np.uint8)
     bits["balanced/clean"] = clean.astype(np.uint8)
     np.savez_compressed(full / SAMPLES, **bits)
-    build_rows(another.read(full), bits).to_csv(full / ROWS, index=False, lineterminator="\n")
+    build_rows(understood(another.read(full)), bits).to_csv(full / ROWS, index=False, lineterminator="\n")
     _, said = bench("check", "--results", store.root, "--against", another.root, "--all")
     judged = [line for line in said.splitlines() if "aa-audited against aa, balanced:" in line]
     assert len(judged) == 1, said

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from bench.config import CellSpec, ThreatModel
 from bench.store.flags import FLAGS, Evidence, flag_cell, page, raised
+from bench.store.folders import new_cell
+from bench.store.parts.record import EvaluationFacts
 
 SOUND = {
     "zero_gradient_share": 0.0, "probability_outputs": 0.0, "random_difference": 0.0, "batch_difference": 1e-7,
@@ -41,11 +45,15 @@ def facts(name: str, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def typed(facts: dict[str, Any]) -> EvaluationFacts:
+    return msgspec.convert(facts, EvaluationFacts)
+
+
 def evidence(standing: dict[str, int] | None = None, probes: dict[str, float] | None = None,
              labels: np.ndarray | None = None, **changes: dict[str, Any]) -> Evidence:  # fmt: skip
     counts = STANDING | (standing or {})
     return Evidence(
-        {name: facts(name, **changes.get(name, {})) for name in counts},
+        {name: typed(facts(name, **changes.get(name, {}))) for name in counts},
         {name: np.arange(N) < count for name, count in counts.items()},
         np.arange(N) % 4 if labels is None else labels, SOUND | (probes or {}), 0.03,
     )  # fmt: skip
@@ -57,7 +65,8 @@ def who(found: dict[str, list[str]], flag: str) -> set[str]:
 
 def stages(*broken: int) -> dict[str, Any]:
     names = [("apgd-ce", True), ("square", False), ("rescaled", True)]
-    return {"stages": [{"name": n, "white_box": w, "broken": b} for (n, w), b in zip(names, broken, strict=False)]}
+    shown = zip(names, broken, strict=False)
+    return {"stages": [{"name": n, "white_box": w, "broken": b, "attacked": 160} for (n, w), b in shown]}
 
 
 EVERYONE, WHITE = set(STANDING), set(STANDING) - {"clean"}
@@ -140,15 +149,15 @@ def test_the_page_is_the_table(project: Path) -> None:
 def test_flags_of_a_cell() -> None:
     e = evidence(standing={"pgd-20": 115})
     cell = {
-        "spec": {"threat": {"eps": 0.03}}, "probes": {"balanced": SOUND},
-        "evaluations": {f"balanced/{k}": f for k, f in e.attacks.items()},
+        **new_cell(CellSpec("ce", "digitslt", 10.0, "small-cnn", 0, threat=ThreatModel(0.03))),
+        "probes": {"balanced": SOUND}, "evaluations": {f"balanced/{k}": facts(k) for k in e.attacks},
     }  # fmt: skip
     bits = {f"balanced/{k}": v.astype(np.uint8) for k, v in e.correct.items()} | {"balanced/label": e.labels}
     flagged = flag_cell(cell, bits)
     assert flagged["flags"] == ["order"]
     assert flagged["evaluations"]["balanced/pgd-20"]["flags"] == ["order"]
     assert flagged["evaluations"]["balanced/aa"]["flags"] == []
-    assert "flags" not in cell
+    assert cell["flags"] == []
     assert cell["evaluations"]["balanced/pgd-20"]["flags"] == []
     assert flag_cell(cell | {"probes": {}}, bits)["flags"] == ["order"]
 
@@ -171,7 +180,7 @@ def test_the_order_is_that_of_images_not_of_counts() -> None:
         strong[:falls] = False
         strong[113 : 113 + stands] = True
         shuffled = rng.permutation(175)
-        attacks = {name: facts(name) for name in ("fgsm", "pgd-20")}
+        attacks = {name: typed(facts(name)) for name in ("fgsm", "pgd-20")}
         bits = {"fgsm": weak[shuffled], "pgd-20": strong[shuffled]}
         return who(raised(Evidence(attacks, bits, np.zeros(175, dtype=int), SOUND, 0.03)), "order")
 

@@ -12,6 +12,7 @@ from bench.judge.compare import compare_methods
 from bench.judge.verify import verify
 from bench.reports.report import make
 from bench.store import query
+from bench.store.parts.record import understood
 from bench.store.results import Results
 from bench.store.rows import build_rows
 from bench.store.schema import ROWS
@@ -26,7 +27,7 @@ def flagged(maker, folder, **flags):
     for key, facts in cell["evaluations"].items():
         facts["flags"] = sorted(flags.get(key.partition("/")[2].replace("-", "_"), []))
     maker.write(folder, cell)
-    rows = build_rows(cell, query.samples(folder))
+    rows = build_rows(understood(cell), query.samples(folder))
     rows.to_csv(folder / ROWS, index=False, lineterminator="\n")
     return rows
 

@@ -29,7 +29,7 @@ from bench.reports.findings.numbers import points, span
 from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
-from bench.store.folders import read_cell
+from bench.store.folders import read_cell, read_record
 from bench.store.results import Results
 from bench.store.rows import rows_text
 from bench.store.schema import CELL, CURVES, EPOCHS, ROWS, SAMPLES
@@ -55,7 +55,7 @@ def measured(root: Path, method: str, *, phases: tuple[str, ...] = ("adversarial
         held[f"{split}/index"] = np.arange(n.sum())
         held[f"{split}/{attack}"] = np.concatenate([np.arange(m) < k for m, k in zip(n, correct, strict=True)])
     np.savez(root / cell / SAMPLES, **held)
-    (root / cell / ROWS).write_text(rows_text(read_cell(root / cell), held))
+    (root / cell / ROWS).write_text(rows_text(read_record(root / cell), held))
     lines = [",".join(EPOCHS)]
     for epoch, phase in enumerate(phases):
         row = {"epoch": epoch, "phase": phase, "seconds": 10 + epoch}

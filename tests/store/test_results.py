@@ -15,9 +15,10 @@ from bench.cli import main
 from bench.config import cell_from_plain
 from bench.judge.reference import shipped
 from bench.store import query
-from bench.store.folders import CellFolder, read_cell
+from bench.store.folders import CellFolder, read_cell, read_record
 from bench.store.parts.bits import marked
 from bench.store.parts.files import LARGEST
+from bench.store.parts.record import understood
 from bench.store.results import Results
 from bench.store.rows import build_rows, rows_text
 from bench.store.schema import CELL, ROWS, SAMPLES
@@ -37,7 +38,7 @@ def store(golden, tmp_path) -> Path:
         shutil.copytree(source, root / source.name)
         cell, bits = read_cell(source), query.samples(source)
         folder = CellFolder(root, source.name)
-        folder.write(folder.put(marked(cell, bits), ROWS, rows_text(cell, bits)))
+        folder.write(folder.put(marked(cell, bits), ROWS, rows_text(understood(cell), bits)))
     return root
 
 
@@ -78,14 +79,14 @@ def test_shipped_stores_load_whole_and_their_rows_follow_from_their_bits(name):
     assert found.problems == []
     assert len(found.cells) == len(query.folders(found.root))
     for cell in found.cells:
-        bits, text = found.samples(cell["id"]), (found.folder(cell["id"]) / ROWS).read_text()
+        bits, text = found.samples(cell.id), (found.folder(cell.id) / ROWS).read_text()
         assert text in (rows_text(cell, bits), rows_text(cell, bits, bare=True))
-        assert found.spec(cell["id"]) == cell_from_plain(cell["spec"])
+        assert cell.made == cell_from_plain(cell.document["spec"])
 
 
 def test_the_text_of_a_table_is_that_of_its_frame(store):
     for folder in query.folders(store):
-        cell, bits = read_cell(folder), query.samples(folder)
+        cell, bits = read_record(folder), query.samples(folder)
         assert rows_text(cell, bits) == build_rows(cell, bits).to_csv(index=False, lineterminator="\n")
 
 
