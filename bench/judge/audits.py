@@ -18,7 +18,7 @@ from bench.audit.shares import Shares
 from bench.judge import stats
 from bench.judge.check import Evaluation, class_names
 from bench.judge.metrics import AMOUNTS, WORST_CLASS, metric, weights
-from bench.store.counts import Counts, by_frequency
+from bench.store.counts import Counts
 from bench.store.parts.record import CellRecord, EvaluationFacts, Key
 from bench.store.where import Where
 
@@ -64,7 +64,7 @@ def _read(cell: CellRecord, key: Key, facts: EvaluationFacts, audit: Kept) -> Au
     place = dataclasses.replace(cell.place, test_split=key.split, attack=key.attack)
     where = Where.of_row(place.row(), cell.made.ir is None)
     train, n = (np.asarray(some, dtype=np.int64) for some in (cell.seen.train_counts, cell.seen.test_counts[key.split]))
-    order = by_frequency(np.arange(len(n)), train, np.zeros_like(n))
+    order = np.asarray(cell.seen.frequent_first)
     shares = Shares.of(audit, n.tolist(), order.tolist())
     names = tuple(cell.seen.class_names[i] for i in order)
     counts = Counts(order.astype(np.int64), names, train[order], n[order], np.rint(shares.share * n[order]).astype(int))

@@ -24,7 +24,6 @@ from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source, shared
 from bench.judge.selected import check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
-from bench.store.counts import by_frequency
 from bench.store.parts.record import CellRecord
 from bench.store.results import Results, opened
 from bench.store.rows import WORST
@@ -217,10 +216,9 @@ def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float]
     """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
     if metric not in metrics.AMOUNTS or metric == "balanced":
         return None
-    train = np.asarray(cell.seen.train_counts, dtype=np.int64)
-    n = np.bincount(bits.label, minlength=len(train))
-    order = by_frequency(np.arange(len(train)), train, np.zeros(len(train), dtype=np.int64))
-    return dict(zip(order.tolist(), metrics.weights(metric, n[order]).tolist(), strict=True))
+    order = cell.seen.frequent_first
+    n = np.bincount(bits.label, minlength=len(order))
+    return dict(zip(order, metrics.weights(metric, n[order]).tolist(), strict=True))
 
 
 def _rank(groups: Iterable[Group]) -> None:

@@ -135,7 +135,7 @@ class PaperFigure(OfPaper):
         some = evaluations(source, panel, config)[0]
         cell = source.cells[some.cell]
         n = np.asarray(cell.seen.test_counts["long-tailed"], dtype=float)
-        order = np.lexsort((np.arange(len(n)), -np.asarray(cell.seen.train_counts)))
+        order = cell.seen.frequent_first
         length = min(len(f) for f in frames)
         counts = np.mean([f[[f"{attack}:{c}" for c in range(len(n))]].to_numpy(float)[:length] for f in frames], axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):

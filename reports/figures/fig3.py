@@ -59,8 +59,8 @@ class Fig3(plot.PaperFigure):
 
 def _rarest(source: Source, cell: str, tail: int) -> list[int]:
     """Class indices of the rarest classes, most frequent first."""
-    counts = np.asarray(source.cells[cell].seen.train_counts)
-    return [int(c) for c in np.lexsort((np.arange(len(counts)), -counts))[len(counts) - tail :]]
+    classes = source.cells[cell].seen.frequent_first
+    return classes[len(classes) - tail :]
 
 
 def embed(stored: Features, classes: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -61,6 +61,11 @@ class DataFacts(msgspec.Struct, frozen=True):
     extra_hash: str = ""
     validation_counts: Counted | None = None
 
+    @property
+    def frequent_first(self) -> list[int]:
+        """Classes from the most to the least frequent, equal ones by their index: as `Counts` stand."""
+        return sorted(range(len(self.train_counts)), key=lambda i: (-self.train_counts[i], i))
+
 
 class StageFacts(msgspec.Struct, frozen=True):
     """What a stage took: seconds, MiB, images passed forward and backward through the network; epochs of a training."""
