@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from bench.engine.verdicts.chunks import ChunkFolder
 from bench.engine.verdicts.results import SuiteResult
 from bench.seeding import isolated
 from bench.store.flags import raised_gap
+from bench.store.parts.record import EvaluationFacts
 
 SHORT = "queries=20,steps=5"
 AUDIT, FULL = f"aa-audited[{SHORT},widening=1.9]", f"aa[{SHORT}]"
@@ -105,8 +107,9 @@ def test_a_masked_network_ends_in_the_full_evaluation() -> None:
     assert audit.audit.gap
     assert audit.audit.counts.whole
     assert (audit.correct == full.correct).all()
-    facts = attack_facts(audit)
-    assert facts["audit"]["audit"] == [facts["audit"]["balanced"]] * 2
+    facts = msgspec.convert(attack_facts(audit), EvaluationFacts)
+    assert facts.audit is not None
+    assert facts.audit.audit == (facts.audit.balanced,) * 2
     assert raised_gap(facts)
 
 

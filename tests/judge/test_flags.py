@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.audit.kept import Kept
 from bench.config import CellSpec, ThreatModel
 from bench.store.flags import FLAGS, Evidence, flag_cell, page, raised
 from bench.store.folders import new_cell
@@ -43,6 +44,12 @@ def facts(name: str, **changes: Any) -> dict[str, Any]:
         "eps": 0.03 if norm == "linf" else None, "flags": [],
         "stages": [{"name": s, "white_box": w, "broken": b, "attacked": 160} for s, w, b in stages], **changes,
     }  # fmt: skip
+
+
+def audit(gap: bool) -> dict[str, Any]:
+    all_ = Kept(whole=True, gap=gap, continues="aa", balanced=0.4, audit=(0.4, 0.4), sampling=(0.3, 0.5))
+    kept: dict[str, Any] = msgspec.to_builtins(all_)
+    return kept
 
 
 def typed(facts: dict[str, Any]) -> EvaluationFacts:
@@ -99,7 +106,7 @@ def test_a_sound_evaluation_has_no_flag() -> None:
         ("pixels", EVERYONE, {"probes": {"pixel_min": -0.4}}),
         ("pixels", EVERYONE, {"probes": {"pixel_max": 2.6}}),
         ("refused", {"pgd-20"}, {"pgd-20": {"refused": 1}}),
-        ("audit-gap", {"aa"}, {"aa": {"audit": {"gap": True, "whole": True}}}),
+        ("audit-gap", {"aa"}, {"aa": {"audit": audit(gap=True)}}),
         ("order", {"cw-linf"}, {"standing": {"cw-linf": 169}}),
         ("astray-gradient", WHITE, {"probes": {"astray_share": 0.26}}),
         ("coarse-logits", WHITE, {"probes": {"coarse_share": 0.51}}),
@@ -122,7 +129,7 @@ def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], g
         ("collapse", {"probes": {"predicted_top_share": 0.96, "label_top_share": 0.95}}),
         ("small-class", {"labels": np.r_[np.zeros(170), np.ones(30)].astype(int)}),
         ("zero-gradient", {"probes": {"zero_gradient_share": 0.05}}),
-        ("audit-gap", {"aa": {"audit": {"gap": False, "whole": True}}}),
+        ("audit-gap", {"aa": {"audit": audit(gap=False)}}),
         ("order", {"standing": {"cw-linf": 162}}),
         ("astray-gradient", {"probes": {"astray_share": 0.25}}),
         ("astray-gradient", {"probes": {"astray_share": 0.5, "random_difference": 2e-4}}),

@@ -31,10 +31,11 @@ def logs(root):
     """(kept epoch, epochs.csv, balanced clean accuracy in per cent of each epoch) of the cells that select."""
     source = Source(root)
     for name, cell in sorted(source.cells.items()):
-        if "kept_epoch" in cell["stages"]["train"]:
-            frame, n = query.curves(root / name), np.asarray(cell["data"]["test_counts"]["long-tailed"])
+        kept = cell.stages["train"].kept_epoch
+        if kept is not None:
+            frame, n = query.curves(root / name), np.asarray(cell.seen.test_counts["long-tailed"])
             recall = frame[[f"clean:{c}" for c in range(10)]].to_numpy() / n
-            yield cell["stages"]["train"]["kept_epoch"], frame, 100 * recall.mean(axis=1)
+            yield kept, frame, 100 * recall.mean(axis=1)
 
 
 def test_no_cell_of_another_seed_is_stale(store):
@@ -60,8 +61,8 @@ def test_the_table_holds_both_epochs_and_their_gap(store):
 
 def test_the_kept_epoch_is_the_one_that_is_evaluated(store):
     source = Source(store)
-    for cell, (kept, frame, _) in zip((n for n in sorted(source.cells) if "kept_epoch" in
-                                       source.cells[n]["stages"]["train"]), logs(store), strict=True):  # fmt: skip
+    selecting = [n for n, cell in sorted(source.cells.items()) if cell.stages["train"].kept_epoch is not None]
+    for cell, (kept, frame, _) in zip(selecting, logs(store), strict=True):
         rows = source.rows[(source.rows.cell == cell) & (source.rows.attack == "clean")].sort_values("class_index")
         assert list(rows.correct) == [frame[f"clean:{c}"][kept] for c in range(10)]
 
@@ -75,8 +76,8 @@ def test_the_figure_marks_both_epochs(store):
 
 def test_show_says_which_epoch_the_weights_are_of(store, capsys):
     source = Source(store)
-    name = next(n for n, cell in sorted(source.cells.items()) if "kept_epoch" in cell["stages"]["train"])
+    name = next(n for n, cell in sorted(source.cells.items()) if cell.stages["train"].kept_epoch is not None)
     with pytest.raises(SystemExit):
         main(["show", name, "--results", str(store)])
-    kept = source.cells[name]["stages"]["train"]["kept_epoch"]
+    kept = source.cells[name].stages["train"].kept_epoch
     assert f"{kept + 1} of 3, best[clean]" in capsys.readouterr().out

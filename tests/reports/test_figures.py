@@ -67,7 +67,7 @@ def test_curves_are_the_counts_over_the_test_counts(root: Path) -> None:
     config = next(c for c in source.configs(panel.setting) if c.method == "taet" and not c.params)
     epochs, recall = figure.tracked(source, panel, config, "pgd-20")
     frame = figure.curves(source, panel, config)[0]
-    counts = np.asarray(next(iter(source.cells.values()))["data"]["test_counts"]["long-tailed"])
+    counts = np.asarray(next(iter(source.cells.values())).seen.test_counts["long-tailed"])
     assert list(epochs) == list(range(1, 21))
     expected = 100 * frame[[f"pgd-20:{c}" for c in range(6)]].to_numpy() / counts
     np.testing.assert_allclose(recall, expected)

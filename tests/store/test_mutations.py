@@ -33,7 +33,7 @@ def test_damage_is_named_and_changes_no_number(mutations, tmp_path):
     sound.mkdir()
     mutations.grow(sound, 3)
     seen = mutations.Seen(sound)
-    methods = sorted({cell["spec"]["method"] for cell in Results(sound).cells})[:2]
+    methods = sorted({cell.made.method for cell in Results(sound).cells})[:2]
     assert len(methods) == 2
     kinds, faults = Counter[str](), []
     for number in range(COUNT):

@@ -152,7 +152,7 @@ assert run(*cell, "--shade", "0.5", "--results", "dark") == run(*cell, "--result
 assert run(*cell, "--shade", "2", "--results", "both") == 2
 found = Results(Path("both"))
 assert not found.problems and set(found.rows["shade"]) == {0.0, 0.5}
-heads = [(found.folder(cell["id"]) / "per_class.csv").read_text().splitlines()[0] for cell in found.cells]
+heads = [(found.folder(cell.id) / "per_class.csv").read_text().splitlines()[0] for cell in found.cells]
 assert sorted(head.endswith(",shade") for head in heads) == [False, False, True, True]
 assert run("verify", "--results", "both") == 0
 assert run("compare", "at", "ce", "--results", "both") == 0  # two pairs, each of one shade
