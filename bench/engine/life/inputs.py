@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.config import CellSpec, to_plain
+from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
 from bench.plugins import make_dataset, needs
@@ -23,7 +23,7 @@ class Inputs:
 
     def now(self, spec: CellSpec) -> dict[str, str]:
         """The field `inputs` of a cell that is made now; what cannot be known is left out."""
-        code = {field: identity.code(kind, name) for field, kind, name, _ in parts(to_plain(spec))}
+        code = {field: identity.code(kind, name) for field, kind, name, _ in parts(spec)}
         return {name: mark for name, mark in {**code, "data": self._files(spec)}.items() if mark}
 
     def stale(self, spec: CellSpec, cell: CellRecord | None) -> str:
