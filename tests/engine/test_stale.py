@@ -295,8 +295,8 @@ def test_other_code_of_an_enhancer_makes_cells_stale(here, monkeypatch):
         assert stale(plain, root) == ""
         newer = task(methods=("ce+trick",), seeds=(1,))
         done(newer, root)
-        kept, (sentence,) = fresh([read_cell(root / cell.spec.id) for cell in (enhanced, plain, newer)])
-        assert [cell["id"] for cell in kept] == [plain.spec.id, newer.spec.id]
+        kept, (sentence,) = fresh([read_record(root / cell.spec.id) for cell in (enhanced, plain, newer)])
+        assert [cell.id for cell in kept] == [plain.spec.id, newer.spec.id]
         assert "its enhancer 'trick' had other code" in sentence
     finally:
         enhancers.discard("trick")
