@@ -151,8 +151,9 @@ def _from_file(members: list[Indices], argument: str, split: str) -> list[Indice
 def read_indices(path: Path, split: str) -> Indices | None:
     """Source indices of `split` in an index file, or None when the file has none for the test split.
 
-    `.npz` with `train_index` (and `test_index`: the long-tailed test split), `.npy` or `.txt` with the training
-    indices alone, `.csv` with columns `split` and `index`. Raises DataError.
+    `.npz` with `train_index` (and `test_index`: the long-tailed test split), with RobustLT's `train_indices` and
+    `val_indices`, which are joined, or with `indices`; `.npy` or `.txt` with the training indices alone, `.csv` with
+    columns `split` and `index`. Raises DataError.
     """
     readers = {".npz": _read_npz, ".npy": _read_npy, ".txt": _read_text, ".csv": _read_csv}
     if path.suffix not in readers:
@@ -178,7 +179,12 @@ def read_indices(path: Path, split: str) -> Indices | None:
 
 def _read_npz(path: Path, split: str) -> np.ndarray | None:
     with np.load(path, allow_pickle=False) as archive:
-        return dict(archive).get(f"{split}_index")
+        arrays = dict(archive)
+    if f"{split}_index" in arrays or split != "train":
+        return arrays.get(f"{split}_index")
+    if {"train_indices", "val_indices"} <= set(arrays):
+        return np.concatenate([arrays["train_indices"], arrays["val_indices"]])
+    return arrays.get("indices")
 
 
 def _read_npy(path: Path, split: str) -> np.ndarray | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,18 +65,26 @@ def show(**choice: Any) -> None:
     type=UserPath(path_type=Path),
     help="File to write: .npz, .csv or .json (Croissant).",
 )
-def export(target: Path, **choice: Any) -> None:
+@click.option("--format", "form", default="bench", show_default=True, metavar="bench|robustlt|at-bsl",
+              help="Whose form an .npz has.")  # fmt: skip
+def export(target: Path, form: str, **choice: Any) -> None:
     """Write the source indices of the images of DATASET that a cell uses; `--selection file:PATH` reads them back.
 
     Indices count the images of the source's own training and test split from 0. The .npz holds train_index, test_index
     (the long-tailed test split), balanced_index, class_names and both hashes; the .csv has one row an image.
-    NAME.json is Croissant metadata of NAME.csv, which is written beside it.
+    NAME.json is Croissant metadata of NAME.csv, which is written beside it. With --format the .npz is one that RobustLT
+    reads, or holds what the builder of AT-BSL, RoBal and REAT makes; `--selection file:PATH` reads those too.
     """
+    from bench.cli._exports import FORMATS, own_csv
     from bench.store.folders import atomic_write
 
-    writers = {".npz": _npz, ".csv": _csv, ".json": _csv}
+    if form not in FORMATS:
+        raise UsageError(f"--format '{form}' is not known. {did_you_mean(form, FORMATS)}")
+    writers = {".npz": FORMATS[form], ".csv": own_csv, ".json": own_csv}
     if target.suffix not in writers:
         raise UsageError(f"'{target}' cannot be written. {did_you_mean(target.suffix, writers)}")
+    if form != "bench" and target.suffix != ".npz":
+        raise UsageError(f"--format {form} is an .npz, and '{target}' is none; end its name with .npz.")
     data = _load(choice)
     asked = {name: choice[name] for name in ("dataset", "ir", "selection", "class_order", "limit")}
     content, table = writers[target.suffix](data, asked), target
@@ -100,33 +106,3 @@ def _load(choice: dict[str, Any]) -> CellData:
     spec = CellSpec("ce", choice["dataset"], parse_ratio(choice["ir"]), "", 0, selection=choice["selection"],
                     class_order=choice["class_order"], limit=choice["limit"])  # fmt: skip
     return load_data(spec, choice["data_root"])
-
-
-def _npz(data: CellData, choice: dict[str, Any]) -> bytes:
-    import numpy as np
-
-    arrays: dict[str, Any] = {name: str(value) for name, value in choice.items()} | {
-        "train_index": data.train_index.numpy(),
-        "test_index": data.splits["long-tailed"].numpy(),
-        "balanced_index": data.splits["balanced"].numpy(),
-        "class_names": np.array(data.class_names),
-        "native_labels": np.array(data.native_labels),
-        "data_hash": data.data_hash,
-        "subset_hash": data.subset_hash,
-        "source": data.source,
-    }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _csv(data: CellData, _choice: dict[str, Any]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("split", "index", "class_index", "native_label", "class_name", "subset_hash"))
-    parts = [("train", data.train_index, data.train_labels)]
-    parts += [(name, index, data.test_labels[index]) for name, index in data.splits.items()]
-    for split, index, labels in parts:
-        for i, c in zip(index.tolist(), labels.tolist(), strict=True):
-            writer.writerow((split, i, c, data.native_labels[c], data.class_names[c], data.subset_hash))
-    return text.getvalue().encode()
