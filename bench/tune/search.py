@@ -19,7 +19,7 @@ from bench.store.parts import tunings
 from bench.store.parts.tunings import Study, Trial, Tuning
 from bench.store.where import Where
 from bench.tune.adviser import Advice, advise, client
-from bench.tune.space import Dimension, Field, fields_of, space
+from bench.tune.space import Dimension, Field, declared, fields_of, space
 from bench.tune.trial import run_trial
 
 
@@ -114,11 +114,12 @@ class Search:
     def _own(self, spec: CellSpec) -> list[Field]:
         """Settings of the method and of its enhancers, with the values that they have by the recipe and the user."""
         cls: type[Method] = registry("methods").get(spec.method)
-        found = fields_of(cls.Hparams, dict(spec.hparams), self.parts[0][1])
+        found = fields_of(cls.Hparams, dict(spec.hparams), self.parts[0][1], rooms=declared("methods", spec.method))
         given = dict(self.parts[1:])
         for name, values in spec.enhancers:
             trick: type[Enhancer] = registry("enhancers").get(name)
-            found += fields_of(trick.Hparams, dict(values), given[name], f"{name}.")
+            rooms = declared("enhancers", name)
+            found += fields_of(trick.Hparams, dict(values), given[name], f"{name}.", rooms)
         return found
 
     def _recipe(self, spec: CellSpec, fixed: Mapping[str, Any]) -> list[Field]:

@@ -1,16 +1,20 @@
-"""The search space of a method: one `Dimension` a setting, declared beside it, derived from its default, or given.
+"""The search space of a method: one `Dimension` a setting, declared, derived from its default, or given.
 
-A setting made with `setting(..., search=...)` declares its room. For any other the room follows from its type: a number
-above 0 is looked for within a factor of `FACTOR` around its default, as far as its range allows, on a logarithmic
-scale; a closed set is tried as a whole. Switches, texts, lists and numbers that are 0 or absent are only searched where
-that is declared or asked for. A method without any such setting of its own is tuned in the recipe's declared ones.
+A setting made with `setting(..., search=...)` declares its room; for what comes with bench `spaces.toml` does. For any
+other the room follows from its type: a number above 0 is looked for within a factor of `FACTOR` around its default, as
+far as its range allows, on a logarithmic scale; a closed set is tried as a whole. Switches, texts, lists and numbers
+that are 0 or absent are only searched where that is declared or asked for. A method without any such setting of its own
+is tuned in the recipe's declared ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from bench.config import Recipe, format_value, split_list
@@ -63,6 +67,8 @@ class Field:
     cls: Any
     default: Any
     fixed: bool = False
+    #: its room in `spaces.toml`, as `--over` reads it; empty: none; None: its owner is not in that file
+    declared: str | None = None
 
     @property
     def spec(self) -> dataclasses.Field[Any]:
@@ -80,10 +86,29 @@ class Field:
         return check_setting(self.cls, self.spec.name, value, what)
 
 
-def fields_of(cls: Any, values: Mapping[str, Any], fixed: Iterable[str], prefix: str = "") -> list[Field]:
-    """The fields of a dataclass of settings with their `values`; those in `fixed` were given by the user."""
+@cache
+def declared(kind: str, name: str) -> dict[str, str] | None:
+    """Setting -> its room for a method or enhancer that comes with bench; None where `spaces.toml` does not name it."""
+    table = tomllib.loads(files("bench.tune").joinpath("spaces.toml").read_text(encoding="utf-8"))
+    rooms = table[kind].get(name)
+    return None if rooms is None else {text.partition("=")[0]: text.partition("=")[2] for text in rooms}
+
+
+def fields_of(
+    cls: Any, values: Mapping[str, Any], fixed: Iterable[str], prefix: str = "", rooms: Mapping[str, str] | None = None
+) -> list[Field]:
+    """The fields of a dataclass of settings with their `values`; those in `fixed` were given by the user.
+
+    `rooms`: what `declared` says of their owner.
+    """
     return [
-        Field(prefix + f.name, cls, values.get(f.name, f.default), f.name in fixed)
+        Field(
+            prefix + f.name,
+            cls,
+            values.get(f.name, f.default),
+            f.name in fixed,
+            None if rooms is None else rooms.get(f.name, ""),
+        )
         for f in dataclasses.fields(cls)
         if cls is not Recipe or f.name not in OURS
     ]
@@ -96,8 +121,7 @@ def space(own: Sequence[Field], recipe: Sequence[Field], over: str | None, what:
     """
     known = {field.name: field for field in (*recipe, *own)}
     if over is None:
-        declared = [field for field in recipe if field.spec.metadata.get("search")]
-        made = _rooms(own) or _rooms(declared)
+        made = _rooms(own) or _rooms(field for field in recipe if field.spec.metadata.get("search"))
     else:
         made = [_asked(text, known, what) for text in split_list(over)]
     if not made:
@@ -110,7 +134,7 @@ def space(own: Sequence[Field], recipe: Sequence[Field], over: str | None, what:
 
 def _rooms(fields: Iterable[Field]) -> list[Dimension]:
     """The rooms of those that are free and have one."""
-    found = (room(field) for field in fields if not field.fixed)
+    found = (room(field) for field in fields if not field.fixed and field.declared != "")
     return [dimension for dimension in found if dimension is not None]
 
 
@@ -119,8 +143,10 @@ def room(field: Field) -> Dimension | None:
     kind, default, limits = field.kind, field.default, field.spec.metadata
     if kind is None or kind.listed:
         return None
-    if declared := limits.get("search"):
-        return _declared(field, declared)
+    if field.declared:
+        return _given(field, field.declared)
+    if limits.get("search"):
+        return _declared(field, limits["search"])
     choices = kind.choices or limits.get("choices")
     if choices:
         return Dimension(field.name, default, choices=tuple(choices)) if len(choices) > 1 else None
@@ -135,20 +161,20 @@ def room(field: Field) -> Dimension | None:
     return made if low < high else None
 
 
-def _declared(field: Field, declared: tuple[Any, ...]) -> Dimension:
+def _declared(field: Field, words: tuple[Any, ...]) -> Dimension:
     """A dimension from the words of a declaration: two ends and perhaps `log`, or members of a closed set."""
     kind = field.kind
     assert kind is not None
-    numbers = [value for value in declared if value != LOG]
+    numbers = [value for value in words if value != LOG]
     if kind.base in (int, float) and not kind.choices and not field.spec.metadata.get("choices"):
-        log = declared[-1] == LOG
+        log = words[-1] == LOG
         if len(numbers) != 2 or not numbers[0] < numbers[1] or (log and numbers[0] <= 0):
             raise UsageError(
                 f"the room of '{field.name}' cannot be read; write LOW:HIGH or LOW:HIGH:log with LOW below HIGH, for "
                 "log above 0."
             )
         return Dimension(field.name, field.default, numbers[0], numbers[1], log, kind.base is int)
-    return Dimension(field.name, field.default, choices=tuple(declared))
+    return Dimension(field.name, field.default, choices=tuple(words))
 
 
 def _asked(text: str, known: Mapping[str, Field], what: str) -> Dimension:
@@ -164,6 +190,11 @@ def _asked(text: str, known: Mapping[str, Field], what: str) -> Dimension:
         if made is None:
             raise UsageError(f"'{name}' has no room of its own; say where, for instance --over {name}=LOW:HIGH.")
         return made
+    return _given(field, written)
+
+
+def _given(field: Field, written: str) -> Dimension:
+    """A dimension from a room as it is written. Raises UsageError."""
     words = [word.strip() for word in written.split("|" if "|" in written else ":")]
-    ends = [word if word == LOG else field.checked(parse_value(word), f"--over {name}") for word in words]
+    ends = [word if word == LOG else field.checked(parse_value(word), f"--over {field.name}") for word in words]
     return _declared(field, tuple(ends))

@@ -209,10 +209,12 @@ def test_settings_that_break_a_training_are_failed_trials(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("method", "over", "rooms"),
     [
-        ("trades", None, ["beta=1.5:24:log"]),
-        ("taet[alpha=0.3]", None, ["beta=0.025:0.4:log", "gamma=0.025:0.4:log", "ce_epochs=10:160:log"]),
+        ("trades", None, ["beta=1:12:log"]),
+        ("taet[alpha=0.3]", None, ["beta=0.01:1:log", "gamma=0.01:1:log", "ce_epochs=20:60"]),
         ("at-bsl", None, ["lr=0.01:0.3:log", "weight_decay=5e-05:0.005:log"]),
         ("at-bsl[lr=0.2]", None, ["weight_decay=5e-05:0.005:log"]),
+        ("at-bsl+ema", None, ["ema.tau=0.98:0.9999"]),
+        ("trades", "beta", ["beta=1:12:log"]),
         ("at-bsl+ema", "ema.tau=0.9:0.999,lr", ["ema.tau=0.9:0.999", "lr=0.01:0.3:log"]),
         ("gairat", "func,begin=40:70", ["func=tanh|sigmoid|discrete", "begin=40:70"]),
         ("trades", "augment=crop|crop-flip", ["augment=crop|crop-flip"]),
