@@ -9,8 +9,9 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from bench.judge.evaluations import Evaluation
 from bench.reports.footnote import evaluation
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.store.asked import command
 from bench.store.rows import WORST
 from bench.store.where import Where

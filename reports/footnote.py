@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.config import REFERENCE_EPS, format_value
-from bench.reports.source import Evaluation, Source
+from bench.judge.evaluations import Evaluation
+from bench.reports.source import Source
 from bench.reports.tuned import tuned
 from bench.store.parts.record import EvaluationFacts, Key
 from bench.store.rows import WORST
@@ -19,7 +20,7 @@ def settings_lines(
 ) -> tuple[tuple[str, str], ...]:
     """(name, value) lines: data, test split, recipe, seeds, attacks, engines, versions."""
     lines = [
-        ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.data_hash for e in used})),
+        ("Data", f"{setting.dataset}, pixels from {setting.source}" + _hashes({e.where.data_hash for e in used})),
         ("Test split", setting.test_split + _sizes(source, used)),
         ("Recipe", setting.recipe + (f", reduced: {', '.join(_exact(used))}" if setting.reduced else "")),
         ("Threat model", f"ℓ∞, ε = {radius(setting.eps)}" + _scaled(setting.eps)),
@@ -64,13 +65,13 @@ def _sizes(source: Source, used: Sequence[Evaluation]) -> str:
 
 
 def _exact(used: Sequence[Evaluation]) -> list[str]:
-    return sorted({e.reduced for e in used if e.reduced})
+    return sorted({e.where.reduced for e in used if e.where.reduced})
 
 
 def _attacks(source: Source, setting: Where, used: Sequence[Evaluation], attacks: Iterable[str]) -> list[str]:
     lines = []
     for attack in attacks:
-        runs = [e for e in used if e.attack == attack]
+        runs = [e for e in used if e.where.attack == attack]
         if not runs:
             continue
         if attack == WORST:

@@ -70,8 +70,10 @@ def _title(source: Source, record: CellRecord) -> str:
 
 def _counts(split: str, runs: Any) -> CountTable:
     first = runs[0]
-    classes = tuple(zip(first.names, map(int, first.train_count), map(int, first.n), strict=True))
-    return CountTable(split, classes, tuple((e.attack, tuple(map(int, e.correct)), " ".join(e.flags)) for e in runs))
+    classes = tuple(zip(first.counts.names, map(int, first.counts.train), map(int, first.n), strict=True))
+    return CountTable(
+        split, classes, tuple((e.where.attack, tuple(map(int, e.correct)), " ".join(e.flags)) for e in runs)
+    )
 
 
 def _flat(values: Mapping[str, Any] | None, prefix: str = "") -> Iterator[tuple[str, str]]:

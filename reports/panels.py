@@ -75,7 +75,9 @@ class OfPaper:
         """Whether a setting stands in for this data by itself: as many classes, and not the paper's other data."""
         if setting.source in paper.ORIGINAL.values():
             return setting.source == paper.ORIGINAL[self.dataset]
-        counts = {len(e.names) for c in source.index[setting].values() for found in c.values() for e in found[:1]}
+        counts = {
+            len(e.counts.names) for c in source.index[setting].values() for found in c.values() for e in found[:1]
+        }
         return counts == {paper.CLASSES[self.dataset]}
 
     def _axes(self, source: Source, setting: Where) -> Iterator[tuple[tuple[float, ...], tuple[str, ...]]]:
@@ -90,7 +92,7 @@ class OfPaper:
                own: bool) -> Panel:  # fmt: skip
         configs = [c for c in source.configs(setting) if c.ir in irs and c.model in models]
         some = next((e for c in configs for found in source.index[setting][c].values() for e in found), None)
-        classes = some.names if some is not None else _CLASSES.get(setting.dataset, ())
+        classes = some.counts.names if some is not None else _CLASSES.get(setting.dataset, ())
         extra = sorted({c.method for c in configs if not c.params} - set(self.methods)) if self.methods else []
         has_aa10 = any("aa-10" in source.index[setting][c] for c in configs)
         return Panel(setting, irs, models, classes, own, tuple(extra), ("aa-10",) if has_aa10 else ())

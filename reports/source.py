@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,12 @@ from bench.config import parse_variant, variant_label
 from bench.judge import stats
 from bench.judge.audits import Audited, audits
 from bench.judge.audits import estimate as audited
+from bench.judge.evaluations import Evaluation, evaluations
 from bench.store import query
-from bench.store.counts import complaint, of_rows
+from bench.store.counts import complaint
 from bench.store.parts.record import CellRecord
 from bench.store.parts.tunings import tunings
 from bench.store.results import Results
-from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import SETTING, Where
 
 T = TypeVar("T")
@@ -48,37 +49,15 @@ class Config:
         return variant_label(self.method, dict(self.params))
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Counts of one trained network under one attack, one entry a class, from the most to the least frequent.
-
-    `over`: of a worst case, the attacks over which it is taken. `audit`: of an audited evaluation, what it says; then
-    `correct` is an estimate.
-    """
-
-    cell: str
-    seed: int
-    attack: str
-    engine: str
-    flags: tuple[str, ...]
-    reduced: str
-    data_hash: str
-    names: tuple[str, ...]
-    train_count: np.ndarray
-    n: np.ndarray
-    correct: np.ndarray
-    over: tuple[str, ...] = ()
-    audit: Audited | None = None
-
-    def counts(self, metric: str, position: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """(n, correct) that a metric is of: all classes, or for `class` the one at a position."""
-        some = slice(position, position + 1) if metric == "class" else slice(None)
-        return self.n[some].astype(float), self.correct[some].astype(float)
-
-
 def params_of(variant: str) -> Params:
     """`step=1/255,steps=5` as sorted pairs."""
     return tuple(sorted(parse_variant(f"x[{variant}]")[1].items())) if variant else ()
+
+
+def counted(one: Evaluation, metric: str, position: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(n, correct) that a metric is of: all classes, or for `class` the one at a position."""
+    some = slice(position, position + 1) if metric == "class" else slice(None)
+    return one.n[some].astype(float), one.correct[some].astype(float)
 
 
 class Source:
@@ -104,33 +83,15 @@ class Source:
 
     def _build(self) -> None:
         frame = self._sound(self.rows).reset_index(drop=True)
-        column = {c: frame[c].astype(object).to_numpy() for c in frame.columns}
         index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
-        over = attacks_of_worst(frame, self.cells)
-        for first, counts in of_rows(frame):
-            row = {c: values[first] for c, values in column.items()}
-            where = Where.of_row(row, self._natural(row["cell"]))
+        for one in chain(evaluations(frame, self.cells), audits(self.cells.values())):
+            where = one.where
             setting = replace(where.only(SETTING), reduced=_bare(where.reduced))
             config = Config(where.ir, where.model, where.method, where.params)
-            one = Evaluation(
-                row["cell"], int(row["seed"]), where.attack, row["engine"], tuple(row["flags"].split()), where.reduced,
-                where.data_hash, counts.names, counts.train, counts.n, counts.correct,
-                over[row["cell"], where.test_split] if where.attack == WORST else (),
-            )  # fmt: skip
-            index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
-            self.by_cell[one.cell][where.test_split].append(one)
-            self.ratios[one.cell] = where.ir
-        for audit in audits(self.cells.values()):
-            where, counts, shares = audit.where, audit.counts, audit.shares
-            assert shares is not None
-            setting = replace(where.only(SETTING), reduced=_bare(where.reduced))
-            config = Config(where.ir, where.model, where.method, where.params)
-            one = Evaluation(
-                audit.cell, int(where.seed or 0), where.attack, "bench", audit.flags, where.reduced, where.data_hash,
-                counts.names, counts.train, counts.n, shares.share * shares.n, audit=audit,
-            )  # fmt: skip
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
             self.ratios[one.cell] = where.ir
+            if not one.chain:  # an audit has no counts to show
+                self.by_cell[one.cell][where.test_split].append(one)
         self.index = {s: index[s] for s in sorted(index)}
 
     def _sound(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -142,10 +103,6 @@ class Source:
             f"{why}; its numbers are left out, run `bench verify` to find more." for why in wrong.values()
         ]
         return rows[~rows["cell"].isin(wrong)]
-
-    def _natural(self, cell: str) -> bool | None:
-        """Whether a cell's data have their own ratio; None where no cell.json says so."""
-        return self.cells[cell].made.ir is None if cell in self.cells else None
 
     @cached_property
     def places(self) -> dict[str, Where]:
@@ -184,11 +141,12 @@ class Source:
     def estimate(self, found: Sequence[Evaluation], metric: str, position: int = 0) -> stats.Estimate:
         """The metric of evaluations that differ only in their seed; `class`: the recall of the class at a position."""
         key = (tuple(found), metric, position)
-        if key not in self._estimates and any(e.audit for e in found):
-            seeds = [(e.n.astype(float), e.correct.astype(float), e.audit.shares if e.audit else None) for e in found]
+        if key not in self._estimates and any(e.chain for e in found):
+            seeds = [(e.n.astype(float), e.correct.astype(float), e.shares if isinstance(e, Audited) else None)
+                     for e in found]  # fmt: skip
             self._estimates[key] = audited(metric, seeds, position if metric == "class" else None)
         if key not in self._estimates:
-            n, correct = zip(*(e.counts(metric, position) for e in found), strict=True)
+            n, correct = zip(*(counted(e, metric, position) for e in found), strict=True)
             self._estimates[key] = stats.estimate("balanced" if metric == "class" else metric, n, correct)
         return self._estimates[key]
 

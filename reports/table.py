@@ -17,12 +17,13 @@ from typing import ClassVar, TypedDict
 import numpy as np
 
 from bench.config import format_value
+from bench.judge.evaluations import Evaluation
 from bench.reports import commands, paper
 from bench.reports.footnote import settings_lines
 from bench.reports.marks import Ledger, audit_note, disqualified
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source, counted
 from bench.store.where import SETTING, Where
 
 #: the columns of most tables; `cw-linf` is ours
@@ -206,7 +207,7 @@ class Grid:
         got = self.source.estimate(found, p.metric, p.position)
         if math.isnan(got.value):
             return replace(base, verdict=Verdict.NO_PAPER, note=NO_IMAGES, marks=few)
-        n, correct = (np.array(some) for some in zip(*(e.counts(p.metric, p.position) for e in found), strict=True))
+        n, correct = (np.array(some) for some in zip(*(counted(e, p.metric, p.position) for e in found), strict=True))
         gap, verdict = paper.verdict(printed, self.comparable, p.metric, n, correct)
         size = n.mean(axis=0)
         constant = {"balanced": 100 / len(size), "standard": 100 * float(size.max() / size.sum())}
@@ -222,7 +223,7 @@ class Grid:
 
     def _audited(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
         """Mark of a number in which an audit has part."""
-        chains = [e.audit.chain for e in found if e.audit]
+        chains = [e.chain for e in found if e.chain]
         return self.ledger.audited(chains) if chains else ()
 
     def _over(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
@@ -237,7 +238,7 @@ class Grid:
         """
         pools: dict[tuple[Hashable, ...], dict[tuple[int, int], float]] = {}
         for i, row in enumerate(self.rows):
-            reduced = next((e.reduced for p in self.places[i] for e in p.found), "")
+            reduced = next((e.where.reduced for p in self.places[i] for e in p.found), "")
             for j, cell in enumerate(cells[i]):
                 if cell.value is not None and not cell.doubtful:
                     over = frozenset(e.over for e in self.places[i][j].found)
@@ -251,7 +252,7 @@ def _keys(setting: Where, p: Place) -> tuple[tuple[str, str], ...]:
     told = {name: getattr(setting, name) for name in SETTING if name != "natural"}
     told |= {"method": p.config.method, "variant": p.config.variant, "ir": p.config.ir, "model": p.config.model,
              "attack": p.attack, "metric": "recall" if p.metric == "class" else p.metric,
-             "class": p.found[0].names[p.position] if p.metric == "class" and p.found else "",
+             "class": p.found[0].counts.names[p.position] if p.metric == "class" and p.found else "",
              "seeds": " ".join(str(e.seed) for e in p.found)}  # fmt: skip
     return tuple((name, _plain(value)) for name, value in told.items())
 
@@ -265,8 +266,8 @@ def _plain(value: object) -> str:
 
 def _audit_words(found: Sequence[Evaluation]) -> str:
     """What an audited number is, and what came out, a seed each: for formats without footnotes."""
-    words = [e.audit.words for e in found if e.audit]
-    return "; ".join([audit_note(dict.fromkeys(e.audit.chain for e in found if e.audit)), *words]) if words else ""
+    words = [e.words for e in found if e.words]
+    return "; ".join([audit_note(dict.fromkeys(e.chain for e in found if e.chain)), *words]) if words else ""
 
 
 def _best_two(pool: Mapping[tuple[int, int], float]) -> Iterable[tuple[tuple[int, int], int]]:

@@ -8,35 +8,39 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.audit.kept import Kept
 from bench.audit.shares import Shares
 from bench.judge import stats
-from bench.judge.check import Evaluation, class_names
+from bench.judge.evaluations import Evaluation, class_names
 from bench.judge.metrics import AMOUNTS, WORST_CLASS, metric, weights
 from bench.store.counts import Counts
 from bench.store.parts.record import CellRecord, EvaluationFacts, Key
 from bench.store.where import Where
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audited(Evaluation):
     """An evaluation of a part of the images. `counts` holds the test images; its `correct` is the estimate, rounded.
 
     `shares` runs from the most to the least frequent class, as `counts` does.
     """
 
-    shares: Shares | None = None
-    flags: tuple[str, ...] = ()
-    words: str = ""
+    shares: Shares = field(kw_only=True)
+
+    @property
+    def correct(self) -> npt.NDArray[np.float64]:
+        """The estimate as it is."""
+        estimated: npt.NDArray[np.float64] = self.shares.share * self.shares.n
+        return estimated
 
     def numbers(self) -> Iterator[tuple[str, float, float]]:
         """(name, value, standard error over other test images, the audit's included) of everything compared."""
-        assert self.shares is not None
         n = self.counts.n
         for name in AMOUNTS:
             if not np.isnan(w := weights(name, n)).any():
@@ -69,8 +73,8 @@ def _read(cell: CellRecord, key: Key, facts: EvaluationFacts, audit: Kept) -> Au
     names = tuple(cell.seen.class_names[i] for i in order)
     counts = Counts(order.astype(np.int64), names, train[order], n[order], np.rint(shares.share * n[order]).astype(int))
     words = next((note for note in reversed(facts.notes) if note.startswith("audit of")), "")
-    return Audited(cell.id, where, counts, shares=shares, chain=audit.continues,
-                   flags=tuple(facts.flags), words=words)  # fmt: skip
+    return Audited(cell.id, where, counts, engine="bench", flags=tuple(facts.flags), chain=audit.continues, words=words,
+                   shares=shares)  # fmt: skip
 
 
 def estimate(name: str, seeds: Sequence[tuple[Any, Any, Shares | None]], position: int | None = None) -> stats.Estimate:

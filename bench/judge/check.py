@@ -20,15 +20,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.errors import StoreError, UsageError
-from bench.judge.metrics import AMOUNTS, metric, recalls
-from bench.judge.stats import LEVEL, standard_error, two_sided_z, variance
+from bench.judge.evaluations import Evaluation, class_names, evaluations
+from bench.judge.metrics import recalls
+from bench.judge.stats import LEVEL, two_sided_z
 from bench.judge.verdict import OFF, REFUSED, judge, margin
-from bench.store.counts import Counts, of_rows
-from bench.store.rows import WORST, attacks_of_worst
 from bench.store.where import BELONG, IDENTITIES, Where, explain
 
 #: Verdicts that fail a check (`missing` can be allowed)
@@ -78,39 +76,6 @@ class Outcome:
         return not self.failing() and any(n.measured is not None for n in self.numbers)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of a cell: where it stands and what was counted.
-
-    `over`: the attacks of a worst case. `chain`: of an audit, the full attack that it is a part of.
-    """
-
-    cell: str
-    where: Where
-    counts: Counts
-    over: tuple[str, ...] = ()
-    chain: str = ""
-
-    def numbers(self) -> Iterator[tuple[str, float, float]]:
-        """(name, value, standard error) of everything that is compared."""
-        n, correct = self.counts.n, self.counts.correct
-        for name in AMOUNTS:
-            value = float(metric(name, n, correct))
-            if not math.isnan(value):
-                yield name, value, float(standard_error(name, n, correct))
-        recall, errors = recalls(n, correct), np.sqrt(variance(n, correct))
-        for name, value, error, images in zip(class_names(self.counts), recall, errors, n, strict=True):
-            if images > 0:
-                yield name, float(value), float(error)
-
-
-def class_names(counts: Counts) -> list[str]:
-    """`class frog`; with its index too where two classes have one name."""
-    twice = {name for name, often in Counter(counts.names).items() if often > 1}
-    return [f"class {name}" + (f" ({i})" if name in twice else "")
-            for name, i in zip(counts.names, counts.index.tolist(), strict=True)]  # fmt: skip
-
-
 def check_rows(
     measured: pd.DataFrame, reference: pd.DataFrame, *, name: str, tolerance: float = 0.01, level: float = LEVEL,
     exact: bool = False, allow_missing: bool = False,
@@ -156,16 +121,6 @@ def check_tolerance(tolerance: float) -> None:
     """Raises UsageError for a negative or infinite tolerance (a fraction)."""
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise UsageError(f"a tolerance of {100 * tolerance:g} points is not possible; give 0 or more.")
-
-
-def evaluations(rows: pd.DataFrame) -> Iterator[Evaluation]:
-    """Every evaluation of the rows with its counts. Raises StoreError as `counts.of_rows`."""
-    over = attacks_of_worst(rows)
-    column = {name: rows[name].astype(object).to_numpy() for name in rows.columns}
-    for first, counts in of_rows(rows):
-        row = {name: values[first] for name, values in column.items()}
-        attacks = over[row["cell"], row["test_split"]] if row["attack"] == WORST else ()
-        yield Evaluation(str(row["cell"]), Where.of_row(row), counts, attacks)
 
 
 def _told(where: Where) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.judge.check import Evaluation, Number, Outcome, check_tolerance, evaluations
+from bench.judge.check import Number, Outcome, check_tolerance
+from bench.judge.evaluations import Evaluation, evaluations
 from bench.judge.stats import LEVEL, two_sided_z
 from bench.judge.verdict import REFUSED, against_print
 from bench.store.where import PAPER, explain, off_protocol

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from bench.judge.evaluations import Evaluation
 from bench.judge.stats import Estimate
 from bench.reports import commands, paper
 from bench.reports.drawing import draw, inputs
 from bench.reports.model import Figure
 from bench.reports.panels import OfPaper, Panel
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ def train_counts(source: Source, panel: Panel) -> np.ndarray:
     """Training images a class, by frequency, of the first run of the panel."""
     for config in source.configs(panel.setting):
         if config.ir in panel.irs and config.model in panel.models:
-            return evaluations(source, panel, config)[0].train_count
+            return evaluations(source, panel, config)[0].counts.train
     return np.zeros(len(panel.classes))
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from bench.config import format_value
+from bench.judge.evaluations import Evaluation
 from bench.reports import paper
 from bench.reports.extracts.choice import Choice
 from bench.reports.footnote import radius
-from bench.reports.source import Evaluation
 from bench.store.where import Where
 
 METRIC = {
@@ -41,7 +41,7 @@ def caption(
     unusual = (t for s in settings for n, t in s.said().items() if n not in ("recipe", "reduced"))
     parts += [f"recipe {_recipes(used)}", *dict.fromkeys(unusual), _seeds(used, choice)]
     parts += [ATTACK[a] for a in attacks if a in ATTACK]
-    reduced = sorted({e.reduced for _, found in used for e in found if e.reduced})
+    reduced = sorted({e.where.reduced for _, found in used for e in found if e.where.reduced})
     parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
     if choice.best != "none" and used:
         parts.append("bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"

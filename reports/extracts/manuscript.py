@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.config import format_value
 from bench.errors import StoreError, UsageError, did_you_mean
+from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import METRICS, metric
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
@@ -18,7 +19,7 @@ from bench.reports.extracts.choice import MARKED, SPREADS, Choice
 from bench.reports.extracts.scores import COLUMNS
 from bench.reports.marks import doubtful, flag
 from bench.reports.paired.pairing import BEST, TIED, Pairs
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.store.where import Where, canonical
 
 
@@ -184,7 +185,7 @@ def _place(
                 continue
             if found := source.evaluations(setting, config, attack):
                 flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
-                chance = 1 / len(found[0].names) if choice.metric == "balanced" else None
+                chance = 1 / len(found[0].counts.names) if choice.metric == "balanced" else None
                 return Place(setting, found, source.estimate(found, choice.metric), flags, chance)
     return None
 

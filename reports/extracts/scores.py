@@ -10,10 +10,11 @@ from typing import Any
 
 from bench.config import format_value
 from bench.errors import StoreError
+from bench.judge.evaluations import Evaluation
 from bench.reports import paper
 from bench.reports.marks import doubtful, flag
 from bench.reports.paired.answer import strength
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.reports.text import sign
 from bench.store.schema import ROWS
 from bench.store.where import Where
@@ -102,14 +103,14 @@ def _shown(attacks: Sequence[str]) -> tuple[str, ...]:
 def _line(source: Source, config: Config, found: dict[str, list[Evaluation]], shown: Sequence[str]) -> Line:
     scores = {attack: _score(source, found[attack]) for attack in shown if attack in found}
     used = [e for some in found.values() for e in some]
-    reduced = "; ".join(sorted({e.reduced for e in used if e.reduced}))
+    reduced = "; ".join(sorted({e.where.reduced for e in used if e.where.reduced}))
     return Line(config, config.label, scores, tuple(sorted({e.seed for e in used})), reduced)
 
 
 def _score(source: Source, found: Sequence[Evaluation]) -> Score:
     got = source.estimate(found, "balanced")
     flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
-    chance = got.value <= 1 / len(found[0].names) + 1e-9
+    chance = got.value <= 1 / len(found[0].counts.names) + 1e-9
     return Score(100 * got.value, 100 * got.sampling.margin, flags, len(found), chance)
 
 

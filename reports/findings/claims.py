@@ -162,5 +162,5 @@ def _within(gap: Gap) -> bool:
 def _low(gap: Gap, setting: Setting) -> bool:
     """Whether neither of the two is above a constant answer, by its interval over test images."""
     found = [setting.at(spot) for spot in (gap.case.a, gap.case.b)]
-    chance = 1 / len(found[0][0].names)
+    chance = 1 / len(found[0][0].counts.names)
     return all(setting.source.estimate(some, "balanced").sampling.low <= chance for some in found)

@@ -112,6 +112,6 @@ def _campaign(setting: Setting) -> Campaign:
     for spot, one in setting.evaluations:
         sizes.setdefault(spot.split, set()).add(int(one.n.sum()))
     seconds = sum(stage.seconds for cell in setting.runs for stage in setting.facts(cell).stages.values())
-    exact = sorted({one.reduced for _, one in setting.evaluations if one.reduced})
+    exact = sorted({one.where.reduced for _, one in setting.evaluations if one.where.reduced})
     images = [(split, sorted(sizes[split])) for split in setting.splits if split in sizes]
     return Campaign(setting, exact, images, seconds / 3600)

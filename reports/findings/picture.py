@@ -53,7 +53,7 @@ class Bars:
 
 def draw(setting: Setting, found: Sequence[Gap], sides: tuple[str, str]) -> str:
     """The first of these differences, as SVG. `sides`: what the two numbers of a row are."""
-    shown, chance = found[:MOST], 1 / len(setting.at(found[0].case.a)[0].names)
+    shown, chance = found[:MOST], 1 / len(setting.at(found[0].case.a)[0].counts.names)
     both = [[setting.source.estimate(setting.at(spot), "balanced") for spot in (g.case.a, g.case.b)] for g in shown]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
     reach = max(2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i

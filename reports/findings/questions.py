@@ -182,7 +182,7 @@ def attack_as_run(setting: Setting) -> str:
     """The attack that methods are compared under, with its settings."""
     used = [e for s, e in setting.evaluations if s.attack == setting.strongest and s.recipe == RECIPE]
     lines = dict(settings_lines(setting.source, setting.place(), used, (setting.strongest,)))
-    chains = dict.fromkeys(one.audit.chain for one in used if one.audit)
+    chains = dict.fromkeys(one.chain for one in used if one.chain)
     return "; ".join([lines.get("Attacks", setting.strongest), *([audit_note(chains)] if chains else [])])
 
 

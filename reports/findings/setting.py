@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
+from bench.judge.evaluations import Evaluation
 from bench.reports import commands, paper
 from bench.reports.drawing import inputs
 from bench.reports.findings.numbers import WEAKER
 from bench.reports.footnote import radius
 from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.store.parts.record import CellRecord, StageFacts
 from bench.store.where import Where
 
@@ -59,7 +60,7 @@ class Setting:
         self.runs = {one.cell: (spot.config, spot.recipe) for spot, one in self.evaluations}
         self.splits = sorted({s.split for s in self.places}, key=lambda name: (name != SPLIT, name))
         self.recipes = sorted({s.recipe for s in self.places}, key=lambda name: (name != RECIPE, name))
-        audits = sorted(spot.attack for spot, one in self.evaluations if one.audit)
+        audits = sorted(spot.attack for spot, one in self.evaluations if one.chain)
         full = any(spot.attack == STRONGEST for spot in self.places)
         #: AutoAttack; where there is an audit of it alone, that, under its own name
         self.strongest = STRONGEST if full or not audits else audits[0]

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.config import format_value
+from bench.judge.evaluations import Evaluation
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
 from bench.reports.drawing import draw
 from bench.reports.marks import doubtful, flag
 from bench.reports.model import Card, Figure, Footnote, Number
 from bench.reports.paired.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.store.where import Where
 
 #: attacks by how much a number under them says, the most first
@@ -74,7 +75,7 @@ def _card(
         Rival(c, source.estimate(found["clean"][c], "balanced"), source.estimate(found[attack][c], "balanced"),
               standing[attack].get(c), _flags(found[attack][c])) for c in both
     ]  # fmt: skip
-    classes = len(found[attack][both[0]][0].names)
+    classes = len(found[attack][both[0]][0].counts.names)
     config = both[0]
     what = (
         paper.DATA_LABEL[setting.dataset] if setting.source == paper.ORIGINAL.get(setting.dataset) else setting.dataset
@@ -157,7 +158,7 @@ def _names(rivals: Sequence[Rival]) -> str:
 
 
 def _reduced(used: Sequence[Evaluation]) -> str:
-    return "; ".join(sorted({e.reduced for e in used if e.reduced}))
+    return "; ".join(sorted({e.where.reduced for e in used if e.where.reduced}))
 
 
 def _footnotes(rivals: Sequence[Rival]) -> tuple[Footnote, ...]:

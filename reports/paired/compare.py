@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from bench.config import format_value
 from bench.errors import StoreError
+from bench.judge.evaluations import Evaluation
 from bench.judge.paired import holm
 from bench.judge.stats import Interval
 from bench.reports import paper
 from bench.reports.footnote import settings_lines
 from bench.reports.model import Cell, Column, Footnote, Row, Table
 from bench.reports.paired.pairing import Pair, Pairs
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 from bench.reports.text import slug
 from bench.store.where import Where
 

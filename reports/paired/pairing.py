@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import StoreError
+from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import metric
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
 from bench.judge.pairs import cells as judge
 from bench.reports.marks import disqualified
-from bench.reports.source import Config, Evaluation, Source
+from bench.reports.source import Config, Source
 
 #: what a method is beside the best: itself, not distinguishable from it, worse, and not paired with it
 BEST, TIED, WORSE, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "not paired"
@@ -63,11 +64,11 @@ class Pairs:
 
         `other`: the results folder of B, where it is not that of A.
         """
-        partner = {(e.seed, e.data_hash, e.over): e for e in b}  # a worst case only over the same attacks
+        partner = {(e.seed, e.where.data_hash, e.over): e for e in b}  # a worst case only over the same attacks
         known = [
-            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.data_hash, one.over)))
-            and (mine := self.bits(one.cell, split_a, one.attack)) is not None
-            and (theirs := (other or self).bits(match.cell, split_b, match.attack)) is not None
+            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.where.data_hash, one.over)))
+            and (mine := self.bits(one.cell, split_a, one.where.attack)) is not None
+            and (theirs := (other or self).bits(match.cell, split_b, match.where.attack)) is not None
         ]  # fmt: skip
         if not known:
             return None
