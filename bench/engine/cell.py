@@ -158,7 +158,7 @@ class CellRun:
             damaged.append(path / ROWS)  # its counts can no longer be derived; kept, but no result
         for file in damaged:
             self._aside(file)
-        return look(path) if damaged else state
+        return dataclasses.replace(state, damaged=())  # what could not be read was as good as absent already
 
     def _fresh(self, state: State) -> State:
         """The state, unless it comes from other code or data than there is now, or was changed: then that of none.

@@ -180,7 +180,7 @@ def test_the_csv_is_tidy(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert " ".join(str(e.seed) for e in found) == line["seeds"]
         if line["metric"] == "recall":
-            position = found[0].names.index(line["class"])
+            position = found[0].counts.names.index(line["class"])
             value = source.estimate(found, "class", position).value
         else:
             value = source.estimate(found, line["metric"]).value
