@@ -9,7 +9,7 @@ of a published length is absolute here.
     cosine       M (1 + cos(pi t / E)) / 2
     linear       through (0, M), (E//3, M), (2E//3, M/10), (E, M/100)
     triangle     0 to M at t = top, to 0 at E
-    multi-decay  M - floor(t / (E/10)) M/10
+    multi-decay  M - floor(t / (E/10)) M/10 (Rice's code takes E//10, the same where E is a multiple of ten)
     cycles       triangles of half a period, from `low` to M
     one-cycle    torch's OneCycleLR: M/25 to M, then to M/250000, both along half a cosine; momentum the other way round
     compounding  the factor of each epoch multiplies the current rate (RoBal)

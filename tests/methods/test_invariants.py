@@ -234,7 +234,10 @@ def test_tail_term_equals_its_double_loop(seed):
 def test_extreme_logits_give_finite_losses_and_gradients(dtype, size):
     y = torch.tensor([0, 1, 2, 3])
     sharp = (size * torch.eye(4)).roll(1, 0).to(dtype)
-    for method in ("ce", "at", "trades", "mart", "gairat", "he", "robal", "reat", "at-bsl", "harl", "taet", "las-at"):
+    for method in (
+        *("ce", "at", "trades", "mart", "gairat", "he", "robal", "reat", "at-bsl", "harl", "taet", "las-at", "cfa"),
+        *("dafa", "ldam", "focal", "cb", "cdt", "la", "bce", "rw-fine", "udr"),
+    ):
         result = loss(
             method, y=y, class_counts=COUNTS, clean=-sharp, adv=sharp, features=sharp,
             extras={"kappa": torch.tensor([0, 3, 7, 10])},
