@@ -100,8 +100,11 @@ def test_training_script(scripts):
 def test_enhancers_script(scripts):
     words = ["--enhancers", "ema,awp", "--model", "small-cnn", "--batch", "8", "--batches", "1", "--steps", "1"]
     text = run(scripts / "enhancers.py", *words, "--rounds", "1")
-    assert "| at+ema |" in text
-    assert "Passes stated: ema 1.000, awp 1.500" in text
+    rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in text.splitlines() if line.startswith("| at")}
+    assert list(rows) == ["at", "at+ema", "at+awp"]
+    assert [row[-1].strip() for row in rows.values()] == ["1.000", "1.000", "1.500"]
+    own = {name: float(row[2].strip().rstrip("%")) for name, row in rows.items()}
+    assert own["at"] == 0 < own["at+ema"] < own["at+awp"]
 
 
 def test_audited_script_says_what_each_side_costs_and_where_the_full_chain_lies(scripts, tmp_path):
