@@ -105,8 +105,17 @@ class Registry:
         """Where `name` (its part before a colon) comes from. Raises UsageError with a suggestion when unknown."""
         base = name.partition(":")[0]
         if base not in self.origins:
-            raise UsageError(f"unknown {self.kind[:-1]} '{name}'. {did_you_mean(base, self.origins)}")
+            raise UsageError(f"unknown {self.kind[:-1]} '{name}'{self._elsewhere(base)}. "
+                             f"{did_you_mean(base, self.origins)}")  # fmt: skip
         return self.origins[base]
+
+    def _elsewhere(self, name: str) -> str:
+        """What else is called so, in words: `at+awp` may have been written `awp`."""
+        kinds = [kind[:-1] for kind in FOLDERS if kind != self.kind and name in registry(kind).origins]
+        if not kinds:
+            return ""
+        behind = f"; write it behind a method, METHOD+{name}" if "enhancer" in kinds else ""
+        return f", which is an {kinds[0]}{behind}" if kinds[0][0] in "aeiou" else f", which is a {kinds[0]}{behind}"
 
     def get(self, name: str) -> type[Any]:
         """The class of `name`, imported now. Raises UsageError when unknown, BenchError when it cannot be imported."""

@@ -82,3 +82,17 @@ def test_a_foreign_plugin_that_works_is_like_our_own(install):
     methods = Registry("methods")
     assert methods.origins["foreign"].describe() == "Of somebody else."
     assert methods.get("foreign").__name__ == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("methods", "awp", "unknown method 'awp', which is an enhancer; write it behind a method, METHOD+awp."),
+        ("attacks", "taet", "unknown attack 'taet', which is a method."),
+        ("methods", "nosuch", "unknown method 'nosuch'. "),
+    ],
+)
+def test_a_name_of_another_kind_is_told(kind, name, said):
+    with pytest.raises(BenchError) as raised:
+        registry(kind).get(name)
+    assert str(raised.value).startswith(said)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import bench.methods
 from bench.api import Attack, Dataset, Model
@@ -15,7 +16,7 @@ from bench.cli._explain import explain_method
 from bench.registry import FOLDERS, Registry, registry
 from bench.seeding import isolated
 from bench.testing.__main__ import main
-from bench.testing.contract import BrokenError, Check, Target, checks, contract, find, kinds
+from bench.testing.contract import BrokenError, Check, Target, checks, contract, find, kinds, methods
 
 
 @pytest.mark.parametrize("check", [check for kind in kinds() for check in contract(kind)], ids=str)
@@ -32,6 +33,22 @@ def test_a_method_can_be_shown(name: str) -> None:
     cls, text = registry("methods").get(name), explain_method(name)
     for word in (cls.formula, "paper", "official", *cls.Hparams.__dataclass_fields__):
         assert word in text
+
+
+def test_a_method_is_told_in_its_contract_what_the_loop_tells_it() -> None:
+    """Memory an image, for one, goes by `context.index`."""
+    told = []
+
+    class Remembers(registry("methods").get("at")):  # type: ignore[misc]
+        def loss(self, model, x, x_adv, y, context):  # type: ignore[no-untyped-def]
+            assert torch.equal(context.labels, y)
+            assert len(context.index.unique()) == len(y)
+            assert int(context.index.max()) < int(context.class_counts.sum())
+            told.append((context.epoch, context.batch, context.step, context.steps_per_epoch))
+            return super().loss(model, x, x_adv, y, context)
+
+    methods.trains(Remembers, {})
+    assert told == [(epoch, step, 2 * epoch + step, 2) for epoch in range(4) for step in range(2)]
 
 
 # ---------------------------------------------------------------------------------- what breaks it, and how it is said

@@ -103,11 +103,16 @@ def prepare(cls: type[Method], settings: Mapping[str, Any]) -> Made:
     return method, network, context
 
 
-def batch(epoch: int, step: int) -> tuple[Tensor, Tensor]:
-    """Eight images and labels."""
+def batch(epoch: int, step: int, context: Context | None = None) -> tuple[Tensor, Tensor]:
+    """Eight images and labels, of which the context is told what the loop tells it."""
     generator = torch_stream(0, "batch", epoch, step)
     x = torch.rand((8, 3, 8, 8), generator=generator)
-    return x, torch.randint(CLASSES, (8,), generator=generator)
+    y = torch.randint(CLASSES, (8,), generator=generator)
+    if context is not None:
+        context.epoch, context.step, context.batch = epoch, epoch * STEPS + step, step
+        context.steps_per_epoch, context.labels = STEPS, y
+        context.index = torch.randperm(sum(COUNTS), generator=torch_stream(0, "index", epoch, step))[:8]
+    return x, y
 
 
 def extra(count: int) -> tuple[Tensor, Tensor]:
@@ -119,11 +124,10 @@ def run(made: Made, epochs: range) -> None:
     """Train as the loop does, looking at everything the hooks give back."""
     method, network, context = made
     for epoch in epochs:
-        context.epoch, context.lr = epoch, 0.05
+        context.lr = 0.05
         context.noise = StreamNoise(torch_stream(0, "inner", epoch), torch.float32)
         for step in range(STEPS):
-            context.step = epoch * STEPS + step
-            x, y = batch(epoch, step)
+            x, y = batch(epoch, step, context)
             x_adv = x if phase_of(method, context) == "natural" else method.perturb(network, x, y, context)
             require(x_adv.shape == x.shape, f"perturb() gives {tuple(x_adv.shape)} for images {tuple(x.shape)}.")
             require(not x_adv.requires_grad, "perturb() gives images with a graph; detach them.")
@@ -171,8 +175,7 @@ def resumes(cls: type[Method], settings: Mapping[str, Any]) -> None:
 def steps_in_bfloat16(cls: type[Method], settings: Mapping[str, Any]) -> None:
     """A step under bfloat16 autocast, as `--precision bf16` runs it."""
     method, network, context = prepare(cls, settings)
-    context.epoch = EPOCHS - 1
-    x, y = batch(0, 0)
+    x, y = batch(EPOCHS - 1, 0, context)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         x_adv = method.perturb(network, x, y, context)
         loss, _ = method.loss(network, x, x_adv, y, context)
