@@ -67,11 +67,11 @@ def _entries(kind: str) -> list[tuple[str, str, str]]:
 
 def _facts() -> dict[str, str]:
     """Parameters and memory of the models, from the stored table (nothing is built)."""
-    from bench.engine.nets.facts import read_facts
+    from bench.sizes import BATCH, read_facts
 
     found = {}
     for name, row in read_facts().items():
-        measured, device = row["measured_mib"], row["device"]
-        memory = f"{row['tensors_mib']:.0f} MiB of tensors" if measured is None else f"{measured:.0f} MiB on {device}"
-        found[name] = f"  [{row['parameters'] / 1e6:.2f} M parameters, {memory} in training at batch 128]"
+        counted = f"{row.tensors_mib:.0f} MiB of tensors"
+        memory = counted if row.measured_mib is None else f"{row.measured_mib:.0f} MiB on {row.device}"
+        found[name] = f"  [{row.parameters / 1e6:.2f} M parameters, {memory} in training at batch {BATCH}]"
     return found

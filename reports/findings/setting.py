@@ -6,11 +6,9 @@ No number of the page is taken over two settings.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from bench.reports.footnote import radius
 from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Source
+from bench.sizes import read_facts
 from bench.store.parts.record import CellRecord, StageFacts
 from bench.store.where import Where
 
@@ -90,7 +89,9 @@ class Setting:
         trained = [s.forward + s.backward for cell in self.runs if (s := self.stage(cell, "train"))]
         passes = float(np.median(trained)) if trained else 0.0
         cuts = len(self.where.reduced.split(", ")) if self.where.reduced else 0
-        return not self.own, -_parameters().get(self.model, 0), cuts, -passes, self.where, self.model
+        known = read_facts().get(self.model)
+        size = known.parameters if known else 0
+        return not self.own, -size, cuts, -passes, self.where, self.model
 
     @cached_property
     def data(self) -> str:
@@ -200,13 +201,6 @@ def name(config: Config, recipe: str = RECIPE) -> str:
     """`TAET`, `TAET[beta=0]`, `TAET (official)`."""
     label = paper.method_label(config.label)
     return label if recipe == RECIPE else f"{label} ({recipe})"
-
-
-@cache
-def _parameters() -> dict[str, int]:
-    """Weights of the networks that bench knows."""
-    lines = (files("bench.models") / "facts.csv").read_text(encoding="utf-8").splitlines()
-    return {row["model"]: int(row["parameters"]) for row in csv.DictReader(lines)}
 
 
 def _common(place: Where) -> Where:

@@ -29,6 +29,7 @@ BASE = {
     "bench.visible",
     "bench.paths",
     "bench.audit",
+    "bench.sizes",
 }
 MAY_IMPORT = {
     "bench.contract": BASE - {"bench.api", "bench.plugins"},

@@ -1,15 +1,16 @@
 """Every architecture: published parameter counts, stored facts, and other image shapes."""
 
+import importlib
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from bench.engine.nets import facts
 from bench.engine.nets.network import build_network
 from bench.errors import UsageError
 from bench.registry import registry
+from bench.sizes import read_facts
 
 #: parameters with a linear head for 10 classes, as the papers' and torchvision's networks have
 PUBLISHED = {
@@ -26,32 +27,36 @@ PUBLISHED = {
 NAMES = [name for name in registry("models").names() if name != "timm"]
 
 
+@pytest.fixture
+def facts(project, monkeypatch):
+    """`benchmarks/models.py`, which counts."""
+    monkeypatch.syspath_prepend(str(project / "benchmarks"))
+    return importlib.import_module("models")
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_parameter_counts(name):
+def test_published_parameter_counts(name, facts):
     assert facts.parameters(name) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stored_parameters_and_flops_are_exact(name):
-    stored = facts.read_facts()[name]
-    assert stored["parameters"] == facts.parameters(name)
-    assert stored["gflop_forward"] == pytest.approx(facts.gflop_forward(name), abs=5e-5)
+def test_stored_parameters_and_flops_are_exact(name, facts):
+    stored = read_facts()[name]
+    assert stored.parameters == facts.parameters(name)
+    assert stored.gflop_forward == pytest.approx(facts.gflop_forward(name), abs=5e-5)
 
 
 @pytest.mark.parametrize("name", ["small-cnn", "resnet18", "vit-small"])
-def test_stored_memory_is_what_is_counted(name):
-    assert facts.read_facts()[name]["tensors_mib"] == pytest.approx(facts.tensors_mib(name), rel=0.05)
+def test_stored_memory_is_what_is_counted(name, facts):
+    assert read_facts()[name].tensors_mib == pytest.approx(facts.tensors_mib(name), rel=0.05)
 
 
 def test_facts_name_every_model_and_nothing_else():
-    assert sorted(facts.read_facts()) == NAMES
+    assert sorted(read_facts()) == NAMES
 
 
 def test_facts_are_read_without_torch():
-    code = (
-        "import sys; from bench.engine.nets.facts import read_facts; "
-        "assert read_facts(); assert 'torch' not in sys.modules"
-    )
+    code = "import sys; from bench.sizes import read_facts; assert read_facts(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

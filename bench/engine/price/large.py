@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.engine.nets.facts import IMAGE, read_facts
 from bench.engine.plan import Work
 from bench.engine.price.cost import cell_cost, learn
 from bench.plugins import dataset_facts
+from bench.sizes import IMAGE, read_facts
 
 #: seconds of one cell from which its network is called too large
 LIMIT = 6 * 3600.0
@@ -53,7 +53,7 @@ def too_large(works: Sequence[Work], results: Path, data_root: Path | None, devi
         if seconds is None and row is not None:
             pixels = facts.image[1] * facts.image[2] if not spec.recipe.resize else spec.recipe.resize**2
             share = pixels / (IMAGE[1] * IMAGE[2]) if not spec.model.endswith("-imagenet") else 1.0
-            operations = (cost.forward + 2 * cost.backward) * row["gflop_forward"] * 1e9 * share
+            operations = (cost.forward + 2 * cost.backward) * row.gflop_forward * 1e9 * share
             seconds = operations / speed(device) if operations > FEW else 0.0
         if seconds is not None and seconds > LIMIT:
             before = found.get(spec.model)
@@ -65,7 +65,7 @@ def too_large(works: Sequence[Work], results: Path, data_root: Path | None, devi
 
 def smaller(model: str) -> str:
     """The largest network with at most an eighth of the operations, of the same family where there is one."""
-    table = {name: row["gflop_forward"] for name, row in read_facts().items()}
+    table = {name: row.gflop_forward for name, row in read_facts().items()}
     if model not in table:
         return ""
     fits = [name for name, cost in table.items() if cost <= SMALLER * table[model]]

@@ -1,56 +1,31 @@
-"""What each network costs, for `bench ls models`; `python -m bench.engine.nets.facts` writes bench/models/facts.csv.
+"""What each network costs, for `bench ls models`: writes bench/models/facts.csv.
+
+    python benchmarks/models.py [--measure]
 
 All with a linear head for 10 classes on 32x32 RGB images as the network takes them: parameters; GFLOP of one image's
 forward pass (2 a multiply-add, torch's FlopCounterMode); MiB of the tensors alive at the peak of one fp32 SGD training
 step at batch 128, counted without running it (no convolution workspace, no allocator waste). With `--measure`, also the
-peak that the CUDA device here reports for that step; where it was not measured the column is empty. Reading the table
-needs no torch.
+peak that the CUDA device here reports for that step; where it was not measured the column is empty.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import sys
 import weakref
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
-if TYPE_CHECKING:
-    import torch
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
-    from bench.engine.nets.network import Network
-
-COLUMNS = ("model", "parameters", "gflop_forward", "tensors_mib", "measured_mib", "device")
-IMAGE, CLASSES, BATCH = (3, 32, 32), 10, 128
-
-
-class Facts(TypedDict):
-    """A row; `measured_mib` is None and `device` empty where nothing was measured."""
-
-    parameters: int
-    gflop_forward: float
-    tensors_mib: float
-    measured_mib: float | None
-    device: str
-
-
-def read_facts() -> dict[str, Facts]:
-    """The stored table by model name; empty when there is none."""
-    table = files("bench.models").joinpath("facts.csv")
-    if not table.is_file():
-        return {}
-    return {
-        row["model"]: Facts(
-            parameters=int(row["parameters"]),
-            gflop_forward=float(row["gflop_forward"]),
-            tensors_mib=float(row["tensors_mib"]),
-            measured_mib=float(row["measured_mib"]) if row["measured_mib"] else None,
-            device=row["device"],
-        )
-        for row in csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
-    }
+from bench.engine.nets.network import Network, assemble
+from bench.errors import UsageError
+from bench.registry import registry
+from bench.seeding import isolated
+from bench.sizes import BATCH, CLASSES, IMAGE, Facts
 
 
 def parameters(name: str) -> int:
@@ -60,9 +35,6 @@ def parameters(name: str) -> int:
 
 def gflop_forward(name: str) -> float:
     """GFLOP of one image's forward pass, counted from shapes."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     net = _network(name, "meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, *IMAGE, device="meta"))
@@ -71,9 +43,6 @@ def gflop_forward(name: str) -> float:
 
 def tensors_mib(name: str) -> float:
     """MiB of all tensors alive at the peak of a training step, counted from shapes."""
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
     alive: dict[int, int] = {}
     now = peak = 0
 
@@ -110,8 +79,6 @@ def tensors_mib(name: str) -> float:
 
 def measured_mib(name: str) -> tuple[float, str]:
     """(MiB, device name): the largest allocation that the CUDA device reports for a training step."""
-    import torch
-
     net = _network(name, "cpu").train().to("cuda")
     torch.cuda.reset_peak_memory_stats()
     _train_step(net, "cuda")
@@ -120,8 +87,6 @@ def measured_mib(name: str) -> tuple[float, str]:
 
 def _train_step(net: Network, device: str) -> None:
     """Two SGD steps, so that the momentum buffers exist in the second."""
-    import torch
-
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, foreach=False)
     images = torch.zeros(BATCH, *IMAGE, device=device)
     for _ in range(2):
@@ -131,20 +96,12 @@ def _train_step(net: Network, device: str) -> None:
 
 
 def _network(name: str, device: str) -> Network:
-    import torch
-
-    from bench.engine.nets.network import assemble
-    from bench.seeding import isolated
-
     with isolated(0, "init"), torch.device(device):
         return assemble(name, IMAGE, CLASSES, None).eval()
 
 
 def main(arguments: list[str]) -> None:
     """Write the table of all models that need no argument."""
-    from bench.errors import UsageError
-    from bench.registry import registry
-
     rows = []
     for name in registry("models").names():
         try:
@@ -156,7 +113,7 @@ def main(arguments: list[str]) -> None:
         rows.append([name, *counted, "" if mib is None else f"{mib:.0f}", device])
     target = Path(str(files("bench.models"))) / "facts.csv"
     with target.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        csv.writer(file, lineterminator="\n").writerows([("model", *Facts._fields), *rows])
 
 
 if __name__ == "__main__":
