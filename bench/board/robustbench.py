@@ -22,14 +22,14 @@ def model_info(entry: Entry) -> bytes:
     told = [f"Long-tailed training set, ratio {place.ir:g}; {place.test_split} test split.", *doubts]
     told += [f"Claimed, not measured: {entry.claimed}."] if entry.claimed else []
     theirs: dict[str, Any] = {
-        "link": entry.url or entry.code, "name": place.label, "authors": entry.paper, "venue": "",
+        "link": next((text for text in (entry.url, entry.code) if text.startswith("http")), ""), "name": place.label, "authors": entry.paper, "venue": "",
         "additional_data": bool(entry.extra_data), "number_forward_passes": 1, "dataset": place.dataset,
         "architecture": place.model, "eps": radius(place.eps), "clean_acc": _text(clean["standard"]),
         "reported": _text(first["standard"]), "autoattack_acc": _text(first["standard"]),
         "footnote": " ".join(told), "unreliable": bool(doubts),
     }  # fmt: skip
     ours = {
-        "imbalance_ratio": place.ir, "test_split": place.test_split, "seeds": len(entry.runs),
+        "code": entry.code, "imbalance_ratio": place.ir, "test_split": place.test_split, "seeds": len(entry.runs),
         "balanced_clean_acc": _text(clean["balanced"]), "balanced_autoattack_acc": _text(first["balanced"]),
         "balanced_autoattack_interval_95": [_text(first["low"]), _text(first["high"])],
         "tail_autoattack_acc": _text(first["tail"]), "worst_class_autoattack_acc": _text(first[WORST_CLASS]),

@@ -30,6 +30,15 @@ def test_its_fields_and_ours(entry):
     assert (told["eps"], told["additional_data"], told["unreliable"]) == ("8/255", False, False)
 
 
+def test_a_link_is_an_address_or_nothing(entry):
+    """Code of this project is a version and a commit; it stands under a name of our own."""
+    own = "robust-longtail-bench 0.1.0"
+    told = json.loads(model_info(entry(code=own, url="")))
+    assert (told["link"], told["code"]) == ("", own)
+    assert json.loads(model_info(entry(code=own, url="https://a.test/1")))["link"] == "https://a.test/1"
+    assert json.loads(model_info(entry(code="https://a.test/code", url="")))["link"] == "https://a.test/code"
+
+
 def test_doubt_and_extra_data_are_said(entry):
     told = json.loads(model_info(entry(flags=("zero-gradient",), extra_data="1M images", code="")))
     assert told["unreliable"] is True

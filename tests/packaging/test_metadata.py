@@ -85,6 +85,30 @@ def test_the_citation_and_the_changelog_name_this_version(project, metadata):
     assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == metadata["version"]
 
 
+#: what the Citation File Format 1.2.0 asks of a file, of what it refers to, and knows of an entity and of a person
+CFF, REFERENCE = {"cff-version", "message", "title", "authors"}, {"type", "title", "authors"}
+ENTITY = {"name", "alias", "website", "email", "orcid", "country", "city", "date-start", "date-end"}
+PERSON = {"family-names", "given-names", "name-particle", "name-suffix", "alias", "affiliation", "email", "orcid"}
+
+
+def test_the_citation_file_is_valid(project, metadata):
+    import yaml  # the hub's client brings it
+
+    told = yaml.safe_load((project / "CITATION.cff").read_text(encoding="utf-8"))
+    assert set(told) >= CFF
+    assert (told["cff-version"], told["type"]) == ("1.2.0", "software")
+    assert told["title"] == metadata["name"]
+    assert [author["name"] for author in told["authors"]] == [author["name"] for author in metadata["authors"]]
+    for source in (told, *told["references"]):
+        assert set(source) >= (CFF if source is told else REFERENCE)
+        assert source["authors"]
+        for author in source["authors"]:
+            assert set(author) <= (ENTITY if "name" in author else PERSON), author
+            assert all(isinstance(value, str) and value for value in author.values())
+        assert {"name"} <= set(source.get("conference", {"name": ""})) <= ENTITY
+    assert all(isinstance(word, str) for word in told["keywords"])
+
+
 def test_the_command_has_a_second_name(metadata):
     assert metadata["scripts"]["longtail-bench"] == metadata["scripts"]["bench"]
 
