@@ -22,7 +22,8 @@ def model_info(entry: Entry) -> bytes:
     told = [f"Long-tailed training set, ratio {place.ir:g}; {place.test_split} test split.", *doubts]
     told += [f"Claimed, not measured: {entry.claimed}."] if entry.claimed else []
     theirs: dict[str, Any] = {
-        "link": next((text for text in (entry.url, entry.code) if text.startswith("http")), ""), "name": place.label, "authors": entry.paper, "venue": "",
+        "link": entry.url or (entry.code if entry.code.startswith("http") else ""), "name": place.label,
+        "authors": entry.paper, "venue": "",
         "additional_data": bool(entry.extra_data), "number_forward_passes": 1, "dataset": place.dataset,
         "architecture": place.model, "eps": radius(place.eps), "clean_acc": _text(clean["standard"]),
         "reported": _text(first["standard"]), "autoattack_acc": _text(first["standard"]),
