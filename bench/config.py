@@ -17,10 +17,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
-from bench.fields import check_closed
+from bench.fields import check_closed, written
 from bench.fields import check_setting as check_setting
 from bench.fields import is_silent as is_silent
 from bench.fields import make as make
@@ -132,7 +132,7 @@ class CellSpec:
     def digest(self) -> str:
         """First 10 hex digits of the SHA-256 of the canonical JSON, without the labels `variant`, `enhanced`."""
         body = {k: v for k, v in to_plain(self).items() if k not in ("variant", "enhanced")}
-        return hashlib.sha256(canonical_json([BENCHMARK_VERSION, body]).encode()).hexdigest()[:10]
+        return hashlib.sha256(_json([BENCHMARK_VERSION, body]).encode()).hexdigest()[:10]
 
     @property
     def reduced(self) -> str:
@@ -190,31 +190,42 @@ def to_plain(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {f.name: to_plain(v) for f, v in pairs if not is_silent(f, v)}
+        pairs = ((name, getattr(value, name), later) for name, later in written(type(value)))
+        told = {name: v for name, v, later in pairs if later is None or not is_silent(later, v)}
+        return {name: v if type(v) in _PLAIN else to_plain(v) for name, v in told.items()}
     if isinstance(value, Mapping):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
-        return [to_plain(v) for v in value]
+        return [v if type(v) in _PLAIN else to_plain(v) for v in value]
     return value
 
 
 def canonical_json(value: Any) -> str:
     """The one text form of a value: sorted keys, no spaces, shortest floats. Raises ValueError on NaN."""
-    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _json(to_plain(value))
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def cell_from_plain(plain: Mapping[str, Any]) -> CellSpec:
     """The CellSpec that `to_plain` wrote. Raises UsageError on fields it does not know."""
     body = dict(plain)
-    recipe = {k: _tupled(v) for k, v in body.pop("recipe").items()}
+    recipe = _recipe(json.dumps(body.pop("recipe")))
     body["hparams"] = tuple((k, _tupled(v)) for k, v in body["hparams"])
     body |= {name: _tupled(body[name]) for name in ("enhancers", "cells") if name in body}
     return make(
         CellSpec,
-        body | {"recipe": make(Recipe, recipe, "recipe"), "threat": make(ThreatModel, body["threat"], "threat model")},
+        body | {"recipe": recipe, "threat": make(ThreatModel, body["threat"], "threat model")},
         "cell",
     )
+
+
+@lru_cache(maxsize=256)
+def _recipe(text: str) -> Recipe:
+    """The recipe of a JSON text, read once: the cells of a grid share theirs."""
+    return make(Recipe, {name: _tupled(value) for name, value in json.loads(text).items()}, "recipe")
 
 
 def request_from_plain(plain: Mapping[str, Any]) -> Request:

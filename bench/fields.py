@@ -27,6 +27,8 @@ SCALARS: tuple[type, ...] = (float, int, bool, str)
 ALLOWED = "float, int, bool, str, Literal, tuple[int, ...] or tuple[float, ...], with '| None' where it may be absent"
 #: how a list of numbers is written (see `bench.variants`)
 LISTS = "; write a list with colons, such as 50:75"
+#: ends of a range by their names in `setting`: what lies outside, and what must be
+BOUNDS = (("low", operator.lt, ">="), ("high", operator.gt, "<="), ("above", operator.le, ">"))
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ def setting(
     return field(default=default, metadata=meta)
 
 
+@cache
+def written(cls: Any) -> tuple[tuple[str, dataclasses.Field[Any] | None], ...]:
+    """Names of a dataclass's fields, each with the field where `is_silent` must be asked before it is written."""
+    return tuple((f.name, f if f.metadata.get("later") else None) for f in dataclasses.fields(cls))
+
+
 def is_silent(spec: dataclasses.Field[Any], value: Any) -> bool:
     """Whether a field is left out of what is written: added later, and at its default."""
     return bool(spec.metadata.get("later")) and value == spec.default
@@ -117,11 +125,11 @@ def make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
 
     Raises UsageError that names the value, what was expected and the names that exist.
     """
-    known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    known = kinds(cls)
     checked = {}
     for name, value in values.items():
         if name not in known:
-            raise UsageError(f"{what} has no setting '{name}'. {did_you_mean(name, known)}")
+            raise UsageError(f"{what} has no setting '{name}'. {did_you_mean(name, list(known))}")
         checked[name] = check_setting(cls, name, value, what)
     try:
         return cls(**checked)
@@ -166,21 +174,22 @@ def check_setting(cls: Any, name: str, value: Any, what: str) -> Any:
 
 def _check(spec: dataclasses.Field[Any], kind: Kind, value: Any, what: str, mend: str = "") -> Any:
     """One value, or one member of a list, in the type `kind.base`."""
-    where, base = f"{what}: {spec.name}={value!r}", kind.base
+    base, given = kind.base, value
     if base is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         value = float(value)
     if base is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{where} is not a finite number.")
+        raise UsageError(f"{what}: {spec.name}={given!r} is not a finite number.")
     if not isinstance(value, base) or (base is int and isinstance(value, bool)):
-        raise UsageError(f"{where} is not {'a number' if base is float else 'of type ' + base.__name__}{mend}.")
+        wanted = "a number" if base is float else f"of type {base.__name__}"
+        raise UsageError(f"{what}: {spec.name}={given!r} is not {wanted}{mend}.")
     limits = spec.metadata
     choices = kind.choices or limits.get("choices")
     if choices and value not in choices:
-        raise UsageError(f"{where} is not one of {', '.join(map(str, choices))}.")
-    for bound, outside, sign in (("low", operator.lt, ">="), ("high", operator.gt, "<="), ("above", operator.le, ">")):
+        raise UsageError(f"{what}: {spec.name}={given!r} is not one of {', '.join(map(str, choices))}.")
+    for bound, outside, sign in BOUNDS if limits else ():
         limit = limits.get(bound)
         if limit is not None and isinstance(value, (int, float)) and outside(value, limit):
-            raise UsageError(f"{where} is out of range; it must be {sign} {limit:g}.")
+            raise UsageError(f"{what}: {spec.name}={given!r} is out of range; it must be {sign} {limit:g}.")
     return value

@@ -128,6 +128,10 @@ def command(
     todo, refused = _with_images([work.task for work in works if work not in stale], data_root)
     bad = 1 if stale or refused or grid.refused else 0
     if not todo:
+        if results.is_dir():
+            from bench.engine.executors import share
+
+            share.clear(results)  # a run that was killed at its very end left what it would have cleared away
         if not bad and not quiet and not machine:
             click.echo(_nothing(grid, retry, results))
         done = len(grid.tasks) - len(grid.works)

@@ -7,8 +7,9 @@ or a field of the recipe; both enter the cell id.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -115,27 +116,37 @@ def expand(axes: Axes, data_root: Path | None = None, refused: dict[str, str] | 
             continue
         for ir, model in itertools.product(irs, axes.models or (facts.default_model,)):
             make_model(model).input_size(facts.image)
-            for ((name, settings), *enhancers), seed in itertools.product(methods, axes.seeds):
-                skip = _impossible(dataset, facts, ir)
-                *before, spec = family(
-                    name,
-                    settings,
-                    dataset=dataset,
-                    ir=ir,
-                    model=model,
-                    seed=seed,
-                    recipe=recipe,
-                    facts=facts,
-                    axes=axes,
+            skip = _impossible(dataset, facts, ir)
+            for (name, settings), *enhancers in methods:
+                made = functools.partial(
+                    family, name, settings, dataset=dataset, ir=ir, model=model, recipe=recipe, facts=facts, axes=axes,
                     enhancers=enhancers,
-                )
-                for base in before:
-                    tasks.setdefault(base.id, Task(base, Request(), skip))
-                told = tasks.get(spec.id)
-                tasks[spec.id] = Task(spec, want, skip) if told is None else dataclasses.replace(told, want=want)
+                )  # fmt: skip
+                for *before, spec in _each(made, axes.seeds):
+                    for base in before:
+                        tasks.setdefault(base.id, Task(base, Request(), skip))
+                    told = tasks.get(spec.id)
+                    tasks[spec.id] = Task(spec, want, skip) if told is None else dataclasses.replace(told, want=want)
     if not tasks and not refused:
         raise UsageError("the grid is empty; give at least one method, data set, ratio and seed.")
     return list(tasks.values())
+
+
+def _each(made: Callable[..., list[CellSpec]], seeds: Sequence[int]) -> Iterator[list[CellSpec]]:
+    """A family for every seed. One of a single cell is the same for all of them but for that number."""
+    first: list[CellSpec] = []
+    for seed in seeds:
+        if len(first) == 1:
+            yield [dataclasses.replace(first[0], seed=_possible(seed))]
+        else:
+            yield (first := made(seed=seed))
+
+
+def _possible(seed: int) -> int:
+    """The seed. Raises UsageError for one that no file of a store can hold."""
+    if not LEAST_SEED <= seed <= MOST_SEED:
+        raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
+    return seed
 
 
 def _facts(dataset: str, data_root: Path | None, refused: dict[str, str] | None) -> DatasetFacts | None:
@@ -209,8 +220,7 @@ def family(
     cls: type[Method] = registry("methods").get(method)
     kind, common = parse_variant(recipe)
     full_recipe, hparams, variant = settle(cls, settings, kind, axes.epochs, facts.augment, common)
-    if not LEAST_SEED <= seed <= MOST_SEED:
-        raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
+    _possible(seed)
     if axes.limit is not None and axes.limit < 1:
         raise UsageError(f"--limit {axes.limit} is not a positive number of images a class.")
     if full_recipe.judge is not None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +27,26 @@ from bench.store.parts.record import CellRecord, Key, complaint
 from bench.store.provenance.inputs import MEND
 from bench.store.schema import CELL, CHECKPOINT, CURVES, FEATURES, ROWS, SAMPLES
 
-Lines = Sequence[Mapping[str, str]]
+#: the columns of a table that say whether it is whole
+COLUMNS = ("test_split", "attack", "class_index", "n", "correct")
+
+
+class Line(NamedTuple):
+    """What a row of a table says in COLUMNS, as text."""
+
+    test_split: str
+    attack: str
+    class_index: str
+    n: str
+    correct: str
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """The test split and the attack that it counts."""
+        return self.test_split, self.attack
+
+
+Lines = Sequence[Line]
 
 
 @dataclass(frozen=True)
@@ -63,13 +85,12 @@ def look(path: Path) -> State:
     except StoreError:
         found = {}
         damaged.append(path / SAMPLES)
-    lines, whole, changed = None, True, ""
+    whole, changed = True, ""
     if cell is not None:
-        lines = _lines(path / ROWS, cell)
-        changed = complaint(cell, path.name)
+        table, changed = _Table(path / ROWS, cell), complaint(cell, path.name)
         cell = cell.only(found)
-        changed = _said(path, changed or _changed(cell, found, lines))
-        whole = _are_whole(lines, cell)
+        changed = _said(path, changed or _changed(cell, found, table))
+        whole = table.written or _are_whole(table.lines, cell)
     there = {name: (path / name).exists() for name in (CHECKPOINT, CURVES, FEATURES)}
     return State(
         cell, whole, there[CHECKPOINT], there[CURVES], there[FEATURES], tuple(damaged), changed,
@@ -82,17 +103,30 @@ def _is_left(path: Path) -> bool:
     return lease.over(path / CELL) is not None or not lease.held(path)
 
 
-def _lines(path: Path, cell: CellRecord) -> Lines | None:
-    """The rows of a table as text; None where there is none that can be read, or another than was written."""
-    try:
-        content = read(path)
-        if mark(content) != cell.files.get(ROWS, mark(content)):
+class _Table:
+    """The table of a cell. `written`: it is the one that its sealed record was written with, so it is whole."""
+
+    def __init__(self, path: Path, cell: CellRecord) -> None:
+        self.content, self.written = b"", False
+        try:
+            content = read(path)
+        except UnreadableError:
+            raise
+        except (OSError, StoreError):
+            return
+        known = cell.files.get(ROWS)
+        if known is None or known == mark(content):
+            self.content, self.written = content, known is not None and bool(cell.seal)
+
+    @cached_property
+    def lines(self) -> Lines | None:
+        """The rows as text; None where there are none that can be read, or others than were written."""
+        try:
+            head, *rows = csv.reader(io.StringIO(self.content.decode("utf-8")))
+            columns = itemgetter(*(head.index(name) for name in COLUMNS))
+            return [Line._make(columns(row)) for row in rows if row]
+        except (ValueError, IndexError, csv.Error):
             return None
-        return list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
-    except UnreadableError:
-        raise
-    except (OSError, StoreError, ValueError, csv.Error):
-        return None
 
 
 def _are_whole(lines: Lines | None, cell: CellRecord) -> bool:
@@ -101,8 +135,8 @@ def _are_whole(lines: Lines | None, cell: CellRecord) -> bool:
     if not wanted or cell.data is None:
         return not wanted
     try:
-        whole = [(r["test_split"], r["attack"]) for r in lines or () if int(r["n"]) >= int(r["correct"]) >= 0]
-    except (ValueError, KeyError, TypeError):
+        whole = [line.of for line in lines or () if int(line.n) >= int(line.correct) >= 0]
+    except ValueError:
         return False
     have, classes = Counter(whole), len(cell.data.class_names)
     return lines is not None and len(whole) == len(lines) and all(have[pair] == classes for pair in wanted)
@@ -112,12 +146,12 @@ def _said(path: Path, why: str) -> str:
     return f"cell {path.name} was changed: {why}; restore it, or {MEND}." if why else ""
 
 
-def _changed(cell: CellRecord, found: bits.Bits, lines: Lines | None) -> str:
-    """Why the bits of a cell (`found`) or its rows (`lines`) are not what was written."""
+def _changed(cell: CellRecord, found: bits.Bits, table: _Table) -> str:
+    """Why the bits of a cell (`found`) or its rows are not what was written."""
     why = bits.complaint(cell, found)
-    if why or not lines:
-        return why
     without = [key for key, facts in cell.evaluations.items() if facts.bits is None and facts.counted]
+    if why or not without or not (lines := table.lines):
+        return why
     differ = [key for key in without if (own := _stored(lines, key)) and own != _counts(found, key, len(own))]
     return f"the bits of {differ[0]} are not those that its rows count" if differ else ""
 
@@ -130,7 +164,7 @@ def _counts(found: bits.Bits, key: str, classes: int) -> list[int]:
 def _stored(lines: Lines, key: str) -> list[int]:
     """Correct images a class as the rows of an evaluation say; empty where they cannot be read."""
     try:
-        own = {int(r["class_index"]): int(r["correct"]) for r in lines if (r["test_split"], r["attack"]) == Key.of(key)}
-    except (ValueError, KeyError, TypeError):
+        own = {int(line.class_index): int(line.correct) for line in lines if line.of == Key.of(key)}
+    except ValueError:
         return []
     return [own[i] for i in sorted(own)]

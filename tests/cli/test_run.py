@@ -34,7 +34,10 @@ def test_a_run_fills_the_grid_and_the_same_command_does_nothing_more(tmp_path, c
     words = ["run", "--methods", "ce,at", "--seeds", "0", *SMALL, "--results", tmp_path / "r"]
     assert call(*words) == 0
     assert "2 cells done, 0 failed" in capsys.readouterr().out
+    (tmp_path / "r" / ".grids").mkdir()  # as a kill leaves it when the last cell was done
+    (tmp_path / "r" / ".grids" / "left.json").write_text('{"tasks": []}')
     assert call(*words) == 0
+    assert not (tmp_path / "r" / ".grids").exists()
     assert "all 2 cells are done" in capsys.readouterr().out
     assert Results(tmp_path / "r").rows["method"].nunique() == 2
 

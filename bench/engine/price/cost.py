@@ -77,8 +77,10 @@ class Known:
 
 def estimate(todo: Sequence[Work], results: Path, data_root: Path | None, device: str) -> Cost:
     """The cost of planned work, one cell after the other in one worker process."""
-    known = learn(results, data_root, device)
     total, startup, first = Cost(), 0.0, 0.0
+    if not todo:
+        return total
+    known = learn(results, data_root, device)
     for task, lacks, *_ in todo:
         facts = dataset_facts(task.spec.dataset, data_root)
         total += cell_cost(task, facts, lacks, known)

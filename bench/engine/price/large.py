@@ -41,6 +41,8 @@ class Large:
 
 def too_large(works: Sequence[Work], results: Path, data_root: Path | None, device: str) -> list[Large]:
     """The networks of a grid with a cell above `LIMIT`, the slowest first."""
+    if not works:
+        return []
     known, table = learn(results, data_root, device), read_facts()
     found: dict[str, Large] = {}
     for task, lacks, *_ in works:

@@ -21,12 +21,28 @@ Bits = Mapping[str, np.ndarray]
 
 def mark(bits: Bits, key: str) -> str:
     """16 hex digits of an evaluation's images, labels and bits, and of the stages that an audit reached."""
-    split, total = Key.of(key).split, hashlib.sha256()
-    for name, kind in ((f"{split}/index", "<i8"), (f"{split}/label", "<i8"), (key, "u1"), (key + REACHED, "u1")):
-        values = np.ascontiguousarray(bits.get(name, ()), dtype=kind)
-        total.update(f"{len(values)} ".encode())
-        total.update(values.tobytes())
+    return _mark(bits, key, _images_mark(bits, Key.of(key).split))
+
+
+def _images_mark(bits: Bits, split: str) -> hashlib._Hash:
+    """The beginning of the marks of a split's evaluations, which share their images and labels."""
+    total = hashlib.sha256()
+    for name in (f"{split}/index", f"{split}/label"):
+        _add(total, bits.get(name, ()), "<i8")
+    return total
+
+
+def _mark(bits: Bits, key: str, images: hashlib._Hash) -> str:
+    total = images.copy()
+    for name in (key, key + REACHED):
+        _add(total, bits.get(name, ()), "u1")
     return total.hexdigest()[:16]
+
+
+def _add(total: hashlib._Hash, values: Any, kind: str) -> None:
+    array = np.ascontiguousarray(values, dtype=kind)
+    total.update(f"{len(array)} ".encode())
+    total.update(array.tobytes())
 
 
 def marked(cell: Mapping[str, Any], bits: Bits) -> dict[str, Any]:
@@ -48,14 +64,19 @@ def complaints(cell: CellRecord, bits: Bits) -> Iterator[str]:
         if unfit:
             yield f"{SAMPLES}{unfit}" if unfit.startswith((" ", ":")) else unfit
             continue
-        size = len(bits[f"{split}/label"])
+        size, images = len(bits[f"{split}/label"]), _images_mark(bits, split)
         for key in sorted(own):
             if key not in bits:
                 yield f"{SAMPLES} has no bits of {key}"
-            elif bits[key].shape != (size,) or not np.isin(bits[key], (0, 1)).all():
+            elif bits[key].shape != (size,) or not _are_bits(bits[key]):
                 yield f"{SAMPLES}: {key} is not one bit for each of {size} images"
-            elif evaluations[key].bits not in (None, mark(bits, key)):
+            elif evaluations[key].bits not in (None, _mark(bits, key, images)):
                 yield f"{SAMPLES}: the bits of {key} are not those that were written"
+
+
+def _are_bits(values: np.ndarray) -> bool:
+    """Whether all values are 0 or 1."""
+    return values.dtype.kind in "biuf" and bool(((values == 0) | (values == 1)).all())
 
 
 def unknown(cell: CellRecord, bits: Bits) -> Iterator[str]:
