@@ -125,7 +125,7 @@ def make(cls: type[T], values: Mapping[str, Any], what: str) -> T:
 
     Raises UsageError that names the value, what was expected and the names that exist.
     """
-    known = kinds(cls)
+    known = kinds(cls)  # type: ignore[arg-type]
     checked = {}
     for name, value in values.items():
         if name not in known:
