@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,6 +83,14 @@ class Placement:
 
         count = resolve_jobs(self.jobs, device, self.threads, memory_mib)
         return Local(count) if count else Inline()
+
+    def script(self, results: Path) -> str:
+        """The script of SLURM's workers, for a dry run; empty elsewhere."""
+        if self.place != "slurm":
+            return ""
+        from bench.engine.executors.slurm import Slurm
+
+        return Slurm(self.workers, self._pairs(), self.setup).script(results)
 
     def _pairs(self) -> dict[str, str]:
         pairs = {}

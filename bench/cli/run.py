@@ -120,6 +120,8 @@ def command(
         from bench.cli._dry import show
 
         show(grid, results, data_root, _large(grid.works, results, data_root, device, placement))
+        if script := placement.script(results):
+            click.echo(f"\nThe script of the workers that would be submitted:\n\n{script}")
         return 1 if grid.refused else 0
     works = [work for work in grid.works if _wanted(work, retry)]
     stale = [work for work in works if work.stale and not retrain]

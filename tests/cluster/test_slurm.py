@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.config import Task
 from bench.engine.executors import slurm as executor
 from bench.engine.executors.inline import Inline
@@ -95,11 +96,32 @@ def test_workers_that_cannot_work_are_told_apart_from_cells_that_fail(slurm, mon
     monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
     monkeypatch.setenv("PATH", slurm.env["PATH"])
     events: list[dict] = []
-    run = executor.Slurm(1, {}, ["exit 3"], jobs=1)
+    run = executor.Slurm(1, {}, ["echo this node has no python >&2", "exit 3"], jobs=1)
     run.run(tasks[:1], Settings(results=tmp_path), events.append)
     assert [e["event"] for e in events] == ["failed"]
     assert "no worker job is left" in events[0]["message"]
+    assert "this node has no python" in events[0]["message"]
     assert str(tmp_path) in events[0]["message"]
+
+
+@pytest.mark.slurm
+def test_what_slurm_refuses_is_one_sentence_and_a_dry_run_prints_the_script(slurm, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SLURM_CONF", slurm.env["SLURM_CONF"])
+    monkeypatch.setenv("PATH", slurm.env["PATH"])
+    words = ["run", "--methods", "ce", "--datasets", "digitslt", "--irs", "10", "--epochs", "1", "--attacks", "clean",
+             "--on", "slurm", "--slurm", "partition=nope", "--setup", "module load none"]  # fmt: skip
+    for more, code in (([], 1), (["--dry-run"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *more, "--results", str(tmp_path / f"r{code}")])
+        assert ended.value.code == code
+    said = capsys.readouterr()
+    (sentence,) = [line for line in said.err.splitlines() if line.startswith("bench:")]
+    assert "Invalid partition name" in sentence
+    assert "mend --slurm" in sentence
+    assert "Traceback" not in said.err
+    assert "#SBATCH --partition=nope" in said.out
+    assert "\nmodule load none\n" in said.out
+    assert not (tmp_path / "r0").exists()
 
 
 @pytest.mark.slurm

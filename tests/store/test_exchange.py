@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -83,6 +84,23 @@ def test_a_cell_that_somebody_works_on_is_left_to_them(store, tmp_path):
     assert len(done.new) == 2
 
 
+def test_what_is_packed_again_sparse_or_larger_than_the_archive_is_not_read(store, tmp_path):
+    exchange.pack(sorted(store.iterdir())[:1], tmp_path / "a.tar", weights=False)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress((tmp_path / "a.tar").read_bytes()))
+    with pytest.raises(StoreError, match="cannot be read"):
+        exchange.unpack(tmp_path / "a.tar.gz", tmp_path / "there")
+    cell = sorted(store.iterdir())[0].name
+    for kind in (tarfile.GNUTYPE_SPARSE, tarfile.REGTYPE):
+        with tarfile.open(tmp_path / "a.tar") as old, tarfile.open(tmp_path / "b.tar", "w") as new:
+            new.addfile(old.getmember("manifest.json"), old.extractfile("manifest.json"))
+            large = tarfile.TarInfo(f"{cell}/per_class.csv")
+            large.type, large.size = kind, 2**40
+            new.addfile(large)
+        with pytest.raises(StoreError, match=r"does not name|more bytes than there are|cannot be read"):
+            exchange.unpack(tmp_path / "b.tar", tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
 FLIPPED = "has another hash"
 
 
@@ -91,6 +109,7 @@ FLIPPED = "has another hash"
     [
         (lambda n, b: [(n, b[:-1] + bytes([b[-1] ^ 1]) if n.endswith("npz") else b)], FLIPPED),
         (lambda n, b: [(n, b), *([("../../out", b"x")] if n.endswith("cell.json") else [])], "does not name"),
+        (lambda n, b: [(n, b), *([(n, b)] if n.endswith("cell.json") else [])], "stands twice"),
         (lambda n, b: [(n, b.replace(b"per_class.csv", b"../../../x.c") if n == "manifest.json" else b)], "no cell"),
         (lambda n, b: [] if n.endswith("cell.json") else [(n, b)], "cut short"),
         (lambda n, b: [] if n == "manifest.json" else [(n, b)], "does not begin with"),

@@ -15,6 +15,7 @@ class Ray:
     """`workers` tasks, each with its threads, and a GPU where cells run on one. `address`: of the cluster."""
 
     def __init__(self, workers: int, address: str = "auto") -> None:
+        _installed()
         self.workers, self.address = workers, address
 
     def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
@@ -51,11 +52,16 @@ def _why(errors: Sequence[BaseException]) -> str:
     return f"no Ray worker is left{reason}. Run the same command again to go on."
 
 
-def _connected(address: str) -> Any:
+def _installed() -> Any:
     try:
         import ray
     except ImportError as error:
         raise BenchError("--on ray needs Ray; pip install 'robust-longtail-bench[ray]'.") from error
+    return ray
+
+
+def _connected(address: str) -> Any:
+    ray = _installed()
     if not ray.is_initialized():
         try:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class Slurm:
         self, workers: int, options: Mapping[str, str], setup: Sequence[str] = (), *, jobs: int = 0,
         detach: bool = False,
     ) -> None:  # fmt: skip
+        self.submitit = _submitit()
         self.workers, self.setup, self.jobs, self.detach = workers, tuple(setup), jobs, detach
         self.parameters = parameters(options)
         #: ids of the jobs, and where their logs are
@@ -67,36 +69,55 @@ class Slurm:
         self.logs = Path()
 
     def run(self, tasks: Sequence[Task], settings: Settings, on_event: OnEvent) -> None:
-        """Submit the workers and, unless detached, follow the cells until each has ended."""
+        """Submit the workers and, unless detached, follow the cells until each has ended.
+
+        Raises BenchError with what SLURM says when it takes no job.
+        """
         if not tasks:
             return
         file = share.write(tasks, settings, self.jobs)
         executor = self._executor(file.parent.parent / JOBS)
-        with executor.batch():
-            jobs = [executor.submit(Worker(file)) for _ in range(min(self.workers, len(tasks)))]
+        try:
+            with executor.batch():
+                jobs = [executor.submit(Worker(file)) for _ in range(min(self.workers, len(tasks)))]
+        except (RuntimeError, OSError, self.submitit.core.utils.UncompletedJobError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+            raise BenchError(
+                f"SLURM took no worker: {said}; mend --slurm (`sinfo` lists partitions, their limits and resources)."
+            ) from error
         self.submitted = [str(job.job_id) for job in jobs]
         if not self.detach:
             share.watch(tasks, settings.results, on_event, lambda: in_queue(self.submitted), self._why)
             share.clear(settings.results)
 
-    def script(self, settings: Settings) -> str:
-        """The script that would be submitted, for `--dry-run`."""
-        executor = self._executor(settings.results.absolute() / JOBS)
-        text: str = executor._executor._make_submission_file_text("python -m submitit.core._submit JOB", "JOB")
+    def script(self, results: Path) -> str:
+        """The script that would be submitted, for `--dry-run`; nothing is written."""
+        executor = self._executor(results.absolute() / JOBS)
+        own = executor._executor
+        text: str = own._make_submission_file_text(own._submitit_command_str, "workers")
         return text
 
     def _executor(self, folder: Path) -> Any:
-        submitit = _submitit()
         self.logs = folder
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=1000)
+        executor = self.submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=1000)
         executor.update_parameters(name="bench", slurm_setup=list(self.setup) or None, **self.parameters)
         return executor
 
     def _why(self) -> str:
+        said = self._last_line()
         return (
-            f"no worker job is left ({', '.join(self.submitted)}); their last lines are in {self.logs}. Run the same "
-            "command again to go on."
+            f"no worker job is left ({', '.join(self.submitted)}){f': {said}' if said else ''}; their logs are in "
+            f"{self.logs}. Run the same command again to go on."
         )
+
+    def _last_line(self) -> str:
+        """The last line of one of the workers' error logs; empty where none says anything."""
+        for job in self.submitted:
+            with suppress(OSError):
+                lines = (self.logs / f"{job}_0_log.err").read_text(encoding="utf-8", errors="replace").split("\n")
+                if spoken := [line.strip() for line in lines if line.strip() and not line.startswith("srun:")]:
+                    return spoken[-1][:300]
+        return ""
 
 
 def parameters(options: Mapping[str, str]) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class Unpacked:
     refused: dict[str, str] = field(default_factory=dict)
 
 
+class OtherError(StoreError):
+    """A cell is here already, with other counts."""
+
+
 def pack(folders: Iterable[Path], target: Path, *, weights: bool) -> int:
     """Write cells into an archive; the same cells give the same bytes.
 
@@ -78,12 +82,12 @@ def unpack(source: Path, root: Path) -> Unpacked:
     """
     done = Unpacked()
     try:
-        with tarfile.open(source) as archive:
+        with tarfile.open(source, "r:") as archive:  # as it is written: what is packed again may unpack to anything
             manifest = _manifest(archive, source)
             for cell, content in _cells(archive, manifest, source):
                 _place(root, cell, content, done)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise StoreError(f"{source} cannot be read ({error}); export it again.") from error
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise StoreError(f"{source} cannot be read ({error or type(error).__name__}); export it again.") from error
     absent = manifest.cells.keys() - {*done.new, *done.same, *done.refused}
     if absent:
         raise StoreError(f"{source} is cut short: it lacks {', '.join(sorted(absent)[:3])}; export it again.")
@@ -92,26 +96,30 @@ def unpack(source: Path, root: Path) -> Unpacked:
 
 def _place(root: Path, cell: str, content: dict[str, bytes], done: Unpacked) -> None:
     folder = root / cell
-    if (folder / CELL).exists():
-        there = {name: (folder / name).read_bytes() for name in content if (folder / name).exists()}
-        differ = [n for n in (ROWS, SAMPLES) if n in content and there.get(n) != content[n]]
-        if differ:
-            done.refused[cell] = f"other counts are here already ({', '.join(differ)} differ)"
-            return
-        absent = {name: body for name, body in content.items() if name not in there}
-        if not absent:
+    try:
+        if not _absent(folder, content):
             done.same.append(cell)
             return
-        content = absent
-    try:
         with CellFolder(root, cell).locked():
+            absent = _absent(folder, content)  # once more: nobody changes it any longer
             for name in FILES:
-                if name in content:
-                    atomic_write(folder / name, content[name])
-    except HeldError as error:
+                if name in absent:
+                    atomic_write(folder / name, absent[name])
+    except (HeldError, OtherError) as error:
         done.refused[cell] = str(error)
         return
     done.new.append(cell)
+
+
+def _absent(folder: Path, content: dict[str, bytes]) -> dict[str, bytes]:
+    """What of a cell's files a folder lacks. Raises OtherError when its counts are others."""
+    if not (folder / CELL).exists():
+        return content
+    there = {name: (folder / name).read_bytes() for name in content if (folder / name).exists()}
+    differ = [n for n in (ROWS, SAMPLES) if n in content and there.get(n) != content[n]]
+    if differ:
+        raise OtherError(f"other counts are here already ({', '.join(differ)} differ)")
+    return {name: body for name, body in content.items() if name not in there}
 
 
 def _manifest(archive: tarfile.TarFile, source: Path) -> Manifest:
@@ -134,12 +142,15 @@ def _manifest(archive: tarfile.TarFile, source: Path) -> Manifest:
 def _cells(archive: tarfile.TarFile, manifest: Manifest, source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Each cell once all of its files are read and their hashes verified."""
     waiting = {cell: dict[str, bytes]() for cell in manifest.cells}
+    whole = source.stat().st_size
     while (member := archive.next()) is not None:
         cell, _, name = member.name.partition("/")
         wanted = manifest.cells.get(cell, {}).get(name)
-        file = archive.extractfile(member) if member.isreg() else None
+        file = archive.extractfile(member) if member.isreg() and not member.issparse() else None
         if wanted is None or file is None:
             raise StoreError(f"{source} holds '{member.name}', which its {MANIFEST} does not name.")
+        if name in waiting.get(cell, {name: b""}) or member.size > whole:
+            raise StoreError(f"{source}: {member.name} stands twice, or says more bytes than there are.")
         body = file.read()
         if hashlib.sha256(body).hexdigest() != wanted:
             raise StoreError(f"{source}: {member.name} has another hash than its {MANIFEST} says; export it again.")
