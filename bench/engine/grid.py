@@ -46,8 +46,6 @@ CLAIMED = {"order": "order", "average": "evaluated"}
 #: seeds as every file of a store can hold them: 64 bits with a sign
 LEAST_SEED, MOST_SEED = -(2**63), 2**63 - 1
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
-
-
 T = TypeVar("T")
 
 
@@ -99,7 +97,6 @@ def expand(axes: Axes, data_root: Path | None = None, refused: dict[str, str] | 
     """Every cell of the axes, each once, ordered by data set, ratio, model, recipe, method, seed.
 
     Before a cell come those that it goes on from (`Method.cells`), of which nothing but their weights is wanted.
-
     Cells that cannot exist (a ratio that a set cannot have) come with the reason in `skip`. Data sets of which nothing
     can be known go into `refused` with the reason, and have no cells; without it the first one's error is raised.
     Raises UsageError for anything unknown or out of range, and for an empty grid.
@@ -135,18 +132,15 @@ def expand(axes: Axes, data_root: Path | None = None, refused: dict[str, str] | 
 def _each(made: Callable[..., list[CellSpec]], seeds: Sequence[int]) -> Iterator[list[CellSpec]]:
     """A family for every seed. One of a single cell is the same for all of them but for that number."""
     first: list[CellSpec] = []
-    for seed in seeds:
-        if len(first) == 1:
-            yield [dataclasses.replace(first[0], seed=_possible(seed))]
-        else:
-            yield (first := made(seed=seed))
+    for seed in map(_possible, seeds):
+        yield (first := [dataclasses.replace(first[0], seed=seed)] if len(first) == 1 else made(seed=seed))
 
 
 def _possible(seed: int) -> int:
     """The seed. Raises UsageError for one that no file of a store can hold."""
-    if not LEAST_SEED <= seed <= MOST_SEED:
-        raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
-    return seed
+    if LEAST_SEED <= seed <= MOST_SEED:
+        return seed
+    raise UsageError(f"seed {seed} is not possible; give a whole number of at most {MOST_SEED}, as in --seeds 0,1.")
 
 
 def _facts(dataset: str, data_root: Path | None, refused: dict[str, str] | None) -> DatasetFacts | None:
@@ -165,12 +159,10 @@ def _facts(dataset: str, data_root: Path | None, refused: dict[str, str] | None)
 
 def _impossible(dataset: str, facts: DatasetFacts, ir: float | None) -> str:
     """Why a data set cannot have an imbalance ratio; empty when it can, or when that is not known yet."""
-    if ir is None:
-        return ""
-    if facts.native_ir is not None:
+    if ir is not None and facts.native_ir is not None:
         return f"{dataset} has its own imbalance ({facts.native_ir:.2f}); ask for it with --irs natural"
     try:
-        if facts.train_max:
+        if ir is not None and facts.train_max:
             longtail.counts(facts.train_max, ir, facts.classes)
     except UsageError as error:
         return str(error)
