@@ -69,6 +69,20 @@ def test_a_node_that_goes_changes_no_byte(two_nodes, tmp_path, tasks, undisturbe
     assert strays(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("device", "there", "gpus"),
+    [
+        ("auto", {"CPU": 8.0}, 0),
+        ("auto", {"GPU": 4.0}, 1),
+        ("cuda", {}, 1),
+        ("cuda:0", {"GPU": 1.0}, 1),
+        ("cpu", {"GPU": 1.0}, 0),
+    ],
+)
+def test_a_worker_asks_for_a_gpu_where_there_are_some_and_it_may_use_one(device, there, gpus):
+    assert executor.wanted_gpus(device, there) == gpus
+
+
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_that_is_not_there_is_one_sentence(monkeypatch, tmp_path, tasks):  # noqa: F811

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.config import Task
 from bench.engine.executors import OnEvent, share
+from bench.engine.host import stop
 from bench.engine.life.settings import Settings
 from bench.errors import BenchError
 
@@ -24,7 +27,7 @@ class Ray:
             return
         ray = _connected(self.address)
         file = share.write(tasks, settings, 1)
-        gpus = 1 if settings.device.startswith("cuda") else 0
+        gpus = wanted_gpus(settings.device, ray.cluster_resources())
         remote = ray.remote(num_cpus=settings.threads, num_gpus=gpus, max_retries=-1)(share.work)
         asked = [remote.remote(file) for _ in range(min(self.workers, len(tasks)))]
         errors: list[BaseException] = []
@@ -37,6 +40,11 @@ class Ray:
 
         share.watch(tasks, settings.results, on_event, alive, lambda: _why(errors))
         share.clear(settings.results)
+
+
+def wanted_gpus(device: str, resources: Mapping[str, float]) -> int:
+    """GPUs that a worker asks for: Ray hides those of its node from one that asks for none."""
+    return 1 if device.startswith("cuda") or (device == "auto" and resources.get("GPU", 0) >= 1) else 0
 
 
 def _error(ray: Any, ref: Any) -> BaseException | None:
@@ -63,10 +71,14 @@ def _installed() -> Any:
 def _connected(address: str) -> Any:
     ray = _installed()
     if not ray.is_initialized():
+        before = {number: signal.getsignal(number) for number in stop.SIGNALS}
         try:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BenchError(
                 f"no Ray cluster at '{address}' ({error}); start one with `ray start --head`, or give --ray ADDRESS."
             ) from error
+        if threading.current_thread() is threading.main_thread():  # Ray's own handlers end the process with a trace
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
     return ray
