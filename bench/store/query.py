@@ -10,6 +10,7 @@ A whole folder, with everything checked, is `bench.store.results`.
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,10 +34,11 @@ def folders(root: Path) -> list[Path]:
 
 def headless(root: Path) -> list[str]:
     """One sentence for each folder that holds counts and no cell.json: nobody knows what they are of."""
-    held = {path.parent for name in (ROWS, SAMPLES) for path in root.glob(f"*/{name}")}
+    found = [root / e.name for e in os.scandir(root) if e.is_dir() and not os.path.exists(f"{e.path}/{CELL}")]  # noqa: PTH110
     return [
         f"{folder} holds counts and no {CELL} that can be read; restore it, or move the folder away."
-        for folder in sorted(held - {*folders(root)})
+        for folder in sorted(found)
+        if (folder / ROWS).exists() or (folder / SAMPLES).exists()
     ]
 
 

@@ -143,18 +143,18 @@ class Where:
 
         values = {f.name: row.get(f.name, f.default) for f in FIELDS.values() if f.metadata["stored"]}
         known: dict[str, Any] = {
-            name: FIELDS[name].default if pd.isna(value) else value for name, value in values.items()
+            name: FIELDS[name].default if value is pd.NA or value is None or value != value else value
+            for name, value in values.items()
         }
         ir = float(known["ir"])
         own = math.isnan(ir) or ir % 1 != 0 if natural is None else natural
         seed = known["seed"]
-        made = cls(**known | {"seed": None if seed is None else int(seed), "natural": own})
-        return dataclasses.replace(made, **{n: made.value(n) for n, f in FIELDS.items() if f.metadata["digits"]})
+        known |= {name: _rounded(name, known[name]) for name in DIGITS if name in known}
+        return cls(**known | {"seed": None if seed is None else int(seed), "natural": own})
 
     def value(self, name: str) -> Any:
         """A coordinate as it is compared: numbers to the decimals that tell two of them apart."""
-        value, digits = getattr(self, name), FIELDS[name].metadata["digits"]
-        return value if digits is None or value is None else round(float(value), digits)
+        return _rounded(name, getattr(self, name))
 
     def key(self, names: Iterable[str]) -> tuple[Any, ...]:
         """These coordinates, hashable; a ratio or radius that is not known equals another that is not."""
@@ -215,6 +215,8 @@ class Where:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Where)}
+#: decimals to which two values of a coordinate are compared, where they are rounded
+DIGITS: dict[str, int] = {name: f.metadata["digits"] for name, f in FIELDS.items() if f.metadata["digits"] is not None}
 #: how each is read of a cell's specification; those that it does not have are empty
 READ: dict[str, Read] = {name: f.metadata["read"] or attrgetter(name) for name, f in FIELDS.items()}
 #: coordinates by their role
@@ -268,3 +270,7 @@ def _said(name: str, value: Any, form: str) -> str:
 
 def _shown(value: Any) -> str:
     return "none" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _rounded(name: str, value: Any) -> Any:
+    return value if value is None or name not in DIGITS else round(float(value), DIGITS[name])
