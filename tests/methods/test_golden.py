@@ -168,7 +168,9 @@ def test_reats_weights_are_those_of_float32(counts, share):
     predicted = [int(share * n) for n in reversed(counts)]
     one = np.float32(1)
     bases = [np.float32((n - 1) / n) for n in counts]
-    effective = np.array([(one - b**a) / (one - b) for b, a in zip(bases, predicted, strict=True)], np.float32)
+    # a float32 exponent: NumPy 1 would else take the whole numbers for float64
+    terms = [(one - b ** np.float32(a)) / (one - b) for b, a in zip(bases, predicted, strict=True)]
+    effective = np.array(terms, np.float32)
     weights = one / (effective + np.float32(1e-5))
     wanted = weights / weights.sum() * np.float32(len(counts))
     method = registry("methods").get("reat")()
