@@ -266,8 +266,8 @@ def _plain(value: object) -> str:
 
 def _audit_words(found: Sequence[Evaluation]) -> str:
     """What an audited number is, and what came out, a seed each: for formats without footnotes."""
-    words = [e.words for e in found if e.words]
-    return "; ".join([audit_note(dict.fromkeys(e.chain for e in found if e.chain)), *words]) if words else ""
+    chains = dict.fromkeys(e.chain for e in found if e.chain)
+    return "; ".join([audit_note(chains), *(e.words for e in found if e.words)]) if chains else ""
 
 
 def _best_two(pool: Mapping[tuple[int, int], float]) -> Iterable[tuple[tuple[int, int], int]]:

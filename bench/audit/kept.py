@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 
@@ -25,7 +27,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     whole: bool
     gap: bool
-    continues: str
+    continues: Annotated[str, msgspec.Meta(min_length=1)]
     balanced: float
     audit: tuple[float, float]
     sampling: tuple[float, float]
@@ -39,3 +41,9 @@ class Kept(msgspec.Struct, frozen=True):
     early: list[float] = []
     shares: list[float] = []
     added: list[float] = []
+
+    def of(self, classes: int) -> bool:
+        """Whether everything that is said by class is said of so many of them, and of both early stages."""
+        late = (self.draws, self.broken, self.early, self.shares, self.added)
+        some = (self.plan.first, self.plan.second, *self.seen, *self.stood, *late)
+        return len(self.seen) == len(self.stood) == 2 and all(len(one) == classes for one in some)

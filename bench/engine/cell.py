@@ -111,7 +111,8 @@ class CellRun:
     def go(self) -> None:
         """Do every stage that the folder lacks."""
         state = self._fresh(self._repaired())
-        self.cell = {"stages": {}, "flags": [], **state.cell.document} if state.cell else new_cell(self.spec)
+        known: Mapping[str, Any] = state.cell.document if state.cell else new_cell(self.spec)
+        self.cell = {"stages": {}, "evaluations": {}, "flags": [], **known}
         lacks = self.weights.wanted(missing(self.task, state))
         if not lacks:
             return

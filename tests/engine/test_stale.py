@@ -148,6 +148,15 @@ def test_a_cell_of_a_version_that_kept_no_marks_is_not_called_stale(here):
     assert fresh([record]) == ([record], [])
 
 
+def test_a_cell_that_says_nothing_of_evaluations_goes_on(here):
+    root, cell = here / "out", task()
+    path = root / cell.spec.id / "cell.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({n: v for n, v in new_cell(cell.spec).items() if n not in ("evaluations", "stages")}))
+    done(cell, root)
+    assert {*read_record(path.parent).evaluations} == {e.key for e in cell.want.evaluations}
+
+
 def test_an_evaluated_network_is_stale_on_other_data(here, capsys):
     (here / "mynet.py").write_text(
         "import torch\n\n\ndef net(num_classes):\n"

@@ -263,3 +263,39 @@ def test_every_format_says_what_an_audited_number_is(store, tmp_path):
         text = " ".join((tmp_path / name).read_text().split()) if name != "latex/report.tex" else " ".join(
             " ".join(p.read_text().split()) for p in (tmp_path / "latex").glob("*.tex"))  # fmt: skip
         assert "never aa itself" in text, name
+
+
+def test_an_audit_without_a_line_of_its_own_is_named_as_one_all_the_same(store, tmp_path):
+    for folder in store.root.glob("taet-*"):
+        cell = store.read(folder)
+        cell["evaluations"]["balanced/aa-audited"]["notes"] = []
+        store.write(folder, cell)
+    bench("report", "--results", store.root, "--output", tmp_path, "--format", "csv", "--tables", "overview",
+          "--figures", "none")  # fmt: skip
+    lines = [line for line in (tmp_path / "tables.csv").read_text().splitlines() if ",taet," in line]
+    audited_ones = [line for line in lines if ",aa-audited," in line]
+    assert audited_ones
+    assert all("never aa itself" in line for line in audited_ones)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda audit: audit.pop("seen"), "not by 4 classes"),
+        (lambda audit: audit.update(shares=[0.5]), "not by 4 classes"),
+        (lambda audit: audit["plan"].update(first=[]), "not by 4 classes"),
+        (lambda audit: audit.update(continues=""), "continues"),
+    ],
+)
+def test_an_audit_that_does_not_say_all_of_its_classes_leaves_its_cell_out(store, change, words):
+    folder, *_ = store.root.glob("taet-*-s0-*")
+    cell = store.read(folder)
+    change(cell["evaluations"]["balanced/aa-audited"]["audit"])
+    store.write(folder, cell)
+    found = Results(store.root)
+    (problem,) = found.problems
+    assert folder.name in problem
+    assert words in problem
+    assert len(found.cells) == 5
+    assert compare_methods(store.root, "taet", "at-bsl")
+    assert {a.cell for a in audits(found.cells)} == {c.id for c in found.cells if c.made.method != "trades"}

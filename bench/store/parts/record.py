@@ -254,7 +254,10 @@ def _complaints(record: CellRecord, folder: str) -> Iterator[str]:
     for name, counts in splits.items():
         if len(counts) != len(data.class_names):
             yield f"it says {counts} {name} images for {len(data.class_names)} classes"
-    for key in map(Key.of, record.evaluations):
+    for text, facts in record.evaluations.items():
+        key = Key.of(text)
+        if facts.audit is not None and not facts.counted and not facts.audit.of(len(data.class_names)):
+            yield f"what it says of the audit '{key}' is not by {len(data.class_names)} classes"
         if key.split not in TEST_SPLITS or key.split not in data.test_counts or not key.attack:
             yield f"it says it was evaluated with '{key}', which is no attack on a test split of its data"
 
