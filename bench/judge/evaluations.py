@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from bench.judge.stats import standard_error, variance
 from bench.store.counts import Counts, of_rows
 from bench.store.parts.record import CellRecord
 from bench.store.rows import WORST, attacks_of_worst
-from bench.store.where import Where
+from bench.store.where import FIELDS, Where
 
 Amounts = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
@@ -80,10 +81,17 @@ def evaluations(rows: pd.DataFrame, cells: Mapping[str, CellRecord] | None = Non
     """
     known = cells or {}
     over = attacks_of_worst(rows, known)
-    column = {name: rows[name].astype(object).to_numpy() for name in rows.columns}
+    own = ("cell", "test_split", "attack", "engine", "flags")
+    shared = [name for name, f in FIELDS.items() if f.metadata["stored"] and name in rows and name not in own]
+    mine, others = ([rows[name].to_numpy(object) for name in names] for names in (own, shared))
+    places: dict[tuple[Any, ...], Where] = {}  # most rows of a cell differ in split and attack alone
     for first, counts in of_rows(rows):
-        row = {name: values[first] for name, values in column.items()}
-        cell, worst = str(row["cell"]), row["attack"] == WORST
-        where = Where.of_row(row, known[cell].made.ir is None if cell in known else None)
-        attacks = over[cell, row["test_split"]] if worst else ()
-        yield Evaluation(cell, where, counts, attacks, row["engine"], tuple(row["flags"].split()))
+        cell, split, attack, engine, flags = (values[first] for values in mine)
+        values = tuple(some[first] for some in others)
+        place = places.get((cell, *values))
+        if place is None:
+            natural = known[cell].made.ir is None if cell in known else None
+            place = places[cell, *values] = Where.of_row(dict(zip(shared, values, strict=True)), natural)
+        where = replace(place, test_split=split, attack=attack)
+        attacks = over[cell, split] if attack == WORST else ()
+        yield Evaluation(cell, where, counts, attacks, engine, tuple(flags.split()))

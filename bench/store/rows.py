@@ -117,8 +117,9 @@ def with_inherited(rows: pd.DataFrame, cells: Iterable[CellRecord]) -> pd.DataFr
             facts = cell.counted(split)
             over = taken_over(facts, cell.made.threat.eps)
             worst[cell.id, split] = " ".join(shared_flags(facts[label].flags for label in over))
-    places = zip(rows["cell"], rows["test_split"], rows["flags"], bare, strict=True)
-    flags = [worst.get((cell, split), "") if old else flag for cell, split, flag, old in places]
+    flags = rows["flags"].to_numpy(object, copy=True)
+    old = rows.loc[bare, ["cell", "test_split"]].itertuples(index=False, name=None)
+    flags[bare] = [worst.get(place, "") for place in old]
     return rows.assign(flags=pd.array(flags, dtype="string"))
 
 

@@ -23,6 +23,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -177,7 +178,7 @@ class Where:
     @property
     def params(self) -> tuple[tuple[str, Any], ...]:
         """The settings of the method that are not the usual ones, sorted by name."""
-        return tuple(sorted(parse_variant(f"x[{self.variant}]")[1].items()))
+        return _settings(self.variant)
 
     @property
     def ratio(self) -> str:
@@ -274,3 +275,8 @@ def _shown(value: Any) -> str:
 
 def _rounded(name: str, value: Any) -> Any:
     return value if value is None or name not in DIGITS else round(float(value), DIGITS[name])
+
+
+@cache
+def _settings(variant: str) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(parse_variant(f"x[{variant}]")[1].items()))
