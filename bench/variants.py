@@ -77,7 +77,7 @@ def format_value(value: Any) -> str:
         return ":".join(map(format_value, value))
     if isinstance(value, float) and math.isfinite(value):
         in_255 = value * 255
-        if value and abs(in_255 - round(in_255)) < 1e-9 and 0 < round(in_255) < 255:
+        if 0 < in_255 < 255 and abs(in_255 - round(in_255)) < 1e-9 and 0 < round(in_255) < 255:
             return f"{round(in_255)}/255"
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -112,3 +112,8 @@ def test_a_stored_recipe_whose_schedule_does_not_fit_is_refused():
 @given(st.lists(st.one_of(st.integers(0, 10**6), st.floats(0, 1e6)), min_size=2, max_size=4).map(tuple))
 def test_lists_are_read_back_as_they_were_written(values):
     assert parse_value(format_value(values)) == pytest.approx(values, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 254.9999999999999 / 255, 8 / 255, 1.0, 0.0, -8 / 255])
+def test_every_finite_number_is_written_so_that_it_is_read_back(value):
+    assert parse_value(format_value(value)) == pytest.approx(value, rel=1e-9, abs=0)
