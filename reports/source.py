@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from bench.judge.audits import Audited, audits
 from bench.judge.audits import estimate as audited
 from bench.judge.evaluations import Evaluation, evaluations
 from bench.store import query
+from bench.store.bulk import gathering
 from bench.store.counts import complaint
 from bench.store.parts.record import CellRecord
 from bench.store.parts.tunings import tunings
@@ -81,12 +83,17 @@ class Source:
         self.ratios: dict[str, float] = {}
         self._build()
 
+    @gathering()
     def _build(self) -> None:
         frame = self._sound(self.rows).reset_index(drop=True)
         index: dict[Where, dict[Config, dict[str, list[Evaluation]]]] = {}
+        read, settings = attrgetter(*SETTING), dict[tuple[Any, ...], Where]()
         for one in chain(evaluations(frame, self.cells), audits(self.cells.values())):
             where = one.where
-            setting = replace(where.only(SETTING), reduced=_bare(where.reduced))
+            shared = read(where)
+            if shared not in settings:
+                settings[shared] = replace(where.only(SETTING), reduced=_bare(where.reduced))
+            setting = settings[shared]
             config = Config(where.ir, where.model, where.method, where.params)
             index.setdefault(setting, {}).setdefault(config, {}).setdefault(where.attack, []).append(one)
             self.ratios[one.cell] = where.ir

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bench.config import Task
 from bench.engine.life.inputs import Inputs
+from bench.store.bulk import gathering
 from bench.store.state import State, look
 
 
@@ -23,6 +24,7 @@ class Work(NamedTuple):
     failed: bool = False
 
 
+@gathering()
 def plan(tasks: Sequence[Task], results: Path, data_root: Path | None = None, retrain: bool = False) -> list[Work]:
     """What is to be done, in the order of the tasks. Raises NewerSchemaError for a store of a newer schema.
 

@@ -24,6 +24,7 @@ import pandas as pd
 
 from bench.errors import NewerSchemaError, StoreError
 from bench.store import query
+from bench.store.bulk import gathering
 from bench.store.counts import complaint as impossible
 from bench.store.folders import read_record
 from bench.store.lease import held
@@ -54,6 +55,7 @@ class Stored:
 class Results:
     """One results folder. Raises StoreError when it does not exist or holds cells of a newer schema."""
 
+    @gathering()
     def __init__(self, root: Path) -> None:
         self.root = root
         self.problems: list[str] = []
