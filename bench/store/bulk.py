@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gathering() -> Iterator[None]:
-    """Everything that is made inside stays: looking for garbage among it, again and again, took a third of the time."""
+    """Everything that is made inside stays, so looking for garbage among it, again and again, is work for nothing."""
     ran = gc.isenabled()
     gc.disable()
     try:
