@@ -150,6 +150,16 @@ def test_ratios_that_lack_cells_are_named_with_a_command_for_just_these(tmp_path
     works(command, tmp_path)
 
 
+def test_failed_cells_are_named_with_their_reason_where_they_say_one(tmp_path: Path) -> None:
+    measured(tmp_path, "taet")
+    told, silent = (write_cell(tmp_path, "at-bsl", seed=seed, status="failed") for seed in (0, 1))
+    change(tmp_path, silent, failure=None)
+    (line,) = (one for one in findings(tmp_path).splitlines() if one.startswith("Failed cells: "))
+    assert f"{told} (the loss became NaN in epoch 3)" in line
+    assert silent in line
+    assert "None" not in line
+
+
 def test_the_page_in_the_documentation_is_the_stored_numbers(project: Path) -> None:
     page = answered(*filter(Path.is_dir, map(shipped, STORES)))
     assert (project / "docs" / "findings.md").read_text() == page.text
