@@ -80,10 +80,14 @@ class Generator(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3 * channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            Residual(width, 2 * width), Residual(2 * width, 2 * width), Residual(2 * width, width),
+            nn.Conv2d(3 * channels, width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            Residual(width, 2 * width),
+            Residual(2 * width, 2 * width),
+            Residual(2 * width, width),
             nn.Conv2d(width, 2 * channels, 3, 1, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """N x 3 channels x H x W -> N x 2 channels x H x W."""

@@ -54,9 +54,13 @@ class DistributionalTraining(Method["DistributionalTraining.Hparams"]):
     )
     cost = "36F+36B (EXP); 3F+4B and the generator (EXP-AM)"
     official = {
-        "epochs": 76, "batch_size": 64, "milestones": (74,), "factors": (0.1,), "weight_decay": 2e-4,
+        "epochs": 76,
+        "batch_size": 64,
+        "milestones": (74,),
+        "factors": (0.1,),
+        "weight_decay": 2e-4,
         "accumulate": True,
-    }  # fmt: skip
+    }
     small = ({"inner_steps": 2, "samples": 2}, {"variant": "EXP-AM", "generator_width": 2, "inner_steps": 1})
 
     @dataclass(frozen=True)

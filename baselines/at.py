@@ -33,8 +33,12 @@ class AdversarialTraining(Method["AdversarialTraining.Hparams"]):
         "The paper's row cannot have been run with that code; which implementation was used is not determined.",
     )
     official = {
-        "epochs": 205, "milestones": (102, 153), "factors": (0.1, 0.01), "weight_decay": 2e-4, "attack_mode": "train",
-    }  # fmt: skip
+        "epochs": 205,
+        "milestones": (102, 153),
+        "factors": (0.1, 0.01),
+        "weight_decay": 2e-4,
+        "attack_mode": "train",
+    }
     small = ({}, {"attack_mode": "train"})
 
     @dataclass(frozen=True)

@@ -45,8 +45,13 @@ class Dafa(Method["Dafa.Hparams"]):
     )
     cost = "13F+12B"
     official = {
-        "epochs": 110, "milestones": (99, 104), "factors": (0.1, 0.01), "nesterov": True, "eps": 0.031, "step": 0.007,
-    }  # fmt: skip
+        "epochs": 110,
+        "milestones": (99, 104),
+        "factors": (0.1, 0.01),
+        "nesterov": True,
+        "eps": 0.031,
+        "step": 0.007,
+    }
     small = ({"warm_up": 30},)
 
     @dataclass(frozen=True)
@@ -72,9 +77,13 @@ class Dafa(Method["Dafa.Hparams"]):
             clean = log_softmax(model(x), 1)
         scale = self.radii.of(y, context, x)
         return context.pgd(
-            model, x, lambda z: kl_rows(clean, log_softmax(z, 1)), start=self.start,
-            eps=context.eps * scale, step=context.step_size * scale,
-        )  # fmt: skip
+            model,
+            x,
+            lambda z: kl_rows(clean, log_softmax(z, 1)),
+            start=self.start,
+            eps=context.eps * scale,
+            step=context.step_size * scale,
+        )
 
     def loss(
         self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, context: Context

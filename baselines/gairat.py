@@ -37,9 +37,13 @@ class Gairat(Method["Gairat.Hparams"]):
         "The official attack also forms parameter gradients, which only costs time.",
     )
     official = {
-        "epochs": 120, "milestones": (59, 89, 109), "factors": (0.1, 0.01, 0.005), "weight_decay": 2e-4,
-        "eps": 0.031, "step": 0.007,
-    }  # fmt: skip
+        "epochs": 120,
+        "milestones": (59, 89, 109),
+        "factors": (0.1, 0.01, 0.005),
+        "weight_decay": 2e-4,
+        "eps": 0.031,
+        "step": 0.007,
+    }
     small = ({"begin": 1}, {"func": "discrete", "begin": 1})
 
     @dataclass(frozen=True)

@@ -56,8 +56,13 @@ class HypersphereEmbedding(Method["HypersphereEmbedding.Hparams"]):
         "Here the deployed network multiplies the cosines by s (deploy_scaled=false for the authors' way).",
     )
     official = {
-        "epochs": 77, "milestones": (74,), "factors": (0.1,), "eps": 0.031, "step": 0.007, "deploy_scaled": False,
-    }  # fmt: skip
+        "epochs": 77,
+        "milestones": (74,),
+        "factors": (0.1,),
+        "eps": 0.031,
+        "step": 0.007,
+        "deploy_scaled": False,
+    }
 
     @dataclass(frozen=True)
     class Hparams:

@@ -97,9 +97,11 @@ class LearnableStrategy(Method["LearnableStrategy.Hparams"]):
         eps, count, step = (a.reshape(-1, 1, 1, 1) for a in actions)
         unit = context.threat.scale / 255
         return Policy(
-            (eps + self.hp.eps_low) * unit, (step + self.hp.step_low) * unit, count + self.hp.count_low,
+            (eps + self.hp.eps_low) * unit,
+            (step + self.hp.step_low) * unit,
+            count + self.hp.count_low,
             self.hp.count_high,
-        )  # fmt: skip
+        )
 
     def given(self, rows: Sequence[Mapping[str, float]], x: Tensor, context: Context) -> Policy:
         """The attack stated as one mapping an image with eps_255, iters and step_255."""

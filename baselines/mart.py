@@ -38,9 +38,14 @@ class Mart(Method["Mart.Hparams"]):
     )
     cost = "12F+12B"
     official = {
-        "epochs": 120, "lr": 0.01, "weight_decay": 3.5e-3, "milestones": (74, 89, 99), "factors": (0.1, 0.01, 0.001),
-        "eps": 0.031, "step": 0.007,
-    }  # fmt: skip
+        "epochs": 120,
+        "lr": 0.01,
+        "weight_decay": 3.5e-3,
+        "milestones": (74, 89, 99),
+        "factors": (0.1, 0.01, 0.001),
+        "eps": 0.031,
+        "step": 0.007,
+    }
 
     @dataclass(frozen=True)
     class Hparams:

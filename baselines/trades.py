@@ -37,8 +37,13 @@ class Trades(Method["Trades.Hparams"]):
     )
     cost = "14F+13B (23F+13B in the authors' code)"
     official = {
-        "epochs": 76, "milestones": (74,), "factors": (0.1,), "weight_decay": 2e-4, "eps": 0.031, "step": 0.007,
-    }  # fmt: skip
+        "epochs": 76,
+        "milestones": (74,),
+        "factors": (0.1,),
+        "weight_decay": 2e-4,
+        "eps": 0.031,
+        "step": 0.007,
+    }
 
     @dataclass(frozen=True)
     class Hparams:

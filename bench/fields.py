@@ -85,8 +85,14 @@ def setting(
     it tries; without it the room follows from the default (see `bench.tune.space`).
     """
     meta = {
-        "low": low, "high": high, "above": above, "choices": choices, "help": help, "later": later, "search": search,
-    }  # fmt: skip
+        "low": low,
+        "high": high,
+        "above": above,
+        "choices": choices,
+        "help": help,
+        "later": later,
+        "search": search,
+    }
     return field(default=default, metadata=meta)
 
 

@@ -36,23 +36,49 @@ RUNS = "results/runs"
 
 
 def run(
-    methods: Words | None = None, datasets: Words | None = None, *, preset: str | None = None,
-    irs: Numbers | None = None, models: Words | None = None, seeds: Numbers | None = None,
-    attacks: Words | None = None, recipe: Words | None = None, test_split: Words | None = None,
-    epochs: int | None = None, limit: int | None = None, results: str | Path = RUNS,
-    data_root: str | Path | None = None, device: str = "auto", jobs: int | str = "auto", quiet: bool = False,
+    methods: Words | None = None,
+    datasets: Words | None = None,
+    *,
+    preset: str | None = None,
+    irs: Numbers | None = None,
+    models: Words | None = None,
+    seeds: Numbers | None = None,
+    attacks: Words | None = None,
+    recipe: Words | None = None,
+    test_split: Words | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    results: str | Path = RUNS,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    jobs: int | str = "auto",
+    quiet: bool = False,
     **more: Any,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Train and attack every cell of a grid that is not done yet: `bench run`. Gives `results` of the grid's cells.
 
     A method that is defined in the notebook itself needs `jobs=0`: other processes cannot import it. Raises UsageError
     before anything is computed, and BenchError when a cell failed; what was finished is stored all the same.
     """
     given = {
-        "methods": methods, "datasets": datasets, "preset": preset, "irs": irs, "models": models, "seeds": seeds,
-        "attacks": attacks, "recipe": recipe, "test_split": test_split, "epochs": epochs, "limit": limit,
-        "results": results, "data_root": data_root, "device": device, "jobs": jobs, "quiet": quiet, "yes": True,
-    }  # fmt: skip
+        "methods": methods,
+        "datasets": datasets,
+        "preset": preset,
+        "irs": irs,
+        "models": models,
+        "seeds": seeds,
+        "attacks": attacks,
+        "recipe": recipe,
+        "test_split": test_split,
+        "epochs": epochs,
+        "limit": limit,
+        "results": results,
+        "data_root": data_root,
+        "device": device,
+        "jobs": jobs,
+        "quiet": quiet,
+        "yes": True,
+    }
     told, code = _call("run", [], {**given, **more, "json": True})
     found = json.loads(told)
     failed = [f"{c['cell']} in {c['stage']}: {c['message']}" for c in found["cells"] if c["event"] == "failed"]
@@ -64,12 +90,26 @@ def run(
 
 
 def evaluate(
-    model: nn.Module | str | Path, datasets: Words, *, name: str | None = None, attacks: Words = "clean,fgsm,pgd-20,aa",
-    irs: Numbers = 10, test_split: Words = "long-tailed", architecture: str | None = None,
-    weights: str | Path | None = None, normalize: str | tuple[Sequence[float], Sequence[float]] | None = None,
-    ranked: bool = False, seed: int = 0, batch_size: int | None = None, threads: int = 1, retrain: bool = False,
-    results: str | Path = RUNS, data_root: str | Path | None = None, device: str = "auto", quiet: bool = False,
-) -> pd.DataFrame:  # fmt: skip
+    model: nn.Module | str | Path,
+    datasets: Words,
+    *,
+    name: str | None = None,
+    attacks: Words = "clean,fgsm,pgd-20,aa",
+    irs: Numbers = 10,
+    test_split: Words = "long-tailed",
+    architecture: str | None = None,
+    weights: str | Path | None = None,
+    normalize: str | tuple[Sequence[float], Sequence[float]] | None = None,
+    ranked: bool = False,
+    seed: int = 0,
+    batch_size: int | None = None,
+    threads: int = 1,
+    retrain: bool = False,
+    results: str | Path = RUNS,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> pd.DataFrame:
     """Attack a network that was trained elsewhere: `bench evaluate`. Gives `results` of its cells.
 
     `model`: an `nn.Module` (images N x channels x H x W in [0,1] -> logits N x C; it is copied, not changed), a file of
@@ -81,23 +121,39 @@ def evaluate(
     from bench.cli.evaluate import Given, attack, label_of, resolved
 
     axes: dict[str, Any] = {
-        "datasets": _list(datasets), "irs": _list(irs), "attacks": _list(attacks), "test_splits": _list(test_split),
+        "datasets": _list(datasets),
+        "irs": _list(irs),
+        "attacks": _list(attacks),
+        "test_splits": _list(test_split),
         "seeds": (seed,),
-    }  # fmt: skip
+    }
     if architecture:
         axes["models"] = (architecture,)
     is_text = isinstance(model, str | Path)
     text = str(model) if is_text else f"{type(model).__module__}:{type(model).__name__}"
     scales = normalize if normalize is None or isinstance(normalize, str) else "/".join(map(_joined, normalize))
-    given = Given(text, name or label_of(text), None if weights is None else Path(weights), scales, ranked,
-                  None if is_text else model)  # fmt: skip
+    given = Given(
+        text,
+        name or label_of(text),
+        None if weights is None else Path(weights),
+        scales,
+        ranked,
+        None if is_text else model,
+    )
     root = None if data_root is None else Path(data_root)
     with _as_before():
         given, known = resolved(given, architecture, root)
         cells, progress = attack(
-            given, known | axes, quiet=quiet, results=Path(results), data_root=root,
-            device=device, batch_size=batch_size, threads=threads, retrain=retrain,
-        )  # fmt: skip
+            given,
+            known | axes,
+            quiet=quiet,
+            results=Path(results),
+            data_root=root,
+            device=device,
+            batch_size=batch_size,
+            threads=threads,
+            retrain=retrain,
+        )
     progress.raise_first()
     return _of(results, cells)
 
@@ -119,9 +175,16 @@ def results(path: str | Path = RUNS) -> pd.DataFrame:
 
 
 def compare(
-    a: str, b: str, *, results: str | Path = RUNS, attack: Words | None = None, dataset: str | None = None,
-    ir: float | str | None = None, test_split: str | None = None, **more: Any,
-) -> pd.DataFrame:  # fmt: skip
+    a: str,
+    b: str,
+    *,
+    results: str | Path = RUNS,
+    attack: Words | None = None,
+    dataset: str | None = None,
+    ir: float | str | None = None,
+    test_split: str | None = None,
+    **more: Any,
+) -> pd.DataFrame:
     """Method `a` minus method `b` on the same images, a line a comparison: `bench compare`, as its JSON has it.
 
     Differences and intervals are in percentage points. Raises UsageError and StoreError as the command does.
@@ -130,15 +193,15 @@ def compare(
 
     given = {"results": results, "attack": attack, "dataset": dataset, "ir": ir, "test_split": test_split}
     told, _ = _call("compare", [a, b], {**given, **more, "format": "json"})
-    return pd.DataFrame([
-        {key: value for key, value in line.items() if not isinstance(value, Mapping) and key != "classes"}
-        for line in json.loads(told)["comparisons"]
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {key: value for key, value in line.items() if not isinstance(value, Mapping) and key != "classes"}
+            for line in json.loads(told)["comparisons"]
+        ]
+    )
 
 
-def report(
-    results: str | Path = RUNS, *, output: str | Path = "report", format: Words = "html", **more: Any
-) -> Path:  # fmt: skip
+def report(results: str | Path = RUNS, *, output: str | Path = "report", format: Words = "html", **more: Any) -> Path:
     """Write the tables and figures of a results folder: `bench report`. Gives the first file that it wrote."""
     told, _ = _call("report", [], {"results": results, "output": output, "format": format, **more})
     return Path(told.splitlines()[0])

@@ -105,8 +105,9 @@ class Registry:
         """Where `name` (its part before a colon) comes from. Raises UsageError with a suggestion when unknown."""
         base = name.partition(":")[0]
         if base not in self.origins:
-            raise UsageError(f"unknown {self.kind[:-1]} '{name}'{self._elsewhere(base)}. "
-                             f"{did_you_mean(base, self.origins)}")  # fmt: skip
+            raise UsageError(
+                f"unknown {self.kind[:-1]} '{name}'{self._elsewhere(base)}. {did_you_mean(base, self.origins)}"
+            )
         return self.origins[base]
 
     def _elsewhere(self, name: str) -> str:

@@ -33,7 +33,12 @@ def read_facts() -> dict[str, Facts]:
     if not table.is_file():
         return {}
     return {
-        row["model"]: Facts(int(row["parameters"]), float(row["gflop_forward"]), float(row["tensors_mib"]),
-                            float(row["measured_mib"]) if row["measured_mib"] else None, row["device"])
+        row["model"]: Facts(
+            int(row["parameters"]),
+            float(row["gflop_forward"]),
+            float(row["tensors_mib"]),
+            float(row["measured_mib"]) if row["measured_mib"] else None,
+            row["device"],
+        )
         for row in csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
-    }  # fmt: skip
+    }

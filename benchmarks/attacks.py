@@ -180,12 +180,15 @@ def measure(name: str, given: argparse.Namespace) -> dict[str, object]:
     times = interleaved(dict(sides), given.rounds, clock=clock)
     found = {who: torch.tensor(json.loads(served.end())) for who, served in sides.items()}
     return {
-        "attack": name, "images": given.images, "rounds": given.rounds, "clock": clock,
+        "attack": name,
+        "images": given.images,
+        "rounds": given.rounds,
+        "clock": clock,
         **{f"robust {who}": float(bits.float().mean()) for who, bits in found.items()},
         "verdicts that differ": int((found["ours"] != found["theirs"]).sum()),
         **{f"{who} s": statistics.median(seconds) for who, seconds in times.items()},
         "ratio": ratios(times, "theirs")["ours"],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -208,9 +211,12 @@ def main() -> None:
     for name in given.only.split(","):
         line = measure(name, given)
         low, middle, high = line["ratio"]  # type: ignore[misc]
-        print(f"{name:18} robust {line['robust ours']:.4f} / {line['robust theirs']:.4f}, "
-              f"{line['verdicts that differ']} differ; {line['ours s']:.3f} s / {line['theirs s']:.3f} s; "
-              f"{low:.2f} / {middle:.2f} / {high:.2f}", flush=True)  # fmt: skip
+        print(
+            f"{name:18} robust {line['robust ours']:.4f} / {line['robust theirs']:.4f}, "
+            f"{line['verdicts that differ']} differ; {line['ours s']:.3f} s / {line['theirs s']:.3f} s; "
+            f"{low:.2f} / {middle:.2f} / {high:.2f}",
+            flush=True,
+        )
         lines.append(line)
     if given.json:
         given.json.write_text(json.dumps({"where": machine(given.device), "lines": lines}, indent=1) + "\n")

@@ -23,9 +23,13 @@ from bench.seeding import numpy_stream
 COSTS = (203.0, 1827.0, 2700.0, 5000.0)
 #: share that the late stages take of what stands, by class from the most to the least frequent
 LATE = {
-    "0": np.zeros(10), "0.2 %": np.full(10, 0.002), "1 %": np.full(10, 0.01), "10 %": np.full(10, 0.1),
-    "0 to 4 %": np.linspace(0, 0.04, 10), "4 to 0 %": np.linspace(0.04, 0, 10),
-}  # fmt: skip
+    "0": np.zeros(10),
+    "0.2 %": np.full(10, 0.002),
+    "1 %": np.full(10, 0.01),
+    "10 %": np.full(10, 0.1),
+    "0 to 4 %": np.linspace(0, 0.04, 10),
+    "4 to 0 %": np.linspace(0.04, 0, 10),
+}
 
 
 def sizes(ratio: int) -> np.ndarray:
@@ -76,9 +80,12 @@ def main() -> None:
             error = float(np.mean(high - low)) / 2 / two_sided_z(0.95)
             bias = float(np.mean([r.value for r in results] - full)) / error
             width = float(np.mean([r.sampling[1] - r.sampling[0] for r in results]) / np.mean(high - low))
-            print(f"| {ratio} | {name} | {100 * inside:.1f} | {100 * covered:.1f} | {bias:+.2f} | {width:.2f} | "
-                  f"1/{1 / np.mean([1 / cost for *_, cost in sets]):.1f} | "
-                  f"{100 * np.mean([audit.gap for audit, _, _ in sets]):.0f} % |", flush=True)  # fmt: skip
+            print(
+                f"| {ratio} | {name} | {100 * inside:.1f} | {100 * covered:.1f} | {bias:+.2f} | {width:.2f} | "
+                f"1/{1 / np.mean([1 / cost for *_, cost in sets]):.1f} | "
+                f"{100 * np.mean([audit.gap for audit, _, _ in sets]):.0f} % |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

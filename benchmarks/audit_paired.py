@@ -60,8 +60,15 @@ def network(
     return Bits(index, label, ~done.broken, audit=images(codes, index, label, clean, facts(done, ""), 4)), whole
 
 
-def simulated(n: np.ndarray, late: float, gap: float, shared: float, rng: np.random.Generator, draws: int,
-              kinds: Callable[..., list[tuple[Bits, Bits]]]) -> tuple[list[Comparison], float]:  # fmt: skip
+def simulated(
+    n: np.ndarray,
+    late: float,
+    gap: float,
+    shared: float,
+    rng: np.random.Generator,
+    draws: int,
+    kinds: Callable[..., list[tuple[Bits, Bits]]],
+) -> tuple[list[Comparison], float]:
     """The comparisons of one test set, and the true gap."""
     b = rates(late)
     survive = float((b[0] * b[2] * b[3]).mean())
@@ -84,15 +91,18 @@ def main() -> None:
     parser.add_argument("--irs", default="1,10,100")
     parser.add_argument("--gaps", default="0,0.03")
     options = parser.parse_args()
-    print("| IR | late stages take | shared | gap | two audits: holds | p < 0.05 | bias | width | "
-          "audit and full: holds | p < 0.05 | bias | width | two full: p < 0.05 |")  # fmt: skip
+    print(
+        "| IR | late stages take | shared | gap | two audits: holds | p < 0.05 | bias | width | "
+        "audit and full: holds | p < 0.05 | bias | width | two full: p < 0.05 |"
+    )
     print("|" + "--:|" * 13)
     for ratio in map(int, options.irs.split(",")):
         for late, shared in SETTINGS:
             for gap in map(float, options.gaps.split(",")):
                 rng = numpy_stream(0, "benchmark", "audit paired", ratio, late, shared, gap)
-                sets = [simulated(sizes(ratio), late, gap, shared, rng, options.draws, kinds)
-                        for _ in range(options.sets)]  # fmt: skip
+                sets = [
+                    simulated(sizes(ratio), late, gap, shared, rng, options.draws, kinds) for _ in range(options.sets)
+                ]
                 full, *others = zip(*(results for results, _ in sets), strict=True)
                 truth = sets[0][1]
                 error = float(np.std([one.difference for one in full]))

@@ -118,8 +118,10 @@ def main() -> None:
         ratios = sorted(a / b for a, b in times)
         per_image = [statistics.median(t[k] for t in times) / given.images * 1e6 for k in (0, 1)]
         low, middle, high = ratios[0], statistics.median(ratios), ratios[-1]
-        print(f"{kind:12} torchvision {per_image[0]:7.1f} us/image, here {per_image[1]:6.1f} us/image, "
-              f"{low:.1f} / {middle:.1f} / {high:.1f} times")  # fmt: skip
+        print(
+            f"{kind:12} torchvision {per_image[0]:7.1f} us/image, here {per_image[1]:6.1f} us/image, "
+            f"{low:.1f} / {middle:.1f} / {high:.1f} times"
+        )
         rows.append({"kind": kind, "torchvision_us": per_image[0], "here_us": per_image[1], "ratios": ratios})
     if given.json:
         given.json.write_text(json.dumps({"options": vars(given), "device": name, "rows": rows}, default=str, indent=1))

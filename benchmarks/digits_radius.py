@@ -27,9 +27,15 @@ def main() -> None:
         parser.add_argument(name, default=default)
     parser.add_argument("--epochs", type=int, default=30)
     given = parser.parse_args()
-    axes = Axes(methods=("ce", "at"), datasets=("digitslt",), irs=tuple(given.irs.split(",")),
-                seeds=tuple(int(s) for s in given.seeds.split(",")), attacks=("clean", "pgd-20"),
-                test_splits=("balanced",), epochs=given.epochs)  # fmt: skip
+    axes = Axes(
+        methods=("ce", "at"),
+        datasets=("digitslt",),
+        irs=tuple(given.irs.split(",")),
+        seeds=tuple(int(s) for s in given.seeds.split(",")),
+        attacks=("clean", "pgd-20"),
+        test_splits=("balanced",),
+        epochs=given.epochs,
+    )
     cells = [
         dataclasses.replace(task, spec=dataclasses.replace(task.spec, threat=ThreatModel(float(eps))))
         for eps in given.eps.split(",")

@@ -29,7 +29,7 @@ from training import CLASSES, data, images_for, network
 
 from bench.api import Enhancer, Method
 from bench.config import CellSpec, Recipe
-from bench.engine.grid import settle_enhancers
+from bench.engine.settled import settle_enhancers
 from bench.engine.train import train
 from bench.plugins import make_enhancers, make_method, passes
 from bench.registry import registry
@@ -44,9 +44,13 @@ HOOKS = (
 def spec(name: str, options: argparse.Namespace) -> CellSpec:
     """A cell of the base with one enhancer; with none for an empty name."""
     recipe = Recipe(
-        epochs=3, full_epochs=3, batch_size=options.batch, steps=options.steps, lr=0.01,
+        epochs=3,
+        full_epochs=3,
+        batch_size=options.batch,
+        steps=options.steps,
+        lr=0.01,
         augment=images_for(options.model)[1],
-    )  # fmt: skip
+    )
     settled, label = settle_enhancers([(name, registry("enhancers").get(name).small)] if name else [], "paper")
     return CellSpec(BASE, "noise", None, options.model, 0, recipe=recipe, enhancers=settled, enhanced=label)
 
@@ -83,9 +87,14 @@ def side(name: str, options: argparse.Namespace, shares: list[tuple[float, float
         own = [Watched(e, written, clock) for e in enhancers]
         attack, marks = Watched(method, ["perturb"], clock), []
         train(
-            cell, held, net, method, torch.device(options.device), enhancers=enhancers,
+            cell,
+            held,
+            net,
+            method,
+            torch.device(options.device),
+            enhancers=enhancers,
             on_epoch=lambda _: marks.append((clock(), sum(each.seconds for each in own), attack.seconds)),
-        )  # fmt: skip
+        )
         whole, hooks, attacked = (after - before for before, after in zip(*marks[:2], strict=True))
         shares.append((hooks / (whole - hooks), hooks / (whole - hooks - attacked)))
         return whole

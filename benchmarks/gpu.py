@@ -144,8 +144,10 @@ def training(options: argparse.Namespace, kind: str, held: CellData, device: tor
             "epoch_seconds": epoch,
             "tflops": {p: work[p] * len(held.train_labels) / t / 1e12 for p, t in epoch.items()},
             "hundred_epochs_seconds": 100 * ((1 - clean) * epoch["adversarial"] + clean * epoch.get("natural", 0.0)),
-            "measured_seconds": whole, "measured_epochs": spec.recipe.epochs, "peak_memory_mib": peak_memory(device),
-        }  # fmt: skip
+            "measured_seconds": whole,
+            "measured_epochs": spec.recipe.epochs,
+            "peak_memory_mib": peak_memory(device),
+        }
         found[name]["network"] = net
     return found
 
@@ -154,9 +156,13 @@ def published(options: argparse.Namespace, held: CellData, device: torch.device)
     """Seconds of an epoch of the published loop, from a part of the images."""
     part = min(len(held.train_labels), options.batch * options.published_batches)
     old = Published(
-        network(options.model), held.train_images.numpy()[:part], held.train_labels.numpy()[:part], options.batch,
-        workers=options.workers, device=str(device),
-    )  # fmt: skip
+        network(options.model),
+        held.train_images.numpy()[:part],
+        held.train_labels.numpy()[:part],
+        options.batch,
+        workers=options.workers,
+        device=str(device),
+    )
     old.epoch()
     settle(device)
     began = time.perf_counter()
@@ -170,15 +176,26 @@ def autoattack(options: argparse.Namespace, net: nn.Module, held: CellData, devi
     index = held.splits["long-tailed"][: options.aa_images]
     began = time.perf_counter()
     result = evaluate(
-        net.to(device), held.test_images[index], held.test_labels[index], index, [AttackSpec("aa", options.aa)],
-        threat=ThreatModel(), num_classes=held.num_classes, root_seed=0, device=device,
-    )  # fmt: skip
+        net.to(device),
+        held.test_images[index],
+        held.test_labels[index],
+        index,
+        [AttackSpec("aa", options.aa)],
+        threat=ThreatModel(),
+        num_classes=held.num_classes,
+        root_seed=0,
+        device=device,
+    )
     taken = time.perf_counter() - began
     attack = next(iter(result.attacks.values()))
     return {
-        "images": float(len(index)), "seconds": taken, "clean": float(result.clean.mean()), "robust": attack.accuracy,
-        "forwards": attack.total("forwards"), "backwards": attack.total("backwards"),
-    }  # fmt: skip
+        "images": float(len(index)),
+        "seconds": taken,
+        "clean": float(result.clean.mean()),
+        "robust": attack.accuracy,
+        "forwards": attack.total("forwards"),
+        "backwards": attack.total("backwards"),
+    }
 
 
 def main(words: list[str] | None = None) -> None:
@@ -202,8 +219,18 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     options.aa = ()
     if options.tiny:
-        small = {"model": "small-cnn", "batch": 8, "images": 16, "epochs": 5, "matmul": 64, "repeat": 1, "aa_images": 4,
-                 "published_batches": 1, "workers": 0, "aa": (("queries", 5), ("steps", 3))}  # fmt: skip
+        small = {
+            "model": "small-cnn",
+            "batch": 8,
+            "images": 16,
+            "epochs": 5,
+            "matmul": 64,
+            "repeat": 1,
+            "aa_images": 4,
+            "published_batches": 1,
+            "workers": 0,
+            "aa": (("queries", 5), ("steps", 3)),
+        }
         vars(options).update(small)
     device = torch.device(options.device)
     held, source = images(options)

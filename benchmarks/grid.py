@@ -68,10 +68,15 @@ def children() -> float:
 def tasks(options: argparse.Namespace) -> list[Task]:
     """The same grid as tasks."""
     axes = Axes(
-        methods=tuple(split_list(options.methods)), datasets=tuple(split_list(options.datasets)), epochs=options.epochs,
-        attacks=tuple(split_list(options.attacks)), seeds=tuple(int(s) for s in options.seeds.split(",")),
-        models=tuple(split_list(options.models or "")), limit=options.limit, precision=options.precision or "fp32",
-    )  # fmt: skip
+        methods=tuple(split_list(options.methods)),
+        datasets=tuple(split_list(options.datasets)),
+        epochs=options.epochs,
+        attacks=tuple(split_list(options.attacks)),
+        seeds=tuple(int(s) for s in options.seeds.split(",")),
+        models=tuple(split_list(options.models or "")),
+        limit=options.limit,
+        precision=options.precision or "fp32",
+    )
     return [task for task in expand(axes, options.data_root) if not task.skip]
 
 

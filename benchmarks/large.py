@@ -39,8 +39,14 @@ def fill(root: Path, count: int) -> None:
     from bench.store.query import folders
     from bench.store.schema import ROWS
 
-    axes = Axes(methods=tuple(methods(-(-count // SEEDS))), datasets=("digitslt",), irs=("10",), epochs=6,
-                attacks=("clean", "pgd-20"), seeds=tuple(range(SEEDS)))  # fmt: skip
+    axes = Axes(
+        methods=tuple(methods(-(-count // SEEDS))),
+        datasets=("digitslt",),
+        irs=("10",),
+        epochs=6,
+        attacks=("clean", "pgd-20"),
+        seeds=tuple(range(SEEDS)),
+    )
     own: dict[str, Path] = {}
     for folder in folders(shipped("golden")):
         if (folder / ROWS).exists():
@@ -56,10 +62,13 @@ def command(verb: str, root: Path, count: int) -> list[str]:
     grid = ["run", *GRID, "--methods", ",".join(methods(-(-count // SEEDS))),
             "--seeds", ",".join(map(str, range(SEEDS)))]  # fmt: skip
     words = {
-        "dry-run": [*grid, "--dry-run"], "status": ["status"], "ls": ["ls", "cells"],
-        "check": ["check", "--allow-missing"], "report": ["report", "--output", str(root.parent / "report")],
+        "dry-run": [*grid, "--dry-run"],
+        "status": ["status"],
+        "ls": ["ls", "cells"],
+        "check": ["check", "--allow-missing"],
+        "report": ["report", "--output", str(root.parent / "report")],
         "csv": ["report", "--format", "csv", "--output", str(root.parent / "report")],
-    }[verb]  # fmt: skip
+    }[verb]
     return [*words, "--results", str(root)]
 
 
@@ -95,8 +104,11 @@ def main() -> None:
         print(f"{given.cells} cells")
         for verb in given.verbs.split(","):
             wall, cpu, peak, code, size = measured(command(verb, root, given.cells))
-            print(f"{verb:8} wall {wall:5.1f} s, processor {cpu:5.1f} s, peak {peak:5.0f} MiB, exit status {code}, "
-                  f"{size / 1024:.0f} KiB said", flush=True)  # fmt: skip
+            print(
+                f"{verb:8} wall {wall:5.1f} s, processor {cpu:5.1f} s, peak {peak:5.0f} MiB, exit status {code}, "
+                f"{size / 1024:.0f} KiB said",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -106,11 +106,16 @@ def replace(root: Path, rng: Random) -> str:
     path = _file(root, rng)
     path.unlink()
     kinds: dict[str, Callable[[], object]] = {
-        "gone": lambda: None, "empty": path.touch, "folder": path.mkdir, "pipe": lambda: os.mkfifo(path),
-        "link": lambda: path.symlink_to("nowhere"), "circle": lambda: path.symlink_to(path.name),
-        "zero": lambda: path.symlink_to("/dev/zero"), "deep": lambda: path.write_text("[" * 100_000),
+        "gone": lambda: None,
+        "empty": path.touch,
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to("nowhere"),
+        "circle": lambda: path.symlink_to(path.name),
+        "zero": lambda: path.symlink_to("/dev/zero"),
+        "deep": lambda: path.write_text("[" * 100_000),
         "huge": lambda: [path.touch(), os.truncate(path, 2**40)],
-    }  # fmt: skip
+    }
     kind = sorted(kinds)[int(rng.integers(len(kinds)))]
     kinds[kind]()
     return f"{kind} {path.name}"
@@ -197,11 +202,14 @@ def verbs(root: Path, methods: list[str], output: Path) -> dict[str, list[str]]:
     at, ids = ["--results", str(root)], sorted(path.name for path in root.iterdir())
     return {
         "report": ["report", *at, "--output", str(output), "--format", "html,markdown,latex,csv", "--figures", "fig2"],
-        "check": ["check", *at, "--allow-missing"], "compare": ["compare", *methods, *at],
-        "findings": ["findings", *at], "status": ["status", *at, "--all"], "verify": ["verify", *at],
+        "check": ["check", *at, "--allow-missing"],
+        "compare": ["compare", *methods, *at],
+        "findings": ["findings", *at],
+        "status": ["status", *at, "--all"],
+        "verify": ["verify", *at],
         "publish": ["publish", str(output / "published"), *at],
         **{f"show {name}": ["show", name, *at] for name in ids},
-    }  # fmt: skip
+    }
 
 
 def fault(words: list[str]) -> str:

@@ -27,8 +27,9 @@ def sizes(ratio: int, largest: int = 1000, classes: int = 10) -> np.ndarray:
     return np.array([int(largest * ratio ** (-c / (classes - 1))) for c in range(classes)])
 
 
-def drawn(n: np.ndarray, recall: float, gap: float, shared: float, seeds: int, rng: np.random.Generator,
-          draws: int) -> Comparison:  # fmt: skip
+def drawn(
+    n: np.ndarray, recall: float, gap: float, shared: float, seeds: int, rng: np.random.Generator, draws: int
+) -> Comparison:
     """A comparison of `seeds` pairs of networks on one simulated test set."""
     label = np.repeat(np.arange(len(n)), n)
     index, hard = np.arange(len(label)), rng.random(len(label))

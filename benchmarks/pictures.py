@@ -32,15 +32,28 @@ def main(folder: Path) -> list[Path]:
 
 def columns(source: Source, setting: object) -> bytes:
     """A group of bars a method: what is left without attack, inside the ball, and under the attack without a bound."""
-    chosen = [c for c in source.configs(setting) if c.ir == 10 and not c.params and c.model == "small-cnn"
-              and all(source.evaluations(setting, c, a) for a in ATTACKS)]  # fmt: skip
+    chosen = [
+        c
+        for c in source.configs(setting)
+        if c.ir == 10
+        and not c.params
+        and c.model == "small-cnn"
+        and all(source.evaluations(setting, c, a) for a in ATTACKS)
+    ]
     with draw.figure(7.2, 3.4) as (made, axes):
         axis = axes[0][0]
         for i, attack in enumerate(ATTACKS):
             values = [100 * source.estimate(source.evaluations(setting, c, attack), "balanced").value for c in chosen]
             places = [j + (i - 2) * 0.16 for j in range(len(chosen))]
-            axis.bar(places, values, width=0.15, color=draw.COLOURS[i], label=paper.attack_label(attack),
-                     hatch="//" if attack == "cw-l2" else None, edgecolor="white")  # fmt: skip
+            axis.bar(
+                places,
+                values,
+                width=0.15,
+                color=draw.COLOURS[i],
+                label=paper.attack_label(attack),
+                hatch="//" if attack == "cw-l2" else None,
+                edgecolor="white",
+            )
         axis.set_xticks(range(len(chosen)), [paper.method_label(c.label) for c in chosen], rotation=30, ha="right")
         axis.set_ylabel("balanced accuracy in %")
         made.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=len(ATTACKS))

@@ -42,15 +42,29 @@ class Published:
     """`epoch` trains, `evaluate` attacks."""
 
     def __init__(
-        self, model: nn.Module, images: np.ndarray, labels: np.ndarray, batch: int, *, steps: int = 10,
-        flip: bool = True, pad: int = 4, lr: float = 0.1, workers: int = 0, device: str = "cpu",
-    ) -> None:  # fmt: skip
+        self,
+        model: nn.Module,
+        images: np.ndarray,
+        labels: np.ndarray,
+        batch: int,
+        *,
+        steps: int = 10,
+        flip: bool = True,
+        pad: int = 4,
+        lr: float = 0.1,
+        workers: int = 0,
+        device: str = "cpu",
+    ) -> None:
         self.model, self.steps, self.device = model.to(device), steps, torch.device(device)
         self.optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4)
         self.loader = DataLoader(
-            Pictures(images, labels, flip, pad), batch_size=batch, shuffle=True, num_workers=workers,
-            pin_memory=self.device.type == "cuda", generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
+            Pictures(images, labels, flip, pad),
+            batch_size=batch,
+            shuffle=True,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator().manual_seed(0),
+        )
         self.noise = torch.Generator(self.device).manual_seed(0)
 
     def attack(self, x: Tensor, y: Tensor) -> Tensor:

@@ -60,8 +60,10 @@ def main() -> None:
             start = time.process_time()
             render.write(make(store, figures=[]), Path(scratch) / "out", ["html"])
             seconds.append(time.process_time() - start)
-    print(f"{given.cells} cells to one HTML page: {statistics.median(seconds):.1f} s of this process "
-          f"({min(seconds):.1f} to {max(seconds):.1f}, {given.rounds} rounds)")  # fmt: skip
+    print(
+        f"{given.cells} cells to one HTML page: {statistics.median(seconds):.1f} s of this process "
+        f"({min(seconds):.1f} to {max(seconds):.1f}, {given.rounds} rounds)"
+    )
 
 
 if __name__ == "__main__":

@@ -34,8 +34,11 @@ def main() -> None:
         store = Path(scratch) / "store"
         store.mkdir()
         grow(store, given.cells)
-        work = {"read": lambda: Results(store), "verify": lambda: verify(store),
-                "copy": lambda: publish(store, Path(scratch) / "out")}  # fmt: skip
+        work = {
+            "read": lambda: Results(store),
+            "verify": lambda: verify(store),
+            "copy": lambda: publish(store, Path(scratch) / "out"),
+        }
         for name, call in work.items():
             print(f"{name} {given.cells} cells: {seconds(call):.1f} s of this process")
 

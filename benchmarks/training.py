@@ -55,10 +55,20 @@ def data(model: str, count: int) -> CellData:
     y, index = torch.arange(count) % CLASSES, torch.arange(count)
     counts = tuple(int(c) for c in y.bincount(minlength=CLASSES))
     return CellData(
-        train_images=x, train_labels=y, train_index=index, test_images=x, test_labels=y, splits={"long-tailed": index},
-        class_names=tuple(map(str, range(CLASSES))), native_labels=tuple(range(CLASSES)), train_counts=counts,
-        test_counts={"long-tailed": counts}, source="noise", data_hash="", subset_hash="",
-    )  # fmt: skip
+        train_images=x,
+        train_labels=y,
+        train_index=index,
+        test_images=x,
+        test_labels=y,
+        splits={"long-tailed": index},
+        class_names=tuple(map(str, range(CLASSES))),
+        native_labels=tuple(range(CLASSES)),
+        train_counts=counts,
+        test_counts={"long-tailed": counts},
+        source="noise",
+        data_hash="",
+        subset_hash="",
+    )
 
 
 def network(model: str) -> Network:
@@ -70,19 +80,29 @@ def peer(options: argparse.Namespace) -> Published:
     """The published loop on the same data."""
     held = data(options.model, options.batch * options.batches)
     return Published(
-        network(options.model), held.train_images.numpy(), held.train_labels.numpy(), options.batch, lr=0.01,
-        steps=options.steps, workers=options.workers, flip=images_for(options.model)[1] != "none",
+        network(options.model),
+        held.train_images.numpy(),
+        held.train_labels.numpy(),
+        options.batch,
+        lr=0.01,
+        steps=options.steps,
+        workers=options.workers,
+        flip=images_for(options.model)[1] != "none",
         device=options.device,
-    )  # fmt: skip
+    )
 
 
 def ours(options: argparse.Namespace, precision: str, compiled: bool = False) -> Callable[[], float]:
     """Seconds of a second epoch of the harness's own loop."""
     held = data(options.model, options.batch * options.batches)
     recipe = Recipe(
-        epochs=2, full_epochs=2, batch_size=options.batch, steps=options.steps, lr=0.01,
+        epochs=2,
+        full_epochs=2,
+        batch_size=options.batch,
+        steps=options.steps,
+        lr=0.01,
         augment=images_for(options.model)[1],
-    )  # fmt: skip
+    )
     spec = CellSpec("at-bsl", "noise", None, options.model, 0, recipe=recipe, precision=precision, compile=compiled)
     cls = registry("methods").get("at-bsl")
     net = network(options.model)
@@ -155,9 +175,16 @@ def suite(held: CellData, net: Network, options: argparse.Namespace) -> SuiteRes
     """The attack suite on all images."""
     index = held.splits["long-tailed"]
     return evaluate(
-        net, held.test_images, held.test_labels, index, [AttackSpec("pgd-20")], threat=ThreatModel(),
-        num_classes=CLASSES, root_seed=0, device=options.device,
-    )  # fmt: skip
+        net,
+        held.test_images,
+        held.test_labels,
+        index,
+        [AttackSpec("pgd-20")],
+        threat=ThreatModel(),
+        num_classes=CLASSES,
+        root_seed=0,
+        device=options.device,
+    )
 
 
 def memory(options: argparse.Namespace) -> str:

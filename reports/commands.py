@@ -73,8 +73,9 @@ def _bounded(source: Source, setting: Where, runs: Iterable[Mapping[str, Sequenc
     """The l_inf attacks of the threat model's radius among these evaluations, and `clean`; [] without the former."""
     stored = {
         attack: evaluation(source, found[0].cell, setting.test_split, attack)
-        for attacks in runs for attack, found in attacks.items()
-    }  # fmt: skip
+        for attacks in runs
+        for attack, found in attacks.items()
+    }
     known = {attack: facts for attack, facts in stored.items() if facts is not None}
     inside = {attack for attack, facts in known.items() if facts.within(setting.eps)}
     clean = {attack for attack, facts in known.items() if facts.norm == "none"}
@@ -128,12 +129,20 @@ def _lines(setting: Where, asked: Iterable[tuple[Config, str, Seeds]], more: Seq
 
 
 def _line(
-    setting: Where, methods: Sequence[Named], model: str, attacks: Sequence[str], irs: Sequence[float],
-    seeds: Seeds, more: Sequence[str],
-) -> str:  # fmt: skip
+    setting: Where,
+    methods: Sequence[Named],
+    model: str,
+    attacks: Sequence[str],
+    irs: Sequence[float],
+    seeds: Seeds,
+    more: Sequence[str],
+) -> str:
     """The grid of all of these, whose axes are written in the order given."""
     grid = product(methods, irs, attacks, seeds or (None,))
-    return command([
-        replace(setting, method=method, variant=variant, ir=ir, model=model, attack=attack, seed=seed)
-        for (method, variant), ir, attack, seed in grid
-    ], *more)  # fmt: skip
+    return command(
+        [
+            replace(setting, method=method, variant=variant, ir=ir, model=model, attack=attack, seed=seed)
+            for (method, variant), ir, attack, seed in grid
+        ],
+        *more,
+    )

@@ -86,8 +86,15 @@ def followed(source: Source, dataset: str | None, test_split: str | None) -> dic
         if VALIDATION not in log or not 0 <= kept < len(log):
             continue
         where = replace(cell.place, test_split=SPLIT)
-        one = Followed(name, spec.seed, spec.recipe.judge, kept, log, np.asarray(data.test_counts[SPLIT], float),
-                       np.asarray(data.frequent_first))  # fmt: skip
+        one = Followed(
+            name,
+            spec.seed,
+            spec.recipe.judge,
+            kept,
+            log,
+            np.asarray(data.test_counts[SPLIT], float),
+            np.asarray(data.frequent_first),
+        )
         config = Config(where.ir, where.model, where.method, where.params)
         found.setdefault(replace(where.only(SETTING), eps=where.value("eps")), {}).setdefault(config, []).append(one)
     return found

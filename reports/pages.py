@@ -50,12 +50,14 @@ def _page(source: Source, cell: str) -> CellPage:
     status = (record.status if record else "known by its rows only") + (DAMAGED if source.damaged(cell) else "")
     failure = record.failure if record else None
     return CellPage(
-        id=cell, title=_title(source, record) if record else cell, seed=str(record.made.seed) if record else "",
+        id=cell,
+        title=_title(source, record) if record else cell,
+        seed=str(record.made.seed) if record else "",
         status=status,
         facts=tuple((name, facts) for name, values in groups if (facts := tuple(_flat(values)))),
         counts=counts,
         failure=f"{failure.stage}: {failure.message}\n{failure.traceback}" if failure else "",
-    )  # fmt: skip
+    )
 
 
 def _title(source: Source, record: CellRecord) -> str:

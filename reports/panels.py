@@ -38,8 +38,13 @@ def is_paper(setting: Where, dataset: str) -> bool:
 
 def paper_setting(dataset: str) -> Where:
     """The setting of the paper's own numbers, for a store that has none under it."""
-    made = Where(**(USUAL | PROTOCOL), dataset=dataset, source=paper.ORIGINAL[dataset], benchmark=BENCHMARK_VERSION,
-                 natural=dataset in paper.NATURAL)  # fmt: skip
+    made = Where(
+        **(USUAL | PROTOCOL),
+        dataset=dataset,
+        source=paper.ORIGINAL[dataset],
+        benchmark=BENCHMARK_VERSION,
+        natural=dataset in paper.NATURAL,
+    )
     return replace(made, eps=made.value("eps")).only(SETTING)
 
 
@@ -88,8 +93,9 @@ class OfPaper:
             irs = sorted({c.ir for c in configs if c.model in chosen})
             yield from ((some, chosen) for some in ([tuple(irs)] if len(self.irs) > 1 else [(ir,) for ir in irs]))
 
-    def _panel(self, source: Source, setting: Where, irs: tuple[float, ...], models: tuple[str, ...],
-               own: bool) -> Panel:  # fmt: skip
+    def _panel(
+        self, source: Source, setting: Where, irs: tuple[float, ...], models: tuple[str, ...], own: bool
+    ) -> Panel:
         configs = [c for c in source.configs(setting) if c.ir in irs and c.model in models]
         some = next((e for c in configs for found in source.index[setting][c].values() for e in found), None)
         classes = some.counts.names if some is not None else _CLASSES.get(setting.dataset, ())

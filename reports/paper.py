@@ -74,7 +74,7 @@ def number(table: int, **key: Any) -> PaperNumber | None:
 
 def verdict(
     paper: PaperNumber | None, comparable: Verdict | None, metric: str, n: Any, correct: Any
-) -> tuple[float | None, Verdict]:  # fmt: skip
+) -> tuple[float | None, Verdict]:
     """(difference in points, verdict) of counts S x C (seeds, classes) beside a printed number.
 
     `comparable`: None when data and settings are the paper's, else the verdict that says they are not. The rule is

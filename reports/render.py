@@ -42,10 +42,23 @@ def _environment(**options: Any) -> jinja2.Environment:
     loader = jinja2.FunctionLoader(
         lambda name: (files("bench.reports") / "templates" / name).read_text(encoding="utf-8")
     )
-    made = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                              keep_trailing_newline=True, finalize=_shown, **options)  # fmt: skip
-    made.globals |= {"intervals": text.intervals, "difference": text.difference,
-                     "number": text.number, "sign": text.sign, "SIGNS": SIGNS, "Verdict": Verdict}  # fmt: skip
+    made = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_shown,
+        **options,
+    )
+    made.globals |= {
+        "intervals": text.intervals,
+        "difference": text.difference,
+        "number": text.number,
+        "sign": text.sign,
+        "SIGNS": SIGNS,
+        "Verdict": Verdict,
+    }
     made.filters |= {"sign": text.sign}
     return made
 
@@ -68,9 +81,14 @@ def html_environment() -> jinja2.Environment:
 def latex_environment() -> jinja2.Environment:
     r"""Templates of LaTeX with \BLOCK{}, \VAR{} and \#{} in place of braces; `|e` escapes."""
     made = _environment(
-        block_start_string=r"\BLOCK{", block_end_string="}", variable_start_string=r"\VAR{", variable_end_string="}",
-        comment_start_string=r"\#{", comment_end_string="}", autoescape=False,
-    )  # fmt: skip
+        block_start_string=r"\BLOCK{",
+        block_end_string="}",
+        variable_start_string=r"\VAR{",
+        variable_end_string="}",
+        comment_start_string=r"\#{",
+        comment_end_string="}",
+        autoescape=False,
+    )
     made.filters |= {"e": text.latex, "tt": text.typewriter}
     made.globals |= {"spans": _spans}
     return made
@@ -183,8 +201,9 @@ def csv_(report: Report, folder: Path) -> list[Path]:
                 keys = dict(cell.keys)
                 words = (table.key, *(keys.get(name, "") for name in KEYS))
                 printed = (f"{table.heading}. {table.caption}", label, column.group, column.label)
-                writer.writerow([*map(text.spreadsheet, words), *_numbers(report, cell),
-                                 *map(text.spreadsheet, printed)])  # fmt: skip
+                writer.writerow(
+                    [*map(text.spreadsheet, words), *_numbers(report, cell), *map(text.spreadsheet, printed)]
+                )
     path = folder / "tables.csv"
     atomic_write(path, buffer.getvalue())
     return [path]
@@ -219,11 +238,16 @@ LATEX_WIDTH = 345.0
 def _size(table: Manuscript) -> tuple[str, float]:
     """The largest size in which a table fits the page: (command, points between columns)."""
     labels = sum(max((len(labels[i]) for labels, _ in table.rows), default=0) for i in range(len(table.heads)))
-    widths = [max(len(head), *(_letters(cells[j]) for _, cells in table.rows)) if table.rows else len(head)
-              for j, head in enumerate(table.columns)]  # fmt: skip
+    widths = [
+        max(len(head), *(_letters(cells[j]) for _, cells in table.rows)) if table.rows else len(head)
+        for j, head in enumerate(table.columns)
+    ]
     gaps = 2 * (len(widths) + len(table.heads) - 1)
-    fits = ((command, gap) for command, letter, gap in LATEX_SIZES
-            if letter * (labels + sum(widths)) + gap * gaps <= LATEX_WIDTH)  # fmt: skip
+    fits = (
+        (command, gap)
+        for command, letter, gap in LATEX_SIZES
+        if letter * (labels + sum(widths)) + gap * gaps <= LATEX_WIDTH
+    )
     return next(fits, (LATEX_SIZES[-1][0], LATEX_SIZES[-1][2]))
 
 
@@ -246,8 +270,11 @@ def manuscript(table: Manuscript, folder: Path, formats: list[str], label: str =
 
 #: format -> writer of its files
 FORMATS: dict[str, Callable[[Report, Path], list[Path]]] = {
-    "html": html, "latex": latex, "markdown": markdown, "csv": csv_,
-}  # fmt: skip
+    "html": html,
+    "latex": latex,
+    "markdown": markdown,
+    "csv": csv_,
+}
 
 #: format -> the kind of figure files it shows
 FIGURES = {"html": "svg", "markdown": "svg", "latex": "pdf"}

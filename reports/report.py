@@ -20,10 +20,17 @@ from bench.store.asked import fits, read, said
 
 
 def make(
-    root: Path, *, interval: str = "both", tables: Sequence[str] | None = None, figures: Sequence[str] | None = None,
-    dataset: str | None = None, test_split: str | None = None, suffixes: Sequence[str] = ("svg", "pdf"),
-    only: Mapping[str, Sequence[str]] = MappingProxyType({}), whole: bool = False,
-) -> Report:  # fmt: skip
+    root: Path,
+    *,
+    interval: str = "both",
+    tables: Sequence[str] | None = None,
+    figures: Sequence[str] | None = None,
+    dataset: str | None = None,
+    test_split: str | None = None,
+    suffixes: Sequence[str] = ("svg", "pdf"),
+    only: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    whole: bool = False,
+) -> Report:
     """The report of a results folder (or of one per_class.csv).
 
     `tables`, `figures`: registered names, None for all. `dataset`, `test_split`: show only these settings. `suffixes`:
@@ -38,16 +45,25 @@ def make(
     _narrow(source, dataset, only)
     chosen = [s for s in source.index if dataset in (None, s.dataset) and test_split in (None, s.test_split)]
     blank = Report(
-        title="Adversarial training on long-tailed data", origin=str(root), interval=interval, tables=(), figures=(),
-        cells=(), versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
-    )  # fmt: skip
+        title="Adversarial training on long-tailed data",
+        origin=str(root),
+        interval=interval,
+        tables=(),
+        figures=(),
+        cells=(),
+        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+    )
     if len(source.cells) > CELLS and not whole:
         shown = summary(source, chosen)
         used = {cell for table in shown for one in table.cells for cell in one.provenance}
         return replace(
-            blank, tables=tuple(shown), figures=(), cells=tuple(cell_pages(source, used)),
-            problems=tuple(source.problems), notice=notice(source, chosen, shown),
-        )  # fmt: skip
+            blank,
+            tables=tuple(shown),
+            figures=(),
+            cells=tuple(cell_pages(source, used)),
+            problems=tuple(source.problems),
+            notice=notice(source, chosen, shown),
+        )
     made: list[Table] = []
     for name in names("tables") if tables is None else tables:
         made += registries.registry("tables").get(name)().tables(source, dataset, test_split)
@@ -56,9 +72,14 @@ def make(
         drawn += registries.registry("figures").get(name)().figures(source, dataset, test_split, suffixes)
     answers, standing = cards(source, chosen, suffixes)
     return replace(
-        blank, tables=tuple(made), figures=tuple(drawn), cells=tuple(cell_pages(source)),
-        problems=tuple(source.problems), cards=tuple(answers), standing=standing,
-    )  # fmt: skip
+        blank,
+        tables=tuple(made),
+        figures=tuple(drawn),
+        cells=tuple(cell_pages(source)),
+        problems=tuple(source.problems),
+        cards=tuple(answers),
+        standing=standing,
+    )
 
 
 def names(kind: str) -> list[str]:
@@ -69,7 +90,7 @@ def names(kind: str) -> list[str]:
 
 def compare(
     root_a: Path, root_b: Path, *, interval: str = "both", dataset: str | None = None, test_split: str | None = None
-) -> Report:  # fmt: skip
+) -> Report:
     """Two results folders side by side. Raises StoreError when they share no evaluation, UsageError as `make`."""
     from bench.reports.paired.compare import (
         tables as comparison,  # it needs the paired tests, which no other report does
@@ -81,10 +102,16 @@ def compare(
         _held(source, dataset, test_split)
     pages = {page.id: page for source in (b, a) for page in cell_pages(source)}
     return Report(
-        title="Two results folders side by side", origin=f"A: {root_a}, B: {root_b}", interval=interval,
-        tables=tuple(comparison(a, b, dataset, test_split)), figures=(), cells=tuple(pages[k] for k in sorted(pages)),
-        problems=(*a.problems, *b.problems), heading="Comparison", versions=f"Benchmark version {BENCHMARK_VERSION}.",
-    )  # fmt: skip
+        title="Two results folders side by side",
+        origin=f"A: {root_a}, B: {root_b}",
+        interval=interval,
+        tables=tuple(comparison(a, b, dataset, test_split)),
+        figures=(),
+        cells=tuple(pages[k] for k in sorted(pages)),
+        problems=(*a.problems, *b.problems),
+        heading="Comparison",
+        versions=f"Benchmark version {BENCHMARK_VERSION}.",
+    )
 
 
 def _check(interval: str) -> None:
@@ -109,8 +136,9 @@ def _held(source: Source, dataset: str | None, test_split: str | None) -> None:
     """Raises UsageError when nothing of the store is of this data set, or was attacked on this test split."""
     datasets = {s.dataset for s in source.index} | {cell.made.dataset for cell in source.cells.values()}
     _among(dataset, datasets, "cell of data set", source)
-    _among(test_split, {s.test_split for s in source.index if dataset in (None, s.dataset)}, "number of test split",
-           source)  # fmt: skip
+    _among(
+        test_split, {s.test_split for s in source.index if dataset in (None, s.dataset)}, "number of test split", source
+    )
 
 
 def _among(wanted: str | None, there: set[str], what: str, source: Source) -> None:

@@ -149,8 +149,10 @@ class Source:
         """The metric of evaluations that differ only in their seed; `class`: the recall of the class at a position."""
         key = (tuple(found), metric, position)
         if key not in self._estimates and any(e.chain for e in found):
-            seeds = [(e.n.astype(float), e.correct.astype(float), e.shares if isinstance(e, Audited) else None)
-                     for e in found]  # fmt: skip
+            seeds = [
+                (e.n.astype(float), e.correct.astype(float), e.shares if isinstance(e, Audited) else None)
+                for e in found
+            ]
             self._estimates[key] = audited(metric, seeds, position if metric == "class" else None)
         if key not in self._estimates:
             n, correct = zip(*(counted(e, metric, position) for e in found), strict=True)

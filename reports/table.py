@@ -80,8 +80,14 @@ class Place:
     printed: PaperNumber | None
 
 
-def place(source: Source, setting: Where, config: Config, pick: Pick, metric: str = "balanced",
-          printed: PaperNumber | None = None) -> Place:  # fmt: skip
+def place(
+    source: Source,
+    setting: Where,
+    config: Config,
+    pick: Pick,
+    metric: str = "balanced",
+    printed: PaperNumber | None = None,
+) -> Place:
     """The place of a configuration under what else is picked."""
     attack = pick["attack"]
     found = source.evaluations(setting, config, attack)
@@ -118,13 +124,17 @@ class PaperTable(OfPaper):
             if not panel.is_paper and len(filled) < (0 if dataset else 2):
                 continue
             blank = Table(
-                key=self.key(panel), title=f"Table {self.number}" + (f".{len(made)}" if made else ""),
-                caption=self.caption, heads=self.heads,
+                key=self.key(panel),
+                title=f"Table {self.number}" + (f".{len(made)}" if made else ""),
+                caption=self.caption,
+                heads=self.heads,
                 columns=tuple(Column(c.label, c.group, c.where.get("attack", "")) for c in columns),
-                rows=(), words=self.words(panel), data=self.data(panel),
+                rows=(),
+                words=self.words(panel),
+                data=self.data(panel),
                 footnotes=tuple(Footnote("", text) for text in self.notes),
                 commands=(commands.preset(source, self.name.replace("table0", "table")),) if panel.is_paper else (),
-            )  # fmt: skip
+            )
             grid = Grid(source, panel.setting, rows, places, self._comparable(panel), self.across)
             made.append(grid.fill(blank))
         return made
@@ -143,9 +153,14 @@ class PaperTable(OfPaper):
         named = ";".join(w["variable"] for w in (row.where, column.where) if w.get("variable"))
         ir, model = pick.get("ir", panel.irs[0]), pick.get("model", panel.models[0])
         printed = paper.number(
-            self.number, ir=ir, model=model if panel.is_paper else self.models[0], method=pick["method"],
-            attack=pick["attack"], variable=";".join(sorted(named.split(";"))), class_name=pick.get("class_name", ""),
-        )  # fmt: skip
+            self.number,
+            ir=ir,
+            model=model if panel.is_paper else self.models[0],
+            method=pick["method"],
+            attack=pick["attack"],
+            variable=";".join(sorted(named.split(";"))),
+            class_name=pick.get("class_name", ""),
+        )
         config = Config(ir, model, pick["method"], tuple(sorted(params.items())))
         return place(source, panel.setting, config, pick, self.metric, printed)
 
@@ -158,9 +173,14 @@ class Grid:
     """
 
     def __init__(
-        self, source: Source, setting: Where, rows: Sequence[RowSpec], places: Sequence[Sequence[Place]],
-        comparable: Verdict | None = None, across: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        source: Source,
+        setting: Where,
+        rows: Sequence[RowSpec],
+        places: Sequence[Sequence[Place]],
+        comparable: Verdict | None = None,
+        across: bool = False,
+    ) -> None:
         self.source, self.setting, self.rows, self.places = source, setting, rows, places
         self.comparable, self.across = comparable, across
         self.flat = [p for line in places for p in line]
@@ -183,10 +203,12 @@ class Grid:
         notes = [Footnote("", paper.ATTACK_NOTE[a]) for a in attacks if a in paper.ATTACK_NOTE]
         missing = commands.fill(self.source, self.setting, [(p.config, p.attack) for p in self.flat if not p.found])
         return replace(
-            blank, rows=rows, settings=settings_lines(self.source, self.setting, used, attacks),
+            blank,
+            rows=rows,
+            settings=settings_lines(self.source, self.setting, used, attacks),
             footnotes=(*self.ledger.footnotes(), *blank.footnotes, *notes),
             commands=(not used and blank.commands) or tuple(missing),
-        )  # fmt: skip
+        )
 
     def _cell(self, p: Place) -> Cell:
         """A cell of evaluations beside the paper's number, or of what is missing and the command that measures it."""
@@ -196,8 +218,14 @@ class Grid:
             command = commands.again(self.source, self.setting, p.config, p.attack)
         else:
             command = " && ".join(commands.fill(self.source, self.setting, [(p.config, p.attack)]))
-        base = Cell(paper=printed, paper_mark=self.ledger.paper(printed), command=command, verdict=Verdict.MISSING,
-                    selector=(self.setting.test_split, p.attack), keys=_keys(self.setting, p))  # fmt: skip
+        base = Cell(
+            paper=printed,
+            paper_mark=self.ledger.paper(printed),
+            command=command,
+            verdict=Verdict.MISSING,
+            selector=(self.setting.test_split, p.attack),
+            keys=_keys(self.setting, p),
+        )
         broken = self.source.failed(self.setting, p.config) if self.source.failures else []
         if not found:
             note = f"failed: {why.message}" if broken and (why := broken[0].failure) else ""
@@ -214,12 +242,18 @@ class Grid:
         flags = tuple(dict.fromkeys(f for e in found for f in e.flags))
         sampling, seeds = (None if i is None else (100 * i.low, 100 * i.high) for i in (got.sampling, got.seeds))
         return replace(
-            base, value=100 * got.value, sampling=sampling, seeds=seeds, difference=gap, verdict=verdict,
+            base,
+            value=100 * got.value,
+            sampling=sampling,
+            seeds=seeds,
+            difference=gap,
+            verdict=verdict,
             chance=constant.get(p.metric),
             marks=(*self.ledger.flags(flags), *few, *self._over(found), *self._audited(found)),
             doubtful=disqualified(e.flags for e in found),
-            note=f"{len(broken)} seed(s) failed" if broken else "", audit=_audit_words(found),
-        )  # fmt: skip
+            note=f"{len(broken)} seed(s) failed" if broken else "",
+            audit=_audit_words(found),
+        )
 
     def _audited(self, found: Sequence[Evaluation]) -> tuple[str, ...]:
         """Mark of a number in which an audit has part."""
@@ -250,10 +284,16 @@ class Grid:
 def _keys(setting: Where, p: Place) -> tuple[tuple[str, str], ...]:
     """What a number is of: the coordinates of its setting and configuration, its attack, metric, class and seeds."""
     told = {name: getattr(setting, name) for name in SETTING if name != "natural"}
-    told |= {"method": p.config.method, "variant": p.config.variant, "ir": p.config.ir, "model": p.config.model,
-             "attack": p.attack, "metric": "recall" if p.metric == "class" else p.metric,
-             "class": p.found[0].counts.names[p.position] if p.metric == "class" and p.found else "",
-             "seeds": " ".join(str(e.seed) for e in p.found)}  # fmt: skip
+    told |= {
+        "method": p.config.method,
+        "variant": p.config.variant,
+        "ir": p.config.ir,
+        "model": p.config.model,
+        "attack": p.attack,
+        "metric": "recall" if p.metric == "class" else p.metric,
+        "class": p.found[0].counts.names[p.position] if p.metric == "class" and p.found else "",
+        "seeds": " ".join(str(e.seed) for e in p.found),
+    }
     return tuple((name, _plain(value)) for name, value in told.items())
 
 

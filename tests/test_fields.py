@@ -50,9 +50,22 @@ def hparams(future: str) -> Any:
 @pytest.mark.parametrize("future", ["", "from __future__ import annotations"], ids=["types", "texts"])
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("beta", "three"), ("beta", True), ("beta", -1), ("beta", 10**400), ("n", 2.5), ("n", None), ("mode", "yes"),
-     ("mode", 1), ("kind", "b"), ("kind", True), ("side", 7), ("side", "none at all"), ("plain", "one")],
-)  # fmt: skip
+    [
+        ("beta", "three"),
+        ("beta", True),
+        ("beta", -1),
+        ("beta", 10**400),
+        ("n", 2.5),
+        ("n", None),
+        ("mode", "yes"),
+        ("mode", 1),
+        ("kind", "b"),
+        ("kind", True),
+        ("side", 7),
+        ("side", "none at all"),
+        ("plain", "one"),
+    ],
+)
 def test_a_value_of_the_wrong_type_is_refused_however_the_type_is_written(future, name, wrong):
     with pytest.raises(UsageError, match=f"mine: {name}=") as error:
         make(hparams(future), {name: wrong}, "mine")
@@ -88,7 +101,7 @@ def settings(annotation: Any, default: Any = 1.0, frozen: bool = True) -> Any:
         ({"start": "Gaussian"}, "unknown start of Mine 'Gaussian'. Did you mean 'gaussian'"),
         ({"needs": frozenset({"class_count"})}, "unknown need of Mine 'class_count'. Did you mean 'class_counts'"),
     ],
-)  # fmt: skip
+)
 def test_a_method_that_cannot_be_checked_cannot_be_made(own, pattern):
     with pytest.raises(UsageError, match=pattern) as error:
         type("Mine", (Method,), own)

@@ -218,11 +218,18 @@ def quoted(row):
     return ",".join(f'"{cell}"' for cell in row.split(","))
 
 
-@pytest.mark.parametrize("change", [
-    lambda t: "\ufeff" + t, lambda t: t.replace(",", ";"), lambda t: t.replace(",", "\t"),
-    lambda t: t.replace("\n", "\r\n"), lambda t: "\n".join(quoted(row) for row in t.split()),
-    lambda t: t + "\n\n", lambda t: "\ufeff" + t.replace(",", ";").replace("\n", "\r\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: "\ufeff" + t,
+        lambda t: t.replace(",", ";"),
+        lambda t: t.replace(",", "\t"),
+        lambda t: t.replace("\n", "\r\n"),
+        lambda t: "\n".join(quoted(row) for row in t.split()),
+        lambda t: t + "\n\n",
+        lambda t: "\ufeff" + t.replace(",", ";").replace("\n", "\r\n"),
+    ],
+)
 def test_an_index_file_is_read_as_other_programs_save_it(tmp_path, change):
     text = "class,split,index\n0,train,3\n1,train,1\n0,long-tailed,2\n"
     (tmp_path / "chosen.csv").write_bytes(change(text).encode())

@@ -22,9 +22,11 @@ GOLDEN = Path(__file__).resolve().parents[1] / "results" / "golden"
 
 
 def test_importing_it_costs_nothing():
-    code = ("import sys, bench\nassert sorted(bench.__all__) == [n for n in dir(bench) if n in bench.__all__]\n"
-            "heavy = {'torch', 'pandas', 'numpy', 'click', 'scipy'} & {n.partition('.')[0] for n in sys.modules}\n"
-            "sys.exit(', '.join(heavy) or 0)")  # fmt: skip
+    code = (
+        "import sys, bench\nassert sorted(bench.__all__) == [n for n in dir(bench) if n in bench.__all__]\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'click', 'scipy'} & {n.partition('.')[0] for n in sys.modules}\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
@@ -64,14 +66,29 @@ def test_a_network_at_hand_is_attacked_and_not_changed(tmp_path):
         narrow = nn.Sequential(nn.Flatten(), nn.Linear(64, 9))
     net.train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    frame = bench.evaluate(net, "digitslt", name="mine", attacks=["clean", "fgsm"], results=tmp_path,
-                           normalize=([0.5], [0.25]), device="cpu")  # fmt: skip
+    frame = bench.evaluate(
+        net,
+        "digitslt",
+        name="mine",
+        attacks=["clean", "fgsm"],
+        results=tmp_path,
+        normalize=([0.5], [0.25]),
+        device="cpu",
+    )
     assert set(frame["method"]) == {"mine"}
     assert set(frame["attack"]) == {"clean", "fgsm", "worst"}
     assert net.training
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
-    again = bench.evaluate(net, "digitslt", name="mine", attacks=["clean", "fgsm"], results=tmp_path, quiet=True,
-                           normalize="0.5/0.25", device="cpu")  # fmt: skip
+    again = bench.evaluate(
+        net,
+        "digitslt",
+        name="mine",
+        attacks=["clean", "fgsm"],
+        results=tmp_path,
+        quiet=True,
+        normalize="0.5/0.25",
+        device="cpu",
+    )
     pd.testing.assert_frame_equal(frame, again)  # the same network: nothing was computed again
     with pytest.raises(ModelError, match="it must be 4 x 10 logits"):
         bench.evaluate(narrow, "digitslt", results=tmp_path)

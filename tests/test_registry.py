@@ -22,7 +22,7 @@ BROKEN = {
     "odd:Method": ({"odd.py": '"""To read."""\nraise OSError("two\\nlines")'}, "To read", "OSError: two lines"),
     "lacks:Method": ({"lacks.py": '"""Fine to read."""'}, "Fine", "has no Method"),
     "wants:Method": ({"wants.py": "import no_such_thing"}, "", "No module named 'no_such_thing'"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -145,8 +145,12 @@ class Reference(Stage):
         with isolated(p.seed, "autoattack", cuda=x.is_cuda), torch.no_grad():
             program = AutoAttack(
                 lambda images: oracle.forward(images.to(x.dtype)).float(),
-                norm="Linf", eps=self.eps, seed=p.seed, version="standard", device=x.device,
-            )  # fmt: skip
+                norm="Linf",
+                eps=self.eps,
+                seed=p.seed,
+                version="standard",
+                device=x.device,
+            )
             part = getattr(program, self.part)
             part.seed, part.n_iter, part.n_queries = p.seed, p.steps, p.queries
             part.n_target_classes = p.targets
@@ -219,7 +223,9 @@ class Chain(Attack):
         steps: int = setting(100, low=1, help="iterations of APGD and FAB")
         queries: int = setting(5000, low=1, help="queries of Square")
         engine: str = setting("lean", choices=("lean", "reference"), help="ours, or the authors' program")
-        order: str = setting("image", choices=("image", "reference"), help="random numbers of the image, or in the authors' order")  # fmt: skip  # noqa: E501
+        order: str = setting(
+            "image", choices=("image", "reference"), help="random numbers of the image, or in the authors' order"
+        )
         seed: int = setting(0, low=0, help="seed of the reference modes")
 
     def __init__(self, params: Any, threat: ThreatModel, num_classes: int) -> None:

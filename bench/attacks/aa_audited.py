@@ -35,8 +35,11 @@ class AuditedAutoAttack(Chain):
 
     def continues(self) -> AttackSpec:
         """The full attack of the same settings."""
-        changed = {f.name: getattr(self.params, f.name) for f in fields(Chain.Params)
-                   if getattr(self.params, f.name) != f.default}  # fmt: skip
+        changed = {
+            f.name: getattr(self.params, f.name)
+            for f in fields(Chain.Params)
+            if getattr(self.params, f.name) != f.default
+        }
         return AttackSpec("aa", tuple(sorted(changed.items())))
 
     def notes(self) -> tuple[str, ...]:

@@ -51,9 +51,7 @@ class MALT(Attack):
 
     def target_order(self, oracle: Oracle, x: Tensor, y: Tensor, norm: str = "inf") -> tuple[Tensor, Tensor]:
         """(classes, scores) of each image, easiest first."""
-        return target_order(
-            oracle, x, y, norm=norm, targets=self.params.targets, candidates=self.params.candidates
-        )  # fmt: skip
+        return target_order(oracle, x, y, norm=norm, targets=self.params.targets, candidates=self.params.candidates)
 
     def run(self, oracle: Oracle, x: Tensor, y: Tensor, noise: Any) -> Tensor:
         """One random start a target."""

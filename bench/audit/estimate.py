@@ -86,9 +86,14 @@ def estimate(counts: Counts, level: float = 0.95) -> Audited:
     test = float((weight**2 * np.where(there, smooth * (1 - smooth) / np.maximum(n, 1), 0)).sum())
     ends = (before * (high - taken), before * (taken - low))
     return Audited(
-        value, early, shares, added, (low, high), _around(value, z * math.sqrt(variance), ends),
+        value,
+        early,
+        shares,
+        added,
+        (low, high),
+        _around(value, z * math.sqrt(variance), ends),
         _around(value, z * math.sqrt(variance + test), ends),
-    )  # fmt: skip
+    )
 
 
 def _around(value: float, half: float, ends: tuple[float, float]) -> tuple[float, float]:

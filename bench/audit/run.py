@@ -121,8 +121,9 @@ class _Chain:
         return members[self.passed[members] >= EARLY]
 
 
-def run(indices: Ints, labels: Ints, clean: Bools, classes: int, costs: Sequence[float], goal: Goal,
-        attack: Attacker) -> Audit:  # fmt: skip
+def run(
+    indices: Ints, labels: Ints, clean: Bools, classes: int, costs: Sequence[float], goal: Goal, attack: Attacker
+) -> Audit:
     """Audit a chain of len(costs) stages on a test set of N images; `costs`: passes of each stage on a survivor."""
     right = [members[clean[members]] for members in ordered(indices, labels, classes)]
     n, well = np.bincount(labels, minlength=classes), np.array([len(members) for members in right])

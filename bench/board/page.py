@@ -32,12 +32,24 @@ def load(folder: Path) -> list[Entry]:
 def html(entries: Sequence[Entry]) -> str:
     """The page; it needs no other file and no network."""
     loader = jinja2.FunctionLoader(_template)
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, autoescape=True,
-                                     trim_blocks=True, lstrip_blocks=True, finalize=_shown)  # fmt: skip
+    environment = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
     environment.globals |= {
-        "asset": _template, "recalls": recalls, "facets": facets, "attacks": attacks, "unusual": unusual,
-        "value": radius, "name": data_name, "flag": {flag.name: flag.text for flag in FLAGS},
-    }  # fmt: skip
+        "asset": _template,
+        "recalls": recalls,
+        "facets": facets,
+        "attacks": attacks,
+        "unusual": unusual,
+        "value": radius,
+        "name": data_name,
+        "flag": {flag.name: flag.text for flag in FLAGS},
+    }
     made = tables(entries)
     found = {name: sorted({facets(line)[name] for t in made for line in t.lines}) for name in FILTERS}
     labels = {name: (FILTERS[name], values) for name, values in found.items()}
@@ -48,9 +60,12 @@ def facets(line: Line) -> dict[str, str]:
     """What the filters ask of an entry."""
     place = line.entry.place
     return {
-        "data": data_name(place), "ratio": place.ratio if place.natural else f"{place.ir:g}", "network": place.model,
-        "extra": line.entry.extra_data or "none", "enhancers": "with" if line.entry.enhancers else "without",
-    }  # fmt: skip
+        "data": data_name(place),
+        "ratio": place.ratio if place.natural else f"{place.ir:g}",
+        "network": place.model,
+        "extra": line.entry.extra_data or "none",
+        "enhancers": "with" if line.entry.enhancers else "without",
+    }
 
 
 def unusual(where: Where) -> list[str]:

@@ -22,21 +22,34 @@ def model_info(entry: Entry) -> bytes:
     told = [f"Long-tailed training set, ratio {place.ir:g}; {place.test_split} test split.", *doubts]
     told += [f"Claimed, not measured: {entry.claimed}."] if entry.claimed else []
     theirs: dict[str, Any] = {
-        "link": entry.url or (entry.code if entry.code.startswith("http") else ""), "name": place.label,
-        "authors": entry.paper, "venue": "",
-        "additional_data": bool(entry.extra_data), "number_forward_passes": 1, "dataset": place.dataset,
-        "architecture": place.model, "eps": radius(place.eps), "clean_acc": _text(clean["standard"]),
-        "reported": _text(first["standard"]), "autoattack_acc": _text(first["standard"]),
-        "footnote": " ".join(told), "unreliable": bool(doubts),
-    }  # fmt: skip
+        "link": entry.url or (entry.code if entry.code.startswith("http") else ""),
+        "name": place.label,
+        "authors": entry.paper,
+        "venue": "",
+        "additional_data": bool(entry.extra_data),
+        "number_forward_passes": 1,
+        "dataset": place.dataset,
+        "architecture": place.model,
+        "eps": radius(place.eps),
+        "clean_acc": _text(clean["standard"]),
+        "reported": _text(first["standard"]),
+        "autoattack_acc": _text(first["standard"]),
+        "footnote": " ".join(told),
+        "unreliable": bool(doubts),
+    }
     ours = {
-        "code": entry.code, "imbalance_ratio": place.ir, "test_split": place.test_split, "seeds": len(entry.runs),
-        "balanced_clean_acc": _text(clean["balanced"]), "balanced_autoattack_acc": _text(first["balanced"]),
+        "code": entry.code,
+        "imbalance_ratio": place.ir,
+        "test_split": place.test_split,
+        "seeds": len(entry.runs),
+        "balanced_clean_acc": _text(clean["balanced"]),
+        "balanced_autoattack_acc": _text(first["balanced"]),
         "balanced_autoattack_interval_95": [_text(first["low"]), _text(first["high"])],
-        "tail_autoattack_acc": _text(first["tail"]), "worst_class_autoattack_acc": _text(first[WORST_CLASS]),
+        "tail_autoattack_acc": _text(first["tail"]),
+        "worst_class_autoattack_acc": _text(first[WORST_CLASS]),
         "flags": sorted({name for run in entry.runs for name in run.flags[FIRST]}),
         "weights": [run.weights for run in entry.runs],
-    }  # fmt: skip
+    }
     return json.dumps(theirs | ours, indent=2, ensure_ascii=False).encode() + b"\n"
 
 

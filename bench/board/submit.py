@@ -53,19 +53,29 @@ def build(folders: Sequence[Path], test_split: str, said: Said) -> Entry:
     first = next(iter(found[0][1].values()))
     columns = (first.index, np.array(first.names, object), first.train, first.n)
     runs = [
-        Run(cell.made.seed, cell.id, cell.weights,
+        Run(
+            cell.made.seed,
+            cell.id,
+            cell.weights,
             {label: some[label].correct.tolist() for label in shared},
-            {label: cell.on(test_split)[label].flags for label in shared})
+            {label: cell.on(test_split)[label].flags for label in shared},
+        )
         for (cell, _), (_, some) in zip(cells, found, strict=True)
-    ]  # fmt: skip
+    ]
     facts = cells[0][0].on(test_split)
     entry = Entry(
-        FORMAT, {n: v for n, v in places[0].row().items() if n not in ("seed", "attack")}, places[0].natural,
-        said.paper or _paper(cells[0][0].made.method), said.url, said.code or _own(cells[0][0]), said.extra_data,
+        FORMAT,
+        {n: v for n, v in places[0].row().items() if n not in ("seed", "attack")},
+        places[0].natural,
+        said.paper or _paper(cells[0][0].made.method),
+        said.url,
+        said.code or _own(cells[0][0]),
+        said.extra_data,
         [Class(*c) for c in zip(*(some.tolist() for some in columns), strict=True)],
         {k: AttackFacts(f.engine, f.norm, f.eps, f.params, f.notes) for k in shared for f in [facts[k]]},
-        runs, {},
-    )  # fmt: skip
+        runs,
+        {},
+    )
     wrong = complaint(entry)
     if wrong:
         raise UsageError(f"{cells[0][0].id} makes no entry: {wrong}; evaluate it with `bench run --attacks clean,aa`.")

@@ -99,7 +99,7 @@ def main(args: list[str] | None = None) -> Any:
 
 def _hint(error: click.NoSuchOption) -> click.UsageError:
     """The error, or where a setting of the recipe stands, for one who wrote it as an option."""
-    from bench.engine.grid import RECIPE_SETTINGS
+    from bench.engine.settled import RECIPE_SETTINGS
 
     name = error.option_name.lstrip("-").replace("-", "_")
     if name not in RECIPE_SETTINGS:

@@ -36,19 +36,39 @@ def facts(line: Line, level: float, gap: float | None) -> dict[str, Any]:
     claimed = result.difference if gap is None else gap
     *places, _ = _parts(line.where, line.test_split).values()
     return {
-        "where": " ".join(places), "cell": line.where, "test_split": line.test_split, "attack": line.attack,
-        "primary": line.primary, "audited": line.audited,
-        "seed": line.seed, "seeds": list(line.seeds), "difference": 100 * result.difference,
-        "images_interval": _bounds(result.images), "seeds_interval": _bounds(result.seeds),
-        "p_images": result.p_images, "p_seeds": result.p_seeds, "p_holm": line.p, "p_lines": line.family,
-        "verdict": line.verdict, "gap": 100 * claimed, "images": result.size,
+        "where": " ".join(places),
+        "cell": line.where,
+        "test_split": line.test_split,
+        "attack": line.attack,
+        "primary": line.primary,
+        "audited": line.audited,
+        "seed": line.seed,
+        "seeds": list(line.seeds),
+        "difference": 100 * result.difference,
+        "images_interval": _bounds(result.images),
+        "seeds_interval": _bounds(result.seeds),
+        "p_images": result.p_images,
+        "p_seeds": result.p_seeds,
+        "p_holm": line.p,
+        "p_lines": line.family,
+        "verdict": line.verdict,
+        "gap": 100 * claimed,
+        "images": result.size,
         "images_needed": images_needed(result, claimed, level) if claimed else None,
         "seeds_needed": seeds_needed(result, claimed, level) if claimed else None,
-        "classes": [{
-            "class": line.class_names.get(c.label, str(c.label)), "images": c.n, "only_a": c.only_a, "only_b": c.only_b,
-            "difference": 100 * c.difference, "p": c.p, "p_holm": line.class_p[c.label],
-        } for c in result.classes],
-    }  # fmt: skip
+        "classes": [
+            {
+                "class": line.class_names.get(c.label, str(c.label)),
+                "images": c.n,
+                "only_a": c.only_a,
+                "only_b": c.only_b,
+                "difference": 100 * c.difference,
+                "p": c.p,
+                "p_holm": line.class_p[c.label],
+            }
+            for c in result.classes
+        ],
+    }
 
 
 def sentences(lines: Iterable[Line], names: tuple[str, str], level: float) -> list[str]:

@@ -34,23 +34,42 @@ def croissant(table: Path, content: bytes, data: CellData, choice: Mapping[str, 
     """The metadata of the table of indices `content`, which lies beside it as `table`."""
     told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in choice.items() if value is not None)
     document = {
-        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": f"{choice['dataset']}-{data.subset_hash}".replace(":", "-").replace("/", "-"),
         "version": "1.0.0",
         "description": f"Which images of {data.source} a long-tailed benchmark uses: {told}. Images {data.data_hash}, "
-                       f"choice {data.subset_hash}; training images a class {', '.join(map(str, data.train_counts))}. "
-                       "The images are the source's, and under its licence.",
-        "distribution": [{
-            "@type": "cr:FileObject", "@id": "indices", "name": "indices", "contentUrl": table.name,
-            "encodingFormat": "text/csv", "contentSize": f"{len(content)} B",
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }],
-        "recordSet": [{
-            "@type": "cr:RecordSet", "@id": "images", "name": "images",
-            "field": [{
-                "@type": "cr:Field", "@id": f"images/{name}", "name": name, "description": meaning, "dataType": kind,
-                "source": {"fileObject": {"@id": "indices"}, "extract": {"column": name}},
-            } for name, (kind, meaning) in FIELDS.items()],
-        }],
-    }  # fmt: skip
+        f"choice {data.subset_hash}; training images a class {', '.join(map(str, data.train_counts))}. "
+        "The images are the source's, and under its licence.",
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": "indices",
+                "name": "indices",
+                "contentUrl": table.name,
+                "encodingFormat": "text/csv",
+                "contentSize": f"{len(content)} B",
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": "images",
+                "name": "images",
+                "field": [
+                    {
+                        "@type": "cr:Field",
+                        "@id": f"images/{name}",
+                        "name": name,
+                        "description": meaning,
+                        "dataType": kind,
+                        "source": {"fileObject": {"@id": "indices"}, "extract": {"column": name}},
+                    }
+                    for name, (kind, meaning) in FIELDS.items()
+                ],
+            }
+        ],
+    }
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"

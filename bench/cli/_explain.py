@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.api import Enhancer, Method
 from bench.config import REFERENCE_EPS, AttackSpec, Recipe, format_value, make
-from bench.engine.grid import settle
+from bench.engine.settled import settle
 from bench.plugins import dataset_facts, make_model
 from bench.registry import registry
 
@@ -116,12 +116,17 @@ def explain_attack(text: str) -> str:
         values = (format_value(getattr(params, field.name)), format_value(field.default))
         rows.append((field.name, *values, _allowed(field), field.metadata.get("help", "")))
     module = inspect.getmodule(cls)
-    parts = [spec.label, inspect.cleandoc(module.__doc__ or "") if module else "", inspect.cleandoc(cls.__doc__ or ""),
-             "Settings\n" + _table(rows)]  # fmt: skip
+    parts = [
+        spec.label,
+        inspect.cleandoc(module.__doc__ or "") if module else "",
+        inspect.cleandoc(cls.__doc__ or ""),
+        "Settings\n" + _table(rows),
+    ]
     if any(field.name in DISTANCES for field in fields):
         known = " and ".join(field.name for field in fields if field.name in DISTANCES)
-        parts.append(f"{known}: at the reference radius {format_value(REFERENCE_EPS)}; scaled to the radius of the "
-                     "data set.")  # fmt: skip
+        parts.append(
+            f"{known}: at the reference radius {format_value(REFERENCE_EPS)}; scaled to the radius of the data set."
+        )
     return "\n\n".join(part for part in parts if part)
 
 
@@ -129,19 +134,30 @@ def explain_dataset(name: str) -> str:
     """What is known of a data set before its images are read. `name` may carry an argument (`archive:PATH`)."""
     facts = dataset_facts(name, None)
     channels, height, width = facts.image
-    own = [f"{what} {' '.join(map(str, counts))}" for what, counts in
-           (("training", facts.own_train), ("test", facts.own_test)) if counts]  # fmt: skip
-    sizes = [f"{count or 'an unknown number of'} {what} images" for count, what in
-             ((facts.train_max, "training"), (facts.test_max, "test"))]  # fmt: skip
-    imbalance = "made long-tailed, at any ratio above 1 (--irs)" if facts.native_ir is None else \
-        f"its own, {facts.native_ir:g} (--irs natural)"  # fmt: skip
+    own = [
+        f"{what} {' '.join(map(str, counts))}"
+        for what, counts in (("training", facts.own_train), ("test", facts.own_test))
+        if counts
+    ]
+    sizes = [
+        f"{count or 'an unknown number of'} {what} images"
+        for count, what in ((facts.train_max, "training"), (facts.test_max, "test"))
+    ]
+    imbalance = (
+        "made long-tailed, at any ratio above 1 (--irs)"
+        if facts.native_ir is None
+        else f"its own, {facts.native_ir:g} (--irs natural)"
+    )
     rows: list[tuple[str, ...]] = [
-        ("classes", str(facts.classes)), ("images", f"{height} x {width} pixels, channels: {channels}"),
-        ("largest class", ", ".join(sizes)), ("imbalance", imbalance),
+        ("classes", str(facts.classes)),
+        ("images", f"{height} x {width} pixels, channels: {channels}"),
+        ("largest class", ", ".join(sizes)),
+        ("imbalance", imbalance),
         *([("its images a class", "; ".join(own))] if own else []),
         ("radius", f"l_inf {distance('eps', REFERENCE_EPS, facts.eps / REFERENCE_EPS)}"),
-        ("usual network", facts.default_model), ("augmentation", facts.augment),
-    ]  # fmt: skip
+        ("usual network", facts.default_model),
+        ("augmentation", facts.augment),
+    ]
     return f"{name}: {registry('datasets').origin(name).describe()}\n" + _table(rows)
 
 

@@ -30,16 +30,19 @@ ROBUSTLT_PART = 0.2
 
 def own_npz(data: CellData, choice: Mapping[str, Any]) -> bytes:
     """All that is known of the choice."""
-    return _npz({name: str(value) for name, value in choice.items()} | {
-        "train_index": data.train_index.numpy(),
-        "test_index": data.splits["long-tailed"].numpy(),
-        "balanced_index": data.splits["balanced"].numpy(),
-        "class_names": np.array(data.class_names),
-        "native_labels": np.array(data.native_labels),
-        "data_hash": data.data_hash,
-        "subset_hash": data.subset_hash,
-        "source": data.source,
-    })  # fmt: skip
+    return _npz(
+        {name: str(value) for name, value in choice.items()}
+        | {
+            "train_index": data.train_index.numpy(),
+            "test_index": data.splits["long-tailed"].numpy(),
+            "balanced_index": data.splits["balanced"].numpy(),
+            "class_names": np.array(data.class_names),
+            "native_labels": np.array(data.native_labels),
+            "data_hash": data.data_hash,
+            "subset_hash": data.subset_hash,
+            "source": data.source,
+        }
+    )
 
 
 def own_csv(data: CellData, _choice: Mapping[str, Any]) -> bytes:
@@ -71,14 +74,21 @@ def at_bsl(data: CellData, choice: Mapping[str, Any]) -> bytes:
     _by_the_law(data, choice, "the builder of AT-BSL")
     members = _classes(data)
     counts = np.array([len(part) for part in members])
-    return _npz({"indices": np.concatenate(members), "targets": np.repeat(np.arange(len(members)), counts),
-                 "img_num_list": counts})  # fmt: skip
+    return _npz(
+        {
+            "indices": np.concatenate(members),
+            "targets": np.repeat(np.arange(len(members)), counts),
+            "img_num_list": counts,
+        }
+    )
 
 
 #: --format -> writer of the .npz
 FORMATS: dict[str, Callable[[CellData, Mapping[str, Any]], bytes]] = {
-    "bench": own_npz, "robustlt": robustlt, "at-bsl": at_bsl,
-}  # fmt: skip
+    "bench": own_npz,
+    "robustlt": robustlt,
+    "at-bsl": at_bsl,
+}
 
 
 def _classes(data: CellData) -> list[np.ndarray]:

@@ -31,9 +31,14 @@ class Priced(NamedTuple):
 
 
 def price(
-    preset: str | None, data_root: Path | None, results: Path, device: str, axes: Mapping[str, Any],
-    retrain: bool = False, shard: str | None = None,
-) -> Priced:  # fmt: skip
+    preset: str | None,
+    data_root: Path | None,
+    results: Path,
+    device: str,
+    axes: Mapping[str, Any],
+    retrain: bool = False,
+    shard: str | None = None,
+) -> Priced:
     """The grid, what is done of it and what the rest costs; says what is left out and why. Raises UsageError.
 
     `shard`: `i/n`, only every n-th cell from the i-th on. Raises DataError when no data set can be used.

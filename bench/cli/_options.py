@@ -21,9 +21,13 @@ class UserPath(click.Path):
 
 
 results_option = click.option(
-    "--results", type=UserPath(path_type=Path), default=Path("results/runs"), envvar="BENCH_RESULTS",
-    show_default=True, help="Results folder [env: BENCH_RESULTS].",
-)  # fmt: skip
+    "--results",
+    type=UserPath(path_type=Path),
+    default=Path("results/runs"),
+    envvar="BENCH_RESULTS",
+    show_default=True,
+    help="Results folder [env: BENCH_RESULTS].",
+)
 data_root_option = click.option(
     "--data-root", type=UserPath(path_type=Path), envvar="BENCH_DATA", help="Data folder [env: BENCH_DATA]."
 )

@@ -46,9 +46,13 @@ def refuse(given: dict[str, Any]) -> None:
 
 
 def write(
-    results: Path, output: Path, formats: Sequence[str], dataset: str | None, test_split: str | None,
+    results: Path,
+    output: Path,
+    formats: Sequence[str],
+    dataset: str | None,
+    test_split: str | None,
     given: dict[str, Any],
-) -> int:  # fmt: skip
+) -> int:
     """Write the table; what it lacks is said on standard error. Returns the exit code."""
     from bench.reports import render
     from bench.reports.extracts.choice import Choice
@@ -57,15 +61,20 @@ def write(
 
     source = Source(results)
     methods = list(dict.fromkeys(c.label for setting in source.index for c in source.configs(setting)))
-    lists: dict[str, Any] = {name: comma_list(given[name], name) if given[name] is not None else ()
-             for name in ("methods", "columns", "irs")}  # fmt: skip
+    lists: dict[str, Any] = {
+        name: comma_list(given[name], name) if given[name] is not None else () for name in ("methods", "columns", "irs")
+    }
     plain: dict[str, Any] = {
         name: given[name] for name in ("metric", "spread", "best", "decimals") if given[name] is not None
     }
     choice = Choice(
-        **lists, **plain, labels=named(given["labels"], methods or ["taet"]), recipe=given["recipe"] or "",
-        datasets=comma_list(dataset, "dataset") if dataset else (), test_split=test_split or "",
-    )  # fmt: skip
+        **lists,
+        **plain,
+        labels=named(given["labels"], methods or ["taet"]),
+        recipe=given["recipe"] or "",
+        datasets=comma_list(dataset, "dataset") if dataset else (),
+        test_split=test_split or "",
+    )
     table = manuscript(source, choice)
     for path in render.manuscript(table, output, list(formats)):
         click.echo(path)

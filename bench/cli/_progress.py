@@ -113,8 +113,9 @@ class Progress:
         if self._live is not None:
             self._live.update(self._bars[""], completed=len(self.ends), left=left)
         fits = len(line) + len(scores) + 2 <= WIDTH
-        self._say(line + (", " if scores and fits else "\n    " if scores else "") + scores,
-                  wrong=event["event"] == "failed")  # fmt: skip
+        self._say(
+            line + (", " if scores and fits else "\n    " if scores else "") + scores, wrong=event["event"] == "failed"
+        )
 
     def _say(self, line: str, *, wrong: bool = False) -> None:
         """A line that stays, above the bars where there are any."""
@@ -134,8 +135,12 @@ class Progress:
     def counts(self) -> dict[str, int]:
         """How many cells ended how, and how many were done before."""
         number = Counter(event["event"] for event in self.ends.values())
-        return {"done": number["done"], "failed": number["failed"], "done_before": self.before,
-                "elsewhere": number["elsewhere"]}  # fmt: skip
+        return {
+            "done": number["done"],
+            "failed": number["failed"],
+            "done_before": self.before,
+            "elsewhere": number["elsewhere"],
+        }
 
     def summary(self) -> list[str]:
         """The last sentences of a run."""
@@ -167,8 +172,15 @@ def _bars() -> Any:
             return stage.render(task) if task.fields["left"] is None else Text(task.fields["left"])
 
     name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-    return Bars(name, BarColumn(bar_width=12), MofNCompleteColumn(), Left(), console=Console(file=sys.__stderr__),
-                transient=True, expand=True)  # fmt: skip
+    return Bars(
+        name,
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        Left(),
+        console=Console(file=sys.__stderr__),
+        transient=True,
+        expand=True,
+    )
 
 
 def _brief(folder: Path) -> str:

@@ -73,8 +73,10 @@ def text(outcome: Outcome, everything: bool = False) -> str:
     lines = []
     for n in _shown(outcome, everything):
         allowed = " (allowed)" if n.verdict == "missing" and outcome.allow_missing else ""
-        values = (f"reference {points(n.reference)}, measured {points(n.measured)} ({points(n.difference, True)}; "
-                  f"tolerance {points(outcome.tolerance)}, margin {points(n.margin)})")  # fmt: skip
+        values = (
+            f"reference {points(n.reference)}, measured {points(n.measured)} ({points(n.difference, True)}; "
+            f"tolerance {points(outcome.tolerance)}, margin {points(n.margin)})"
+        )
         compared = values if n.measured is not None else f"reference {points(n.reference)}" if n.reference else ""
         detail = "; ".join(part for part in (compared, n.reason) if part)
         lines.append(f"{n.verdict.upper()}{allowed}  {describe(n.where)}, {n.name}: {detail}")
@@ -86,8 +88,10 @@ def markdown(outcome: Outcome, everything: bool = False) -> str:
     lines = [summary(outcome), ""]
     shown = _shown(outcome, everything)
     if shown:
-        lines += ["| verdict | what | number | reference | measured | difference | tolerance | margin | note |",
-                  "|---|---|---|--:|--:|--:|--:|--:|---|"]  # fmt: skip
+        lines += [
+            "| verdict | what | number | reference | measured | difference | tolerance | margin | note |",
+            "|---|---|---|--:|--:|--:|--:|--:|---|",
+        ]
     for n in shown:
         cells = (n.verdict, describe(n.where), n.name, points(n.reference), points(n.measured),
                  points(n.difference, True), points(outcome.tolerance), points(n.margin), n.reason)  # fmt: skip
@@ -101,22 +105,44 @@ def as_json(outcome: Outcome) -> str:
     def percent(value: float | None) -> float | None:
         return None if value is None else round(100 * value, 6)
 
-    return json.dumps({
-        "reference": outcome.reference, "passed": outcome.passed, "tolerance": percent(outcome.tolerance),
-        "allow_missing": outcome.allow_missing, "counts": dict(sorted(outcome.counts.items())), "extra": outcome.extra,
-        "numbers": [{
-            "where": n.where, "name": n.name, "reference": percent(n.reference), "measured": percent(n.measured),
-            "difference": percent(n.difference), "margin": percent(n.margin), "verdict": n.verdict, "reason": n.reason,
-        } for n in outcome.numbers],
-    }, indent=1)  # fmt: skip
+    return json.dumps(
+        {
+            "reference": outcome.reference,
+            "passed": outcome.passed,
+            "tolerance": percent(outcome.tolerance),
+            "allow_missing": outcome.allow_missing,
+            "counts": dict(sorted(outcome.counts.items())),
+            "extra": outcome.extra,
+            "numbers": [
+                {
+                    "where": n.where,
+                    "name": n.name,
+                    "reference": percent(n.reference),
+                    "measured": percent(n.measured),
+                    "difference": percent(n.difference),
+                    "margin": percent(n.margin),
+                    "verdict": n.verdict,
+                    "reason": n.reason,
+                }
+                for n in outcome.numbers
+            ],
+        },
+        indent=1,
+    )
 
 
 def junit(outcome: Outcome) -> str:
     """A JUnit test suite with one case a number; allowed missing ones are skipped."""
     failing = {id(n) for n in outcome.failing()}
     missing = [n for n in outcome.numbers if n.verdict == "missing" and id(n) not in failing]
-    suite = ElementTree.Element("testsuite", name=f"bench check {outcome.reference}", tests=str(len(outcome.numbers)),
-                                failures=str(len(failing)), errors="0", skipped=str(len(missing)))  # fmt: skip
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"bench check {outcome.reference}",
+        tests=str(len(outcome.numbers)),
+        failures=str(len(failing)),
+        errors="0",
+        skipped=str(len(missing)),
+    )
     for n in outcome.numbers:
         case = ElementTree.SubElement(suite, "testcase", classname=describe(n.where), name=n.name)
         if id(n) in failing:
@@ -131,9 +157,11 @@ def junit(outcome: Outcome) -> str:
 
 
 FORMATS: dict[str, Callable[[Outcome, bool], str]] = {
-    "text": text, "markdown": markdown,
-    "json": lambda outcome, _: as_json(outcome), "junit": lambda outcome, _: junit(outcome),
-}  # fmt: skip
+    "text": text,
+    "markdown": markdown,
+    "json": lambda outcome, _: as_json(outcome),
+    "junit": lambda outcome, _: junit(outcome),
+}
 
 
 def table(head: Iterable[str], body: Iterable[Iterable[str]]) -> str:

@@ -33,11 +33,24 @@ from bench.cli._options import UserPath, results_option
 @click.option("--exact", is_flag=True, help="Ask for equal counts instead (same cells on the same kind of machine).")
 @click.option("--allow-missing", is_flag=True, help="A number that was not measured does not fail the check.")
 @click.option("--junit", type=UserPath(path_type=Path, dir_okay=False), help="Write the verdicts as JUnit XML too.")
-@click.option("--summary", type=UserPath(path_type=Path, dir_okay=False),
-              help="Append them as Markdown to a file, such as the summary of a CI's step.")  # fmt: skip
+@click.option(
+    "--summary",
+    type=UserPath(path_type=Path, dir_okay=False),
+    help="Append them as Markdown to a file, such as the summary of a CI's step.",
+)
 @click.option("--all", "everything", is_flag=True, help="Text and Markdown: show every number, not only failures.")
-def command(results: Path, against: str, form: str, tolerance: float, level: float, exact: bool, allow_missing: bool,
-            junit: Path | None, summary: Path | None, everything: bool) -> int:  # fmt: skip
+def command(
+    results: Path,
+    against: str,
+    form: str,
+    tolerance: float,
+    level: float,
+    exact: bool,
+    allow_missing: bool,
+    junit: Path | None,
+    summary: Path | None,
+    everything: bool,
+) -> int:
     """Compare a results folder with a reference, a verdict a number; exit code 1 when any left its range.
 
     A cell that is damaged or stale is left out and named, and the check fails; of the reference it is refused.
@@ -56,13 +69,22 @@ def command(results: Path, against: str, form: str, tolerance: float, level: flo
         raise UsageError("--exact needs counts, and the paper prints none; leave it out or give a stored folder.")
     measured, ours, problems = reference.seen(results)
     if against == "paper":
-        outcome = check_paper(measured, reference.paper_tables(), tolerance=tolerance / 100, level=level,
-                              allow_missing=allow_missing)  # fmt: skip
+        outcome = check_paper(
+            measured, reference.paper_tables(), tolerance=tolerance / 100, level=level, allow_missing=allow_missing
+        )
     else:
         rows, theirs = reference.read(reference.place(against))
         both = ours, theirs
-        outcome = check_rows(measured, rows, audits=both, name=against, tolerance=tolerance / 100, level=level,
-                             exact=exact, allow_missing=allow_missing)  # fmt: skip
+        outcome = check_rows(
+            measured,
+            rows,
+            audits=both,
+            name=against,
+            tolerance=tolerance / 100,
+            level=level,
+            exact=exact,
+            allow_missing=allow_missing,
+        )
     if junit is not None:
         atomic_write(junit, FORMATS["junit"](outcome, everything) + "\n")
     if summary is not None:

@@ -43,9 +43,21 @@ from bench.errors import UsageError
 @click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @results_option
-def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks: str | None, dataset: str | None,
-            ir: str | None, test_split: str, gap: float | None, metric: str, level: float, classes: bool, form: str,
-            as_json: bool, results: Path) -> None:  # fmt: skip
+def command(
+    methods: tuple[str, ...],
+    stores: tuple[Path, Path] | None,
+    attacks: str | None,
+    dataset: str | None,
+    ir: str | None,
+    test_split: str,
+    gap: float | None,
+    metric: str,
+    level: float,
+    classes: bool,
+    form: str,
+    as_json: bool,
+    results: Path,
+) -> None:
     """Is A better than B? One sentence a pair, then every line: A minus B on the same images.
 
     A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05]. The sentence is about AutoAttack and no
@@ -67,8 +79,10 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
     if stores and methods:
         raise UsageError("give two methods or --stores FOLDER FOLDER, not both.")
     if not stores and len(methods) != 2:
-        raise UsageError(f"two methods are compared, {len(methods)} given; write for instance "
-                         "`bench compare taet at-bsl --attack aa`.")  # fmt: skip
+        raise UsageError(
+            f"two methods are compared, {len(methods)} given; write for instance "
+            "`bench compare taet at-bsl --attack aa`."
+        )
     names = (str(stores[0]), str(stores[1])) if stores else (methods[0], methods[1])
     read = [Results(folder) for folder in stores or (results,)]
     verb = partial(compare_stores, read[0], read[1]) if stores else partial(compare_methods, read[0], *names)
@@ -77,11 +91,25 @@ def command(methods: tuple[str, ...], stores: tuple[Path, Path] | None, attacks:
         click.echo(f"left out: {problem}", err=True)
     told = compared.sentences(lines, names, level)
     # one seed pooled would only repeat its own line
-    facts = [compared.facts(line, level, None if gap is None else gap / 100) for line in lines
-             if line.seed is not None or len(line.seeds) > 1]  # fmt: skip
+    facts = [
+        compared.facts(line, level, None if gap is None else gap / 100)
+        for line in lines
+        if line.seed is not None or len(line.seeds) > 1
+    ]
     if as_json or form == "json":
-        click.echo(json.dumps({"a": names[0], "b": names[1], "metric": metric, "level": level, "sentences": told,
-                               "comparisons": facts}, indent=1))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "a": names[0],
+                    "b": names[1],
+                    "metric": metric,
+                    "level": level,
+                    "sentences": told,
+                    "comparisons": facts,
+                },
+                indent=1,
+            )
+        )
         return
     common = compared.common(facts)
     head, body = compared.filled(facts, common, level)

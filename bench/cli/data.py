@@ -65,8 +65,14 @@ def show(**choice: Any) -> None:
     type=UserPath(path_type=Path),
     help="File to write: .npz, .csv or .json (Croissant).",
 )
-@click.option("--format", "form", default="bench", show_default=True, metavar="bench|robustlt|at-bsl",
-              help="Whose form an .npz has.")  # fmt: skip
+@click.option(
+    "--format",
+    "form",
+    default="bench",
+    show_default=True,
+    metavar="bench|robustlt|at-bsl",
+    help="Whose form an .npz has.",
+)
 def export(target: Path, form: str, **choice: Any) -> None:
     """Write the source indices of the images of DATASET that a cell uses; `--selection file:PATH` reads them back.
 
@@ -103,6 +109,14 @@ def _load(choice: dict[str, Any]) -> CellData:
     from bench.engine.images.subset import load_data
 
     # which images are used depends on these alone; method, model and seed of the cell are any
-    spec = CellSpec("ce", choice["dataset"], parse_ratio(choice["ir"]), "", 0, selection=choice["selection"],
-                    class_order=choice["class_order"], limit=choice["limit"])  # fmt: skip
+    spec = CellSpec(
+        "ce",
+        choice["dataset"],
+        parse_ratio(choice["ir"]),
+        "",
+        0,
+        selection=choice["selection"],
+        class_order=choice["class_order"],
+        limit=choice["limit"],
+    )
     return load_data(spec, choice["data_root"])

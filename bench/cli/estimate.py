@@ -13,8 +13,7 @@ from bench.cli.run import axes_options
 
 @click.command("estimate")
 @axes_options
-def command(preset: str | None, data_root: Path | None, results: Path, device: str,
-            **axes: Any) -> int:  # fmt: skip
+def command(preset: str | None, data_root: Path | None, results: Path, device: str, **axes: Any) -> int:
     """Print the cells of a grid, what is done, and time, memory and disk of the rest (`bench run --dry-run`).
 
     Times need one measurement of this machine: `bench doctor --calibrate --models NAMES`.

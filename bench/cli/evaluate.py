@@ -55,10 +55,28 @@ if TYPE_CHECKING:
 @device_option
 @quiet_option
 @json_option
-def command(source: str, datasets: str | None, attacks: str, irs: str | None, splits: str | None, model: str | None,
-            name: str | None, weights: Path | None, entry: str | None, normalize: str | None, ranked: bool, seed: int,
-            batch_size: int | None, threads: int, retrain: bool, data_root: Path | None, results: Path, device: str,
-            quiet: bool, machine: bool) -> None:  # fmt: skip
+def command(
+    source: str,
+    datasets: str | None,
+    attacks: str,
+    irs: str | None,
+    splits: str | None,
+    model: str | None,
+    name: str | None,
+    weights: Path | None,
+    entry: str | None,
+    normalize: str | None,
+    ranked: bool,
+    seed: int,
+    batch_size: int | None,
+    threads: int,
+    retrain: bool,
+    data_root: Path | None,
+    results: Path,
+    device: str,
+    quiet: bool,
+    machine: bool,
+) -> None:
     """Attack a network trained elsewhere; the results stand beside those of `bench run`.
 
     CHECKPOINT is a safetensors file, or what torch.save wrote, with weights for an architecture of `bench ls models`;
@@ -77,21 +95,32 @@ def command(source: str, datasets: str | None, attacks: str, irs: str | None, sp
     if not datasets:
         raise UsageError("--datasets is missing; name the data sets to attack the network on.")
     axes: dict[str, Any] = known | {
-        "datasets": comma_list(datasets, "datasets"), "irs": comma_list(irs, "irs"), "seeds": (seed,),
-        "attacks": comma_list(attacks, "attacks"), "test_splits": comma_list(splits, "test_split"),
-    }  # fmt: skip
+        "datasets": comma_list(datasets, "datasets"),
+        "irs": comma_list(irs, "irs"),
+        "seeds": (seed,),
+        "attacks": comma_list(attacks, "attacks"),
+        "test_splits": comma_list(splits, "test_split"),
+    }
     if model:
         axes["models"] = (model,)
     _look_here()
     cells, progress = attack(
-        given, axes, quiet=quiet, results=results, data_root=data_root, device=device, threads=threads,
-        batch_size=batch_size, retrain=retrain,
-    )  # fmt: skip
+        given,
+        axes,
+        quiet=quiet,
+        results=results,
+        data_root=data_root,
+        device=device,
+        threads=threads,
+        batch_size=batch_size,
+        retrain=retrain,
+    )
     if not machine:
         for cell in progress.ended("done"):
             click.echo(cell)
-    _scores.show(results, cells, machine=machine, quiet=quiet, cells=[*progress.ends.values()],
-                 counts=progress.counts())  # fmt: skip
+    _scores.show(
+        results, cells, machine=machine, quiet=quiet, cells=[*progress.ends.values()], counts=progress.counts()
+    )
     progress.raise_first()
 
 
@@ -161,15 +190,25 @@ def _published(given: Given) -> tuple[Given, dict[str, Any]]:
         given, text=address, network=network(made, folder), ranked=True, classes=tuple(made.classes)
     )
     return whole, {
-        "datasets": spec.dataset, "irs": "natural" if spec.ir is None else f"{spec.ir:g}", "models": (spec.model,),
-        "selection": spec.selection, "class_order": spec.class_order, "limit": spec.limit,
-    }  # fmt: skip
+        "datasets": spec.dataset,
+        "irs": "natural" if spec.ir is None else f"{spec.ir:g}",
+        "models": (spec.model,),
+        "selection": spec.selection,
+        "class_order": spec.class_order,
+        "limit": spec.limit,
+    }
 
 
 def attack(
-    given: Given, axes: Mapping[str, Any], *, quiet: bool, results: Path, data_root: Path | None, device: str,
+    given: Given,
+    axes: Mapping[str, Any],
+    *,
+    quiet: bool,
+    results: Path,
+    data_root: Path | None,
+    device: str,
     **settings: Any,
-) -> tuple[list[str], Progress]:  # fmt: skip
+) -> tuple[list[str], Progress]:
     """Attack a network on every cell of these axes and store the counts: (ids of the cells, how each ended).
 
     `settings`: as `bench.engine.life.settings.Settings` has them. Raises UsageError, ModelError and StoreError before
@@ -219,9 +258,15 @@ def _known(task: Task, settings: Settings, given: Given, quiet: bool) -> tuple[T
     from bench.engine.life import external
 
     origin = external.GivenNetwork(
-        given.text, task.spec.model, given.weights, given.normalize, given.ranked, given.network, given.entry,
+        given.text,
+        task.spec.model,
+        given.weights,
+        given.normalize,
+        given.ranked,
+        given.network,
+        given.entry,
         given.called,
-    )  # fmt: skip
+    )
     data = load_data(task.spec, settings.data_root)
     if given.classes and given.classes != data.class_names:
         raise UsageError(

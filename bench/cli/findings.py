@@ -20,9 +20,10 @@ STORES = ("study", "measured")
     help="A results folder; may be given several times. Default: the measured stores that come with bench.",
 )
 @click.option(
-    "--output", type=UserPath(path_type=Path),
+    "--output",
+    type=UserPath(path_type=Path),
     help="Write the page there, its drawings into pictures/ beside it; without, the page alone is printed.",
-)  # fmt: skip
+)
 def command(results: tuple[Path, ...], output: Path | None) -> None:
     """Answer the paper's questions from results folders, with intervals; unanswered ones name the command to run.
 

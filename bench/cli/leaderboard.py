@@ -13,8 +13,12 @@ from bench.cli._options import UserPath
 @click.command("leaderboard")
 @click.argument("folder", type=UserPath(path_type=Path, file_okay=False))
 @click.option("--check", is_flag=True, help="Derive every number again from the counts; write nothing.")
-@click.option("--robustbench", type=UserPath(path_type=Path, file_okay=False), metavar="TARGET",
-              help="Also write every entry there under RobustBench's field names.")  # fmt: skip
+@click.option(
+    "--robustbench",
+    type=UserPath(path_type=Path, file_okay=False),
+    metavar="TARGET",
+    help="Also write every entry there under RobustBench's field names.",
+)
 def command(folder: Path, check: bool, robustbench: Path | None) -> int:
     """Write FOLDER/index.html from FOLDER/entries/*.json: one page that needs no network and no other file.
 

@@ -15,9 +15,13 @@ WORDS = "method|enhancer|dataset|attack|model|table"
 @click.argument("kind", metavar=WORDS)
 @click.argument("name")
 @click.option(
-    "--into", "folder", type=UserPath(path_type=Path), default=Path(), show_default="the current folder",
+    "--into",
+    "folder",
+    type=UserPath(path_type=Path),
+    default=Path(),
+    show_default="the current folder",
     help="Folder of your package, or a checkout of this project.",
-)  # fmt: skip
+)
 @click.option("--package", default="", metavar="NAME", help="The package to write into, where the folder has several.")
 def command(kind: str, name: str, folder: Path, package: str) -> None:
     """Write a working plug-in called NAME, with its test and its entry point; change it step by step.

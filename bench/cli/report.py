@@ -22,32 +22,62 @@ if TYPE_CHECKING:
 
 @click.command()
 @results_option
-@click.option("--format", "formats", multiple=True, metavar="FORMAT,...",
-              help="html, latex, markdown, csv; several with commas or repeated.  "
-              "[default: html; with --paper: latex,markdown]")  # fmt: skip
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORMAT,...",
+    help="html, latex, markdown, csv; several with commas or repeated.  [default: html; with --paper: latex,markdown]",
+)
 @click.option(
     "--tables", metavar="N,...", help="Tables to show: 1,5, table05, overview; `none` for none.  [default: all]"
 )
 @click.option("--figures", metavar="N,...", help="Figures to show: 1,2, fig1; `none` for none.  [default: all]")
-@click.option("--output", type=UserPath(path_type=Path, file_okay=False), default=Path("report"), show_default=True,
-              help="Folder to write to.")  # fmt: skip
-@click.option("--interval", default="both", show_default=True, metavar="sampling|seeds|both",
-              help="Which 95 % intervals to print: over test images, over training seeds.")  # fmt: skip
+@click.option(
+    "--output",
+    type=UserPath(path_type=Path, file_okay=False),
+    default=Path("report"),
+    show_default=True,
+    help="Folder to write to.",
+)
+@click.option(
+    "--interval",
+    default="both",
+    show_default=True,
+    metavar="sampling|seeds|both",
+    help="Which 95 % intervals to print: over test images, over training seeds.",
+)
 @click.option("--dataset", help="Show only this data set, in every table it can fill.")
 @click.option("--test-split", type=click.Choice(TEST_SPLITS), help="Show only this test split.")
 @click.option("--models", metavar="A,B", help="Only these networks.  [default: all]")
 @click.option("--seeds", metavar="0,1", help="Only these seeds.  [default: all]")
-@click.option("--compare", nargs=2, type=UserPath(path_type=Path), metavar="A B",
-              help="Show two results folders side by side, with paired differences, instead of --results.")  # fmt: skip
+@click.option(
+    "--compare",
+    nargs=2,
+    type=UserPath(path_type=Path),
+    metavar="A B",
+    help="Show two results folders side by side, with paired differences, instead of --results.",
+)
 @click.option("--watch", is_flag=True, help="Write the page again as cells finish, until nothing runs any more.")
 @click.option("--every", type=click.IntRange(min=1), default=20, show_default=True, help="Seconds, with --watch.")
 @paper_options
 def command(
-    results: Path, formats: tuple[str, ...], tables: str | None, figures: str | None, output: Path, interval: str,
-    dataset: str | None, test_split: str | None, models: str | None, seeds: str | None,
-    compare: tuple[Path, Path] | None, watch: bool, every: int,
-    paper: bool, **chosen: Any,
-) -> int:  # fmt: skip
+    results: Path,
+    formats: tuple[str, ...],
+    tables: str | None,
+    figures: str | None,
+    output: Path,
+    interval: str,
+    dataset: str | None,
+    test_split: str | None,
+    models: str | None,
+    seeds: str | None,
+    compare: tuple[Path, Path] | None,
+    watch: bool,
+    every: int,
+    paper: bool,
+    **chosen: Any,
+) -> int:
     """Render the tables and figures of a results folder beside the paper's numbers.
 
     Works from whatever is there: what is missing is shown as missing, with the command that measures it. Figures are
@@ -84,9 +114,16 @@ def command(
     def made(whole: bool) -> Report:
         if compare:
             return side_by_side(*compare, interval=interval, dataset=dataset, test_split=test_split)
-        return make(results, interval=interval, dataset=dataset, test_split=test_split,
-                    suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}),
-                    only=only, whole=whole, **shown)  # fmt: skip
+        return make(
+            results,
+            interval=interval,
+            dataset=dataset,
+            test_split=test_split,
+            suffixes=sorted({render.FIGURES[f] for f in kinds if f in render.FIGURES}),
+            only=only,
+            whole=whole,
+            **shown,
+        )
 
     def write(refresh: int = 0) -> tuple[Sequence[Path], Report]:
         page = replace(made(whole=kinds == ["csv"]), refresh=refresh)
@@ -139,8 +176,10 @@ def _numbered(text: str | None, kind: str) -> list[str] | None:
     prefix, digits = {"tables": ("table", 2), "figures": ("fig", 1)}[kind]
     words = [] if text.strip().lower() == "none" else comma_list(text, kind)
     # digits of any length stay text: what is no number of a table is no number at all
-    names = [prefix + (word.lstrip("0") or "0").zfill(digits) if word.isascii() and word.isdecimal() else word
-             for word in words]  # fmt: skip
+    names = [
+        prefix + (word.lstrip("0") or "0").zfill(digits) if word.isascii() and word.isdecimal() else word
+        for word in words
+    ]
     known = registry(kind)
     for name in names:
         known.origin(name)

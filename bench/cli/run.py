@@ -83,9 +83,12 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="What to do with cells that failed before: try them again with the rest, try only them, or leave them alone.",
 )
 @click.option(
-    "--sink", "sinks", multiple=True, metavar="NAME:TARGET",
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="NAME:TARGET",
     help="Also tell a tracking program (`bench ls sinks`): tensorboard:DIR, mlflow:DIR; as often as needed.",
-)  # fmt: skip
+)
 @click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
@@ -93,11 +96,29 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @quiet_option
 @json_option
 def command(
-    preset: str | None, data_root: Path | None, results: Path, device: str, dry_run: bool, retrain: bool, yes: bool,
-    place: str, jobs: str, threads: int, workers: int, slurm: tuple[str, ...], setup: tuple[str, ...], ray: str,
-    detach: bool, shard: str | None, retry: str, sinks: tuple[str, ...], cell_limit: str | None, quiet: bool,
-    machine: bool, **axes: Any,
-) -> int:  # fmt: skip
+    preset: str | None,
+    data_root: Path | None,
+    results: Path,
+    device: str,
+    dry_run: bool,
+    retrain: bool,
+    yes: bool,
+    place: str,
+    jobs: str,
+    threads: int,
+    workers: int,
+    slurm: tuple[str, ...],
+    setup: tuple[str, ...],
+    ray: str,
+    detach: bool,
+    shard: str | None,
+    retry: str,
+    sinks: tuple[str, ...],
+    cell_limit: str | None,
+    quiet: bool,
+    machine: bool,
+    **axes: Any,
+) -> int:
     """Fill a grid: methods x data sets x imbalance ratios x models x seeds, each trained once and attacked.
 
     Finished cells are kept, interrupted ones go on from their last checkpoint, and a failed cell never stops the
@@ -137,8 +158,14 @@ def command(
         if not bad and not quiet and not machine:
             click.echo(_nothing(grid, retry, results))
         done = len(grid.tasks) - len(grid.works)
-        _scores.show(results, {task.spec.id for task in grid.tasks}, machine=machine, quiet=quiet or bool(bad),
-                     cells=[], counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0})  # fmt: skip
+        _scores.show(
+            results,
+            {task.spec.id for task in grid.tasks},
+            machine=machine,
+            quiet=quiet or bool(bad),
+            cells=[],
+            counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0},
+        )
         return bad
     chosen = {task.spec.id for task in todo}
     mine = [work for work in works if work.task.spec.id in chosen]
@@ -151,17 +178,21 @@ def command(
         from bench.engine.life.before import keep
 
         keep(axes["init"], results)
-    settings = Settings(results=results, data_root=data_root, device=placement.device(device), threads=threads,
-                        retrain=retrain, cell_seconds=limit)  # fmt: skip
+    settings = Settings(
+        results=results,
+        data_root=data_root,
+        device=placement.device(device),
+        threads=threads,
+        retrain=retrain,
+        cell_seconds=limit,
+    )
     aside = {work.task.spec.id for work in grid.works} - chosen
     tasks = [task for task in grid.tasks if task.spec.id not in aside]
     told = Sinks(sinks, todo, results)
     return _run(tasks, todo, settings, placement, grid.cost, told, quiet, machine) or bad
 
 
-def _large(
-    works: list[Work], results: Path, data_root: Path | None, device: str, placement: Placement
-) -> list[Large]:  # fmt: skip
+def _large(works: list[Work], results: Path, data_root: Path | None, device: str, placement: Placement) -> list[Large]:
     """Networks too large for this device; nothing where the cells run elsewhere."""
     from bench.engine.price.large import too_large
 
@@ -211,9 +242,15 @@ def _confirm(cost: Cost) -> None:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], settings: Settings, placement: Placement, cost: Cost, sinks: Sinks,
-    quiet: bool, machine: bool,
-) -> int:  # fmt: skip
+    tasks: list[Task],
+    todo: list[Task],
+    settings: Settings,
+    placement: Placement,
+    cost: Cost,
+    sinks: Sinks,
+    quiet: bool,
+    machine: bool,
+) -> int:
     from bench.cli._progress import Progress
     from bench.engine.executors import share
     from bench.engine.host import stop
@@ -237,8 +274,14 @@ def _run(
     failed = progress.ended("failed")
     if not quiet and not machine:
         click.echo("\n".join(progress.summary()))
-    _scores.show(results, {t.spec.id for t in tasks}, machine=machine, quiet=quiet, cells=[*progress.ends.values()],
-                 counts=progress.counts())  # fmt: skip
+    _scores.show(
+        results,
+        {t.spec.id for t in tasks},
+        machine=machine,
+        quiet=quiet,
+        cells=[*progress.ends.values()],
+        counts=progress.counts(),
+    )
     if len(failed) == len(todo) == 1:
         event = progress.ends[failed[0]]
         raise BenchError(f"{failed[0]} failed in {event['stage']}: {event['message']}")

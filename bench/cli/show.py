@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 #: kind -> the function of `bench.cli._explain` that says what a plug-in of it is
 KINDS = {
-    "method": "explain_method", "enhancer": "explain_enhancer", "model": "explain_model",
-    "dataset": "explain_dataset", "attack": "explain_attack",
-}  # fmt: skip
+    "method": "explain_method",
+    "enhancer": "explain_enhancer",
+    "model": "explain_model",
+    "dataset": "explain_dataset",
+    "attack": "explain_attack",
+}
 
 
 @click.command("show")
@@ -98,24 +101,39 @@ def _facts(folder: Path, cell: CellRecord) -> None:
         click.echo(f"  failed in {cell.failure.stage}: {cell.failure.message}")
     _settings(spec)
     if data:
-        _pairs("data", {
-            "source": data.source, "data hash": data.data_hash, "subset hash": data.subset_hash,
-            "training images": f"{sum(data.train_counts)}: {_list(data.train_counts)}",
-            **({"validation images": _list(data.validation_counts)} if data.validation_counts else {}),
-            **{f"test, {k}": f"{sum(v)}: {_list(v)}" for k, v in data.test_counts.items()},
-        })  # fmt: skip
+        _pairs(
+            "data",
+            {
+                "source": data.source,
+                "data hash": data.data_hash,
+                "subset hash": data.subset_hash,
+                "training images": f"{sum(data.train_counts)}: {_list(data.train_counts)}",
+                **({"validation images": _list(data.validation_counts)} if data.validation_counts else {}),
+                **{f"test, {k}": f"{sum(v)}: {_list(v)}" for k, v in data.test_counts.items()},
+            },
+        )
         _pairs("seeds of the streams", cell.seeds)
         _pairs("made with", cell.versions | ({"device": f"{device.name} ({device.kind})"} if device else {}))
     kept = cell.stages["train"].kept_epoch if "train" in cell.stages else None
     _pairs("weights", {} if kept is None else {"of epoch": f"{kept + 1} of {spec.recipe.epochs}, {spec.recipe.select}"})
-    _pairs("time and memory", {
-        key: f"{duration(stage.seconds)}, peak {size(stage.peak_memory_mib)}" for key, stage in cell.stages.items()
-    })  # fmt: skip
-    _pairs("evaluations", {
-        key: "; ".join([_in_words(facts.params, spec.threat.scale) or "no settings", f"by {facts.engine}",
-                        *facts.notes, *(f"flag {flag}" for flag in facts.flags)])
-        for key, facts in cell.evaluations.items()
-    })  # fmt: skip
+    _pairs(
+        "time and memory",
+        {key: f"{duration(stage.seconds)}, peak {size(stage.peak_memory_mib)}" for key, stage in cell.stages.items()},
+    )
+    _pairs(
+        "evaluations",
+        {
+            key: "; ".join(
+                [
+                    _in_words(facts.params, spec.threat.scale) or "no settings",
+                    f"by {facts.engine}",
+                    *facts.notes,
+                    *(f"flag {flag}" for flag in facts.flags),
+                ]
+            )
+            for key, facts in cell.evaluations.items()
+        },
+    )
 
 
 def _status(folder: Path, stored: str) -> str:
@@ -135,19 +153,32 @@ def _settings(spec: CellSpec) -> None:
     from bench.store.where import arithmetic
 
     scale = spec.threat.scale
-    _pairs("cell", {
-        "method": spec.method + (f"[{spec.variant}]" if spec.variant else "") + spec.enhanced,
-        "dataset": spec.dataset, "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
-        "model": spec.model, "seed": spec.seed, "recipe": spec.recipe.name, "reduced": spec.reduced or "no",
-        "precision": arithmetic(spec), "selection": spec.selection, "class order": spec.class_order,
-        "radius": f"{spec.threat.norm} {distance('eps', spec.threat.eps / scale, scale)}",
-        **({"first weights": f"given, mark {spec.init}"} if spec.init else {}),
-        **{f"goes on from ({role})": cell for role, cell in spec.cells},
-    })  # fmt: skip
-    _pairs("recipe", {
-        field.name: distance(field.name, getattr(spec.recipe, field.name), scale)
-        for field in dataclasses.fields(spec.recipe) if field.name != "name"
-    })  # fmt: skip
+    _pairs(
+        "cell",
+        {
+            "method": spec.method + (f"[{spec.variant}]" if spec.variant else "") + spec.enhanced,
+            "dataset": spec.dataset,
+            "imbalance ratio": "natural" if spec.ir is None else f"{spec.ir:g}",
+            "model": spec.model,
+            "seed": spec.seed,
+            "recipe": spec.recipe.name,
+            "reduced": spec.reduced or "no",
+            "precision": arithmetic(spec),
+            "selection": spec.selection,
+            "class order": spec.class_order,
+            "radius": f"{spec.threat.norm} {distance('eps', spec.threat.eps / scale, scale)}",
+            **({"first weights": f"given, mark {spec.init}"} if spec.init else {}),
+            **{f"goes on from ({role})": cell for role, cell in spec.cells},
+        },
+    )
+    _pairs(
+        "recipe",
+        {
+            field.name: distance(field.name, getattr(spec.recipe, field.name), scale)
+            for field in dataclasses.fields(spec.recipe)
+            if field.name != "name"
+        },
+    )
     _pairs("settings of the method", {name: format_value(value) for name, value in spec.hparams})
     for enhancer, settings in spec.enhancers:
         _pairs(f"settings of {enhancer}", {name: format_value(value) for name, value in settings})

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 @click.option("--over", metavar="A,B=1:10:log,C=x|y", help="Settings to search, and where. Default: the method's own.")
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share of each class held out.")
 @click.option(
-    "--objective", default="pgd-20", show_default=True, metavar="ATTACK",
+    "--objective",
+    default="pgd-20",
+    show_default=True,
+    metavar="ATTACK",
     help="Balanced accuracy under it on what is held out, after every epoch: pgd-20, aa-audited, ...",
-)  # fmt: skip
+)
 @click.option("--prune/--no-prune", default=True, show_default=True, help="Give hopeless trials up.")
 @click.option("--recipe", default="paper", show_default=True, metavar="paper|official", help="Training settings.")
 @click.option("--epochs", type=int, help="Shorten every trial.")
@@ -45,10 +48,30 @@ if TYPE_CHECKING:
 @device_option
 @quiet_option
 @json_option
-def command(method: str, dataset: str, ir: str, model: str | None, trials: int, over: str | None, validation: float,
-            objective: str, prune: bool, recipe: str, epochs: int | None, limit: int | None, selection: str,
-            class_order: str, precision: str, seed: int, threads: int, data_root: Path | None, results: Path,
-            device: str, quiet: bool, machine: bool) -> int:  # fmt: skip
+def command(
+    method: str,
+    dataset: str,
+    ir: str,
+    model: str | None,
+    trials: int,
+    over: str | None,
+    validation: float,
+    objective: str,
+    prune: bool,
+    recipe: str,
+    epochs: int | None,
+    limit: int | None,
+    selection: str,
+    class_order: str,
+    precision: str,
+    seed: int,
+    threads: int,
+    data_root: Path | None,
+    results: Path,
+    device: str,
+    quiet: bool,
+    machine: bool,
+) -> int:
     """Try settings of METHOD on training images that are held out, and say which was best and what makes its row.
 
     Every trial is a cell of its own in the results folder, trained without the held-out images and judged on them after
@@ -65,11 +88,22 @@ def command(method: str, dataset: str, ir: str, model: str | None, trials: int, 
     from bench.tune.search import Search
 
     axes = Axes(
-        (method,), (dataset,), (ir,), (model,) if model else (), (seed,), ("clean",), (recipe,), epochs=epochs,
-        limit=limit, selection=selection, class_order=class_order, precision=precision,
-    )  # fmt: skip
-    search = Search(method, axes, validation=validation, objective=objective, over=over, prune=prune,
-                    data_root=data_root)  # fmt: skip
+        (method,),
+        (dataset,),
+        (ir,),
+        (model,) if model else (),
+        (seed,),
+        ("clean",),
+        (recipe,),
+        epochs=epochs,
+        limit=limit,
+        selection=selection,
+        class_order=class_order,
+        precision=precision,
+    )
+    search = Search(
+        method, axes, validation=validation, objective=objective, over=over, prune=prune, data_root=data_root
+    )
     open_root(results, write=True)
     settings = Settings(results=results, data_root=data_root, device=resolve_device(device), threads=threads)
     if not quiet:

@@ -30,11 +30,19 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
 
     report = verify(results, _reader(data_root) if read_data else None)
     if form == "json":
-        click.echo(json.dumps({
-            "results": str(results), "cells": report.cells, "rows": report.numbers,
-            "problems": [{"cell": p.cell, "file": p.file, "message": p.message} for p in report.problems],
-            "under_way": list(report.busy), "unsealed": report.unsealed,
-        }, indent=1))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "results": str(results),
+                    "cells": report.cells,
+                    "rows": report.numbers,
+                    "problems": [{"cell": p.cell, "file": p.file, "message": p.message} for p in report.problems],
+                    "under_way": list(report.busy),
+                    "unsealed": report.unsealed,
+                },
+                indent=1,
+            )
+        )
     else:
         for problem in report.problems:
             click.echo(f"{problem.cell}: {problem.message}")
@@ -42,10 +50,14 @@ def command(results: Path, read_data: bool, data_root: Path | None, form: str) -
         if busy:
             click.echo(f"{counted(busy, 'cell')} under way, left alone: {', '.join(report.busy)}.")
         if report.unsealed:
-            click.echo(f"{counted(report.unsealed, 'cell')} of a version that kept no seals: a value of cell.json, or "
-                       "bits and rows together, could have been changed there so that it still fits.")  # fmt: skip
-        click.echo(f"{counted(report.cells, 'cell')}, {counted(report.numbers, 'row')} recomputed: "
-                   + (f"{counted(count, 'problem')}." if count else "everything fits."))  # fmt: skip
+            click.echo(
+                f"{counted(report.unsealed, 'cell')} of a version that kept no seals: a value of cell.json, or "
+                "bits and rows together, could have been changed there so that it still fits."
+            )
+        click.echo(
+            f"{counted(report.cells, 'cell')}, {counted(report.numbers, 'row')} recomputed: "
+            + (f"{counted(count, 'problem')}." if count else "everything fits.")
+        )
         if not all(problem.file for problem in report.problems):
             click.echo(CHANGED)
     return 1 if report.problems else 0
@@ -62,10 +74,12 @@ def _reader(data_root: Path | None) -> Any:
         if key not in known:
             data = load_data(spec, data_root)
             known[key] = {
-                "data_hash": data.data_hash, "subset_hash": data.subset_hash, "train_counts": list(data.train_counts),
+                "data_hash": data.data_hash,
+                "subset_hash": data.subset_hash,
+                "train_counts": list(data.train_counts),
                 "test_counts": {split: list(counts) for split, counts in data.test_counts.items()},
                 "index": {split: index.numpy() for split, index in data.splits.items()},
-            }  # fmt: skip
+            }
         return known[key]
 
     return read

@@ -146,15 +146,23 @@ class Context:
         in [0,1].
         """
         attack = Inner(
-            start, mode, self.eps if eps is None else eps, self.step_size if step is None else step,
+            start,
+            mode,
+            self.eps if eps is None else eps,
+            self.step_size if step is None else step,
             self.recipe.steps if steps is None else steps,
-        )  # fmt: skip
+        )
         for change in self.changes:
             attack = change(attack, self)
         return self.ascend(
-            model, x, objective, noise=self.noise, observe=observe, noise_scale=0.001 * self.threat.scale,
+            model,
+            x,
+            objective,
+            noise=self.noise,
+            observe=observe,
+            noise_scale=0.001 * self.threat.scale,
             **{f.name: getattr(attack, f.name) for f in fields(attack)},
-        )  # fmt: skip
+        )
 
     def cross_entropy(self, z: Tensor, y: Tensor, reduction: Literal["mean", "none"] = "mean") -> Tensor:
         """Cross-entropy of logits z (N x C) and labels of a method's loss, whose targets an enhancer may soften."""

@@ -71,9 +71,13 @@ class Folder(Dataset):
         height, width, channels = read_image(first, self.place[1]).shape
         own = {split: tuple(len(part) for part in parts) for split, parts in files.items()}
         return DatasetFacts(
-            len(names), (channels, height, width), min(own["train"]), min(own["test"]), own_train=own["train"],
+            len(names),
+            (channels, height, width),
+            min(own["train"]),
+            min(own["test"]),
+            own_train=own["train"],
             own_test=own["test"],
-        )  # fmt: skip
+        )
 
     def files(self) -> list[Path]:
         """Every image of both splits."""
@@ -102,8 +106,14 @@ class Folder(Dataset):
         others = _others(path, set(every))
         some = f" ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
         scaled += f", {len(others)} files left out{some}" if others else ""
-        return Arrays(stacked["train"], labels["train"], stacked["test"], labels["test"], tuple(names),
-                      f"folder {path.name}{scaled}")  # fmt: skip
+        return Arrays(
+            stacked["train"],
+            labels["train"],
+            stacked["test"],
+            labels["test"],
+            tuple(names),
+            f"folder {path.name}{scaled}",
+        )
 
 
 def _classes(path: Path) -> list[str]:

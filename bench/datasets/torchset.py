@@ -99,10 +99,14 @@ class Torchset(Dataset):
         sizes = [np.bincount(labels, minlength=len(classes)) for labels in (train_labels, test_labels)]
         height, width, channels = train.shape[1:]
         _KNOWN[self.argument] = DatasetFacts(
-            classes=len(classes), image=(channels, height, width), train_max=int(sizes[0].min()),
-            test_max=int(sizes[1].min()), own_train=tuple(sizes[0].tolist()), own_test=tuple(sizes[1].tolist()),
+            classes=len(classes),
+            image=(channels, height, width),
+            train_max=int(sizes[0].min()),
+            test_max=int(sizes[1].min()),
+            own_train=tuple(sizes[0].tolist()),
+            own_test=tuple(sizes[1].tolist()),
             default_model="small-cnn" if max(height, width) < 16 else "resnet18",
-        )  # fmt: skip
+        )
         return Arrays(train, train_labels, test, test_labels, classes, f"torchset {self.argument}")
 
     def _split(self, data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -138,10 +138,16 @@ class CellRun:
         data = load_data(self.spec, self.settings.data_root)
         facts = data_facts(data)
         same_data(self.cell.get("data"), facts)
-        self.keep(self.cell | inputs | {
-            "data": facts, "versions": versions(), "device": device_facts(self.device, self.settings),
-            "seeds": {name: stream_seed(self.spec.seed, name) for name in STREAMS},
-        })  # fmt: skip
+        self.keep(
+            self.cell
+            | inputs
+            | {
+                "data": facts,
+                "versions": versions(),
+                "device": device_facts(self.device, self.settings),
+                "seeds": {name: stream_seed(self.spec.seed, name) for name in STREAMS},
+            }
+        )
         network = self.weights.network(self, data, "train" in lacks)
         self._attack(data, network, [key for key in lacks if "/" in key])
         if "features" in lacks or (self.task.want.features and not self.cell.get("features")):
@@ -208,9 +214,14 @@ class CellRun:
         self.emit({"cell": self.spec.id, "event": "note", "message": sentence})
 
     def suite(
-        self, data: CellData, network: torch.nn.Module, split: str, attacks: Sequence[AttackSpec],
-        chunks: ChunkFolder | None, progress: Callable[[str, int, int], None] | None = None,
-    ) -> SuiteResult:  # fmt: skip
+        self,
+        data: CellData,
+        network: torch.nn.Module,
+        split: str,
+        attacks: Sequence[AttackSpec],
+        chunks: ChunkFolder | None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> SuiteResult:
         """Attack the network on a test split or the validation images, in the form and precision of a judgement."""
         shown, labels, index = data.shown(split)
         images = shown[index]
@@ -221,11 +232,21 @@ class CellRun:
         plain = self.spec if self.spec.precision == "fp64" else dataclasses.replace(self.spec, precision="fp32")
         with precision(plain, self.device), self.weights.deployed(network):
             return evaluate(
-                network, images, labels[index], index, attacks, threat=self.spec.threat,
-                num_classes=data.num_classes, root_seed=self.spec.seed, device=self.device,
-                batch_size=self.settings.batch_size, store=chunks, progress=progress, notice=self.note,
+                network,
+                images,
+                labels[index],
+                index,
+                attacks,
+                threat=self.spec.threat,
+                num_classes=data.num_classes,
+                root_seed=self.spec.seed,
+                device=self.device,
+                batch_size=self.settings.batch_size,
+                store=chunks,
+                progress=progress,
+                notice=self.note,
                 known=self._audited(split),
-            )  # fmt: skip
+            )
 
     def _attack(self, data: CellData, network: Network, keys: Sequence[str]) -> None:
         """Each wanted attack on each wanted split; rows and bits are written after every one."""
@@ -270,14 +291,18 @@ class CellRun:
             bits[f"{split}/{label}{REACHED}"] = reached(attack.audit)
         atomic_write(self.folder.path / SAMPLES, _packed({k: bits[k] for k in sorted(bits)}))
         key = f"{split}/{label}"
-        stage = {"seconds": round(attack.total("seconds"), 3), "peak_memory_mib": peak_memory(self.device),
-                 "forward": attack.total("forwards"), "backward": attack.total("backwards"),
-                 "images": len(index)}  # fmt: skip
+        stage = {
+            "seconds": round(attack.total("seconds"), 3),
+            "peak_memory_mib": peak_memory(self.device),
+            "forward": attack.total("forwards"),
+            "backward": attack.total("backwards"),
+            "images": len(index),
+        }
         self.cell = self.cell | {
             "evaluations": self.cell["evaluations"] | {key: attack_facts(attack)},
             "stages": self.cell["stages"] | {key: stage},
             "probes": self.cell.get("probes", {}) | {split: result.probes},
-        }  # fmt: skip
+        }
         self._rows(bits)
 
     def _rows(self, bits: Mapping[str, np.ndarray]) -> None:
@@ -296,10 +321,14 @@ class CellRun:
                 x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
                 f = network.features(x)
                 parts.append((f.cpu(), network.head(f).cpu()))
-        packed = _packed({
-            "features": torch.cat([p[0] for p in parts]).numpy(), "logits": torch.cat([p[1] for p in parts]).numpy(),
-            "label": data.test_labels[index].numpy(), "index": index.numpy(),
-        })  # fmt: skip
+        packed = _packed(
+            {
+                "features": torch.cat([p[0] for p in parts]).numpy(),
+                "logits": torch.cat([p[1] for p in parts]).numpy(),
+                "label": data.test_labels[index].numpy(),
+                "index": index.numpy(),
+            }
+        )
         self.keep(self.folder.put(self.cell | {"features": True}, FEATURES, packed))
 
 

@@ -12,37 +12,32 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from bench import longtail
-from bench.api import DatasetFacts, Enhancer, Method
+from bench.api import DatasetFacts, Method
 from bench.config import (
     TEST_SPLITS,
     AttackSpec,
     CellSpec,
-    Recipe,
-    RecipeName,
     Request,
     Split,
     Task,
     ThreatModel,
     check_setting,
-    is_silent,
     make,
     one_of,
     parse_method,
     parse_variant,
-    variant_label,
-)  # fmt: skip
+)
 from bench.engine.images.subset import check_classes
 from bench.engine.images.usable import tried
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.engine.settled import settle, settle_enhancers
+from bench.errors import BenchError, UsageError
 from bench.plugins import make_dataset, make_model
 from bench.registry import registry
 from bench.store.schema import LATER
 
-#: hook by which a method claims what no enhancer may then change
-CLAIMED = {"order": "order", "average": "evaluated"}
 #: seeds as every file of a store can hold them: 64 bits with a sign
 LEAST_SEED, MOST_SEED = -(2**63), 2**63 - 1
 ALL_ATTACKS = ("clean", "fgsm", "pgd-20", "pgd-100", "cw-l2", "cw-linf", "aa")
@@ -87,8 +82,6 @@ class Axes:
     features: bool = False
 
 
-#: fields of the recipe that a user may set, in the brackets of a method or of the recipe
-RECIPE_SETTINGS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in ("name", "full_epochs"))
 #: axes that a cell has under the same name
 SAME = tuple(f.name for f in dataclasses.fields(Axes) if f.name in {own.name for own in dataclasses.fields(CellSpec)})
 
@@ -116,9 +109,17 @@ def expand(axes: Axes, data_root: Path | None = None, refused: dict[str, str] | 
             skip = _impossible(dataset, facts, ir)
             for (name, settings), *enhancers in methods:
                 made = functools.partial(
-                    family, name, settings, dataset=dataset, ir=ir, model=model, recipe=recipe, facts=facts, axes=axes,
+                    family,
+                    name,
+                    settings,
+                    dataset=dataset,
+                    ir=ir,
+                    model=model,
+                    recipe=recipe,
+                    facts=facts,
+                    axes=axes,
                     enhancers=enhancers,
-                )  # fmt: skip
+                )
                 for *before, spec in _each(made, axes.seeds):
                     for base in before:
                         tasks.setdefault(base.id, Task(base, Request(), skip))
@@ -202,9 +203,18 @@ def parse_ratio(text: str) -> float | None:
 
 
 def family(
-    method: str, settings: Mapping[str, Any], *, dataset: str, ir: float | None, model: str, seed: int,
-    recipe: str, facts: DatasetFacts, axes: Axes, enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
-) -> list[CellSpec]:  # fmt: skip
+    method: str,
+    settings: Mapping[str, Any],
+    *,
+    dataset: str,
+    ir: float | None,
+    model: str,
+    seed: int,
+    recipe: str,
+    facts: DatasetFacts,
+    axes: Axes,
+    enhancers: Sequence[tuple[str, Mapping[str, Any]]] = (),
+) -> list[CellSpec]:
     """One cell with everything filled in, last; first those that it goes on from, at the same place. Raises UsageError.
 
     Weights that are given (`axes.init`) start the first trainings, not those that have weights to go on from.
@@ -227,102 +237,38 @@ def family(
         if name == method and not own:
             raise UsageError(f"{method} cannot go on from '{text}', which is itself; name another method.")
         *earlier, base = family(
-            name, own, dataset=dataset, ir=ir, model=model, seed=seed, recipe=recipe, facts=facts, axes=axes,
+            name,
+            own,
+            dataset=dataset,
+            ir=ir,
+            model=model,
+            seed=seed,
+            recipe=recipe,
+            facts=facts,
+            axes=axes,
             enhancers=tricks,
-        )  # fmt: skip
+        )
         cells[role] = base.id
         before |= {spec.id: spec for spec in (*earlier, base)}
     same = {name: getattr(axes, name) for name in SAME} | ({"init": ""} if "init" in cells else {})
     spec = CellSpec(
-        method=method, dataset=dataset, ir=ir, model=model, seed=seed, recipe=full_recipe, hparams=hparams,
-        variant=variant, threat=ThreatModel(facts.eps), enhancers=settled, enhanced=enhanced,
-        cells=tuple(cells.items()), **same,
-    )  # fmt: skip
+        method=method,
+        dataset=dataset,
+        ir=ir,
+        model=model,
+        seed=seed,
+        recipe=full_recipe,
+        hparams=hparams,
+        variant=variant,
+        threat=ThreatModel(facts.eps),
+        enhancers=settled,
+        enhanced=enhanced,
+        cells=tuple(cells.items()),
+        **same,
+    )
     for name in SAME:
         check_setting(CellSpec, name, getattr(spec, name), "cell")
     return [*before.values(), spec]
-
-
-class Settled(NamedTuple):
-    """A method with everything filled in: recipe, hyper-parameters sorted by name, label of what the user changed."""
-
-    recipe: Recipe
-    hparams: tuple[tuple[str, Any], ...]
-    variant: str
-
-
-def settle(
-    cls: type[Method], settings: Mapping[str, Any], recipe: str, epochs: int | None = None, augment: str = "crop-flip",
-    common: Mapping[str, Any] | None = None,
-) -> Settled:  # fmt: skip
-    """A method's recipe and hyper-parameters with what the user set.
-
-    `recipe`: paper | official. `augment`: the data set's, used unless the recipe or the user names one.
-    `settings` may name hyper-parameters and fields of the recipe, `common` (the recipe's own brackets) only the latter:
-    a method's own settings, and what it always has, come before these. `epochs` in either is the published length,
-    which milestones count, and `epochs` beside them that of this run. Raises UsageError.
-    """
-    one_of(recipe, RecipeName, "recipe")
-    if epochs is not None and epochs < 1:
-        raise UsageError(f"--epochs {epochs} is not a positive number.")
-    known: dict[str, type[Any]] = dict.fromkeys(RECIPE_SETTINGS, Recipe)
-    for name in common or {}:
-        if name not in known:
-            raise UsageError(f"recipe '{recipe}' has no setting '{name}'. {did_you_mean(name, known)}")
-    settings = {k: v for k, v in (common or {}).items() if k not in cls.always} | dict(settings)
-    known |= {f.name: cls.Hparams for f in dataclasses.fields(cls.Hparams)}
-    for name in settings:
-        if name not in known:
-            raise UsageError(f"{cls.name} has no setting '{name}'. {did_you_mean(name, known)}")
-    chosen = {name: check_setting(known[name], name, value, cls.name) for name, value in settings.items()}
-    usual = {"augment": augment, **cls.always, **(cls.official if recipe == "official" else {})}
-    made, hparams = _made(cls, usual | chosen, recipe, epochs)
-    standard, own = _made(cls, usual, recipe, epochs)
-    before = vars(standard) | {"epochs": standard.full_epochs} | own
-    changed = {name: value for name, value in chosen.items() if value != before[name]}
-    told = {f.name: hparams[f.name] for f in dataclasses.fields(cls.Hparams) if not is_silent(f, hparams[f.name])}
-    return Settled(made, tuple(sorted(told.items())), variant_label("", changed).strip("[]"))
-
-
-def settle_enhancers(
-    enhancers: Sequence[tuple[str, Mapping[str, Any]]], recipe: str, method: type[Method] = Method
-) -> tuple[tuple[tuple[str, tuple[tuple[str, Any], ...]], ...], str]:
-    """(name and settings of each, by name; how they are written). Raises UsageError, also for two that clash."""
-    settled, labels = {}, []
-    claimed = {
-        claim: method.name for claim, hook in CLAIMED.items() if getattr(method, hook) is not getattr(Method, hook)
-    }
-    for name, settings in sorted(enhancers, key=lambda each: each[0]):
-        cls: type[Enhancer] = registry("enhancers").get(name)
-        if name in settled:
-            raise UsageError(f"enhancer '{name}' stands twice; give it once, with all its settings.")
-        for claim in sorted(cls.claims):
-            if claim in claimed:
-                raise UsageError(f"'{claimed[claim]}' and '{name}' both change the {claim}; leave one of them out.")
-            claimed[claim] = name
-        usual = dict(cls.official) if recipe == "official" else {}
-        made, standard = make(cls.Hparams, {**usual, **settings}, name), make(cls.Hparams, usual, name)
-        changed = {key: v for key in settings if (v := getattr(made, key)) != getattr(standard, key)}
-        told = ((f.name, getattr(made, f.name)) for f in dataclasses.fields(cls.Hparams))
-        silent = {f.name for f in dataclasses.fields(cls.Hparams) if is_silent(f, getattr(made, f.name))}
-        settled[name] = tuple(sorted((key, value) for key, value in told if key not in silent))
-        labels.append("+" + variant_label(name, changed))
-    return tuple(settled.items()), "".join(labels)
-
-
-def _made(
-    cls: type[Method], values: Mapping[str, Any], recipe: str, epochs: int | None
-) -> tuple[Recipe, dict[str, Any]]:
-    """(recipe, hyper-parameters) of `values`, which name fields of either; `epochs` in it are the published ones.
-
-    A method that always has its own length, as a second stage does, is shortened by `epochs` and never lengthened.
-    """
-    own = {f.name for f in dataclasses.fields(cls.Hparams)}
-    full = int(values.get("epochs", Recipe.full_epochs))
-    length = min(epochs or full, full) if "epochs" in cls.always else epochs or full
-    common = {k: v for k, v in values.items() if k not in own} | {"epochs": length, "full_epochs": full}
-    hparams = make(cls.Hparams, {k: v for k, v in values.items() if k in own}, cls.name)
-    return make(Recipe, common | {"name": recipe}, cls.name), {name: getattr(hparams, name) for name in own}
 
 
 def _check_attack(attack: AttackSpec) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from bench.api import Context, Enhancer, Method, Phase, Step
+from bench.api import Context, Enhancer, Phase, Step
+from bench.engine.learner import Learner
 from bench.engine.optimizer import clip
 from bench.errors import TrainingError
 from bench.seeding import isolated
@@ -28,28 +29,32 @@ class Taken:
 
 
 def attack(
-    model: nn.Module, method: Method, enhancers: Sequence[Enhancer], x: Tensor, y: Tensor, context: Context,
-    phase: Phase, autocast: Autocast = nullcontext,
-) -> Tensor:  # fmt: skip
+    learner: Learner, x: Tensor, y: Tensor, context: Context, phase: Phase, autocast: Autocast = nullcontext
+) -> Tensor:
     """The images on which the loss is taken: x itself in a natural phase."""
     context.labels = y
     if phase == "natural":
         return x
     with autocast():
-        x_adv = method.perturb(model, x, y, context)
-    for enhancer in enhancers:
+        x_adv = learner.method.perturb(learner.network, x, y, context)
+    for enhancer in learner.enhancers:
         enhancer.attacked(x, x_adv, context)
     return x_adv
 
 
 def gradient(
-    model: nn.Module, method: Method, enhancers: Sequence[Enhancer], optimizer: torch.optim.Optimizer,
-    x: Tensor, y: Tensor, context: Context, phase: Phase, autocast: Autocast = nullcontext,
+    learner: Learner,
+    x: Tensor,
+    y: Tensor,
+    context: Context,
+    phase: Phase,
+    autocast: Autocast = nullcontext,
     x_adv: Tensor | None = None,
-) -> Taken:  # fmt: skip
+) -> Taken:
     """Loss and gradient of one batch, attacked unless x_adv is given; weights may have been moved, until `finish`."""
+    model, method, enhancers = learner.network, learner.method, learner.enhancers
     if x_adv is None:
-        x_adv = attack(model, method, enhancers, x, y, context, phase, autocast)
+        x_adv = attack(learner, x, y, context, phase, autocast)
 
     def again() -> Tensor:
         memory, extras = copy.deepcopy(method.state()), dict(context.extras)
@@ -61,23 +66,23 @@ def gradient(
         return loss
 
     for enhancer in enhancers:
-        enhancer.before_gradient(Step(model, optimizer, again, context))
+        enhancer.before_gradient(Step(model, learner.optimizer, again, context))
     weights = [w for e in enhancers if (w := e.image_weights(y, context)) is not None]
     with autocast(), _weighted(model, weights), _watched(model, x_adv, enhancers, context) as seen:
         loss, logs = method.loss(model, x, x_adv, y, context)
-    optimizer.zero_grad(set_to_none=True)
+    learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     for enhancer in enhancers:
         enhancer.after_loss(model, x, x_adv, seen[0] if seen else None, context)
     return Taken(x_adv, loss, logs)
 
 
-def finish(model: nn.Module, enhancers: Sequence[Enhancer], optimizer: torch.optim.Optimizer, context: Context) -> None:
+def finish(learner: Learner, context: Context) -> None:
     """The optimiser's step, after which weights that were moved are put back and averages follow."""
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
-    for enhancer in enhancers:
-        enhancer.after_step(model, context)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad(set_to_none=True)  # the next attack need not carry them
+    for enhancer in learner.enhancers:
+        enhancer.after_step(learner.network, context)
 
 
 def takes_one(model: nn.Module, image: Tensor) -> bool:
@@ -99,10 +104,7 @@ def takes_one(model: nn.Module, image: Tensor) -> bool:
 class Batch:
     """One batch as a method's `step` drives it (`bench.api.Turn`). `taken`: the last gradient; `largest`: its norm."""
 
-    model: nn.Module
-    method: Method
-    enhancers: Sequence[Enhancer]
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     x: Tensor
     y: Tensor
     context: Context
@@ -110,40 +112,41 @@ class Batch:
     autocast: Autocast
     largest: float
     taken: Taken | None = None
+    model: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model = self.learner.network
 
     def attack(self) -> Tensor:
         """See `bench.api.Turn`."""
-        return attack(self.model, self.method, self.enhancers, self.x, self.y, self.context, self.phase, self.autocast)
+        return attack(self.learner, self.x, self.y, self.context, self.phase, self.autocast)
 
     def gradient(self, x_adv: Tensor | None = None) -> Tensor:
         """See `bench.api.Turn`."""
-        self.taken = gradient(
-            self.model, self.method, self.enhancers, self.optimizer, self.x, self.y, self.context, self.phase,
-            self.autocast, x_adv,
-        )  # fmt: skip
+        self.taken = gradient(self.learner, self.x, self.y, self.context, self.phase, self.autocast, x_adv)
         return self.taken.loss.detach()
 
     def update(self) -> None:
         """See `bench.api.Turn`."""
         clip(self.model, self.largest)
-        finish(self.model, self.enhancers, self.optimizer, self.context)
+        finish(self.learner, self.context)
 
     def run(self) -> Taken:
         """The method's step; its last loss. Raises TrainingError when it took none."""
-        self.method.step(self)
+        self.learner.method.step(self)
         if self.taken is None:
-            raise TrainingError(f"step() of {self.method.name} takes no gradient; call turn.gradient() in it.")
+            raise TrainingError(f"step() of {self.learner.method.name} takes no gradient; call turn.gradient() in it.")
         return self.taken
 
 
 Clean = Callable[[], Iterable[Tensor]]
 
 
-def own_values(model: nn.Module, averaging: Sequence[Method | Enhancer], clean: Clean) -> dict[str, Tensor]:
+def own_values(learner: Learner, clean: Clean) -> dict[str, Tensor]:
     """Parameters and buffers by name that evaluations see in place of the network's own; empty for most."""
     found: dict[str, Tensor] = {}
-    for each in averaging:
-        found |= each.evaluated(model, clean) or {}
+    for part in learner.parts:
+        found |= part.evaluated(learner.network, clean) or {}
     return found
 
 
@@ -156,9 +159,9 @@ def become(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def evaluated(model: nn.Module, averaging: Sequence[Method | Enhancer], clean: Clean) -> Iterator[None]:
+def evaluated(learner: Learner, clean: Clean) -> Iterator[None]:
     """Inside the block the network is the one that evaluations see."""
-    values = own_values(model, averaging, clean)
+    model, values = learner.network, own_values(learner, clean)
     own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     kept = {name: own[name].detach().clone() for name in values}
     become(model, values)

@@ -77,8 +77,21 @@ def evaluate(
     device, dtype = torch.device(device), inputs.working_dtype(network)
     labels, indices = labels.long().cpu(), indices.long().cpu()
     some = probes.spread(len(labels))
-    run = Stages(network, images, labels, indices, threat, root_seed, device, dtype, batch_size, store, progress,
-               notice, known or {})  # fmt: skip
+    run = Stages(
+        network,
+        images,
+        labels,
+        indices,
+        threat,
+        root_seed,
+        device,
+        dtype,
+        batch_size,
+        store,
+        progress,
+        notice,
+        known or {},
+    )
     with isolated(root_seed, "evaluation", "network", cuda=device.type == "cuda"):
         asked = inputs.check_network(network, run.take(some[:2])[0])
         with NetworkOracle(network, num_classes, probe=run.take(some[:8])[0], folded=fold, dtype=asked) as oracle:
@@ -105,8 +118,19 @@ def _attack(run: Stages, label: str, attack: Attack, clean: np.ndarray | None) -
         correct &= held
         stages.append(facts)
     plain: dict[str, Any] = to_plain(attack.params)
-    return AttackResult(label, attack.name, attack.norm, attack.white_box, attack.strength, attack.engine,
-                        radius(attack), plain, tuple(attack.notes()), correct, tuple(stages))  # fmt: skip
+    return AttackResult(
+        label,
+        attack.name,
+        attack.norm,
+        attack.white_box,
+        attack.strength,
+        attack.engine,
+        radius(attack),
+        plain,
+        tuple(attack.notes()),
+        correct,
+        tuple(stages),
+    )
 
 
 def _audited(run: Stages, label: str, attack: Attack, clean: np.ndarray) -> AttackResult:
@@ -128,8 +152,30 @@ def _audited(run: Stages, label: str, attack: Attack, clean: np.ndarray) -> Atta
         asked = np.flatnonzero(met[number])
         state = run.stage(name, number, stage, asked, clean)[1] if len(asked) else None
         spent = run.spent(name, number, stage) - before[number]
-        facts.append(StageResult(stage.name, stage.white_box, len(asked), state.broken if state else 0,
-                                 int(spent[2]), int(spent[0]), int(spent[1]), float(spent[3])))  # fmt: skip
-    return AttackResult(label, attack.name, attack.norm, attack.white_box, attack.strength, attack.engine,
-                        radius(attack), to_plain(attack.params), tuple(attack.notes()), ~done.broken,
-                        tuple(facts), done, name)  # fmt: skip
+        facts.append(
+            StageResult(
+                stage.name,
+                stage.white_box,
+                len(asked),
+                state.broken if state else 0,
+                int(spent[2]),
+                int(spent[0]),
+                int(spent[1]),
+                float(spent[3]),
+            )
+        )
+    return AttackResult(
+        label,
+        attack.name,
+        attack.norm,
+        attack.white_box,
+        attack.strength,
+        attack.engine,
+        radius(attack),
+        to_plain(attack.params),
+        tuple(attack.notes()),
+        ~done.broken,
+        tuple(facts),
+        done,
+        name,
+    )

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from bench.engine.host import stop
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.augment import augment
 from bench.engine.images.subset import CellData
+from bench.engine.learner import Learner, Progress
 from bench.engine.optimizer import make_optimizer, set_factors, set_rate, thaw
 from bench.engine.resume.checkpoint import Keeper
 from bench.engine.resume.prefix import Prefix
@@ -42,17 +42,6 @@ CHECKPOINT_SECONDS = 60.0
 OnEpoch = Callable[[dict[str, Any]], None]
 #: called after each epoch: columns of a tracked evaluation
 Track = Callable[[nn.Module], dict[str, Any]]
-
-
-@dataclass
-class Progress:
-    """Where training is: everything besides the weights that a resumed run needs."""
-
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    images: int = 0
-    curves: list[dict[str, Any]] = field(default_factory=list)
 
 
 def train(
@@ -96,12 +85,12 @@ def train(
     for enhancer in enhancers:
         enhancer.setup(network, context)
     context.changes = tuple(enhancer.inner for enhancer in enhancers)
-    averaging: list[Method | Enhancer] = [method, *enhancers]
+    learner = Learner(network, method, enhancers, optimizer, best)
     at = Progress()
     if start is not None:
-        at = _restore(start, network, optimizer, method, enhancers, best)
+        at = learner.restore(start)
     elif prefix is not None and (stored := prefix.load(device)) is not None:
-        at = _restore(stored, network, optimizer, method, enhancers, best)
+        at = learner.restore(stored)
 
     def clean() -> Iterator[Tensor]:
         shake = numpy_stream(spec.seed, "augment", "statistics", at.epoch)
@@ -113,31 +102,18 @@ def train(
 
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
         for epoch in range(at.epoch, recipe.epochs):
-            row = _epoch(
-                spec,
-                epoch,
-                at,
-                network,
-                method,
-                enhancers,
-                optimizer,
-                context,
-                data,
-                (images, labels),
-                autocast,
-                single,
-            )
+            row = _epoch(spec, epoch, at, learner, context, data, (images, labels), autocast, single)
             if track is not None or best is not None:
-                with evaluated(network, averaging, clean):
+                with evaluated(learner, clean):
                     row |= track(network) if track is not None else {}
                     row |= best.look(network, epoch) if best is not None else {}
                 network.train()
             at.curves.append(row)
             if at.epoch == recipe.epochs:
-                become(network, best.values if best is not None else own_values(network, averaging, clean))
+                become(network, best.values if best is not None else own_values(learner, clean))
             if prefix is not None and at.epoch == prefix.epochs:
-                prefix.save(_state(at, network, optimizer, method, enhancers, best))
-            keeper.offer(partial(_state, at, network, optimizer, method, enhancers, best), at.epoch == recipe.epochs)
+                prefix.save(learner.state(at))
+            keeper.offer(partial(learner.state, at), at.epoch == recipe.epochs)
             if on_epoch is not None:
                 on_epoch(row)
     thaw(optimizer)
@@ -145,18 +121,25 @@ def train(
 
 
 def make_context(
-    spec: CellSpec, data: CellData, network: nn.Module, device: torch.device,
+    spec: CellSpec,
+    data: CellData,
+    network: nn.Module,
+    device: torch.device,
     networks: Mapping[str, nn.Module] | None = None,
-) -> Context:  # fmt: skip
+) -> Context:
     """What the method of a cell is told before its first epoch."""
     dtype = next(network.parameters()).dtype
     inner = make_inner(spec, device, network)
     known = {role: each.to(device, dtype).eval().requires_grad_(False) for role, each in (networks or {}).items()}
     return Context(
-        class_counts=torch.tensor(data.train_counts, device=device), recipe=spec.recipe, threat=spec.threat,
-        ascend=inner.ascend, gradient=inner.gradient, networks=known,
+        class_counts=torch.tensor(data.train_counts, device=device),
+        recipe=spec.recipe,
+        threat=spec.threat,
+        ascend=inner.ascend,
+        gradient=inner.gradient,
+        networks=known,
         noise=StreamNoise(torch_stream(0, device=device), dtype),
-    )  # fmt: skip
+    )
 
 
 def extra_draws(spec: CellSpec, data: CellData, epoch: int, device: torch.device, dtype: torch.dtype) -> Any:
@@ -175,18 +158,25 @@ def extra_draws(spec: CellSpec, data: CellData, epoch: int, device: torch.device
 
 
 def _epoch(
-    spec: CellSpec, epoch: int, at: Progress, network: nn.Module, method: Method, enhancers: Sequence[Enhancer],
-    optimizer: torch.optim.Optimizer, context: Context, data: CellData, resident: tuple[Tensor, Tensor], autocast: Any,
+    spec: CellSpec,
+    epoch: int,
+    at: Progress,
+    learner: Learner,
+    context: Context,
+    data: CellData,
+    resident: tuple[Tensor, Tensor],
+    autocast: Any,
     single: bool,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """One pass over the data; moves `at` forward and returns the epoch's row. `single`: a batch may be of one image."""
     started, recipe, device = time.perf_counter(), spec.recipe, context.device
+    network, method, enhancers, optimizer = learner.network, learner.method, learner.enhancers, learner.optimizer
     images, labels = resident
     dtype = next(network.parameters()).dtype
     context.epoch, context.lr = epoch, recipe.lr_at(epoch)
     phase = phase_of(method, context)
     set_factors(optimizer, method, context)
-    order, draws = epoch_order(spec.seed, epoch, labels, (method, *enhancers), context)
+    order, draws = epoch_order(spec.seed, epoch, labels, learner.parts, context)
     context.extra = extra_draws(spec, data, epoch, device, dtype)
     shake = numpy_stream(spec.seed, "augment", epoch)
     context.noise = StreamNoise(torch_stream(spec.seed, "inner", epoch, device=device), dtype)
@@ -208,7 +198,7 @@ def _epoch(
             x, y = enhancer.mix(x, y, context, draws)
         context.lr, momentum = recipe.rate(epoch, step, steps)
         set_rate(optimizer, context.lr, momentum)
-        batch = Batch(network, method, enhancers, optimizer, x, y, context, phase, autocast, recipe.clip)
+        batch = Batch(learner, x, y, context, phase, autocast, recipe.clip)
         taken = batch.run()
         losses[step] = taken.loss.detach()
         for name, value in taken.logs.items():
@@ -225,10 +215,15 @@ def _epoch(
     seconds = time.perf_counter() - started
     at.seconds += seconds
     return {
-        "epoch": epoch, "phase": phase, "lr": context.lr, "loss": float(losses.mean()), "seconds": round(seconds, 4),
-        "images": min(count, steps * size), "peak_memory_mib": peak_memory(device),
+        "epoch": epoch,
+        "phase": phase,
+        "lr": context.lr,
+        "loss": float(losses.mean()),
+        "seconds": round(seconds, 4),
+        "images": min(count, steps * size),
+        "peak_memory_mib": peak_memory(device),
         **{f"log:{name}": float(value) / steps for name, value in sorted(logs.items())},
-    }  # fmt: skip
+    }
 
 
 def epoch_order(
@@ -253,34 +248,6 @@ def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
         f"the loss of {spec.method} became {float(losses[bad])} at epoch {epoch}, step {bad} (last good loss: {last}); "
         "the last checkpoint is kept; lower the learning rate or use --precision fp32."
     )
-
-
-def _state(
-    at: Progress, network: nn.Module, optimizer: torch.optim.Optimizer, method: Method, enhancers: Sequence[Enhancer],
-    best: Best | None,
-) -> dict[str, Any]:  # fmt: skip
-    own = {enhancer.name: enhancer.state() for enhancer in enhancers}
-    return {
-        "epoch": at.epoch, "step": at.step, "seconds": at.seconds, "images": at.images, "curves": at.curves,
-        "network": network.state_dict(), "optimizer": optimizer.state_dict(), "method": method.state(),
-        **({"enhancers": own} if own else {}), **({} if best is None else {"best": best.state()}),
-    }  # fmt: skip
-
-
-def _restore(
-    state: Mapping[str, Any], network: nn.Module, optimizer: torch.optim.Optimizer, method: Method,
-    enhancers: Sequence[Enhancer], best: Best | None,
-) -> Progress:  # fmt: skip
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    if state["method"]:
-        method.load_state(state["method"])
-    for enhancer in enhancers:
-        if own := state.get("enhancers", {}).get(enhancer.name):
-            enhancer.load_state(own)
-    if best is not None:
-        best.load_state(state["best"])
-    return Progress(state["epoch"], state["step"], state["seconds"], state["images"], list(state["curves"]))
 
 
 @contextmanager

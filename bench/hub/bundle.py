@@ -73,8 +73,9 @@ def build(folder: Path, image: tuple[int, int, int], card: str) -> dict[str, byt
     same_weights(cell.document, network)
     files = {
         WEIGHTS: save({name: value.clone().contiguous() for name, value in state.items()}, {"format": "pt"}),
-        CELL: (folder / CELL).read_bytes(), ROWS: (folder / ROWS).read_bytes(),
-    }  # fmt: skip
+        CELL: (folder / CELL).read_bytes(),
+        ROWS: (folder / ROWS).read_bytes(),
+    }
     made.files = {name: File(len(body), hashlib.sha256(body).hexdigest()) for name, body in files.items()}
     return {**files, CARD: card.encode(), MANIFEST: msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"}
 

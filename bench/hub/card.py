@@ -34,33 +34,57 @@ def card(folder: Path, licence: str = "") -> str:
     ]
     splits = dict.fromkeys(split for split, _, _ in evaluations)
     lines = [
-        command([dataclasses.replace(place, test_split=split, attack=a) for s, a, _ in evaluations
-                 if s == split and a != "worst"])
+        command(
+            [
+                dataclasses.replace(place, test_split=split, attack=a)
+                for s, a, _ in evaluations
+                if s == split and a != "worst"
+            ]
+        )
         for split in splits
-    ]  # fmt: skip
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                                     finalize=_plain, keep_trailing_newline=True)  # fmt: skip
+    ]
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_plain,
+        keep_trailing_newline=True,
+    )
     text = files("bench.hub").joinpath("templates", "card.md.j2").read_text(encoding="utf-8")
     method = registry("methods").get(spec.method)
     flags = {flag.name: flag.text for flag in FLAGS}
     return environment.from_string(text).render(
-        cell=cell, spec=spec, place=place, paper=method.paper, formula=method.formula, code_licence=method.licence,
-        evaluations=[_summary(*some) for some in evaluations], lines=lines, licence=licence or LICENCE,
-        stated=licence, classes=_classes(evaluations), flags=[(n, flags.get(n, n)) for n in cell.flags],
+        cell=cell,
+        spec=spec,
+        place=place,
+        paper=method.paper,
+        formula=method.formula,
+        code_licence=method.licence,
+        evaluations=[_summary(*some) for some in evaluations],
+        lines=lines,
+        licence=licence or LICENCE,
+        stated=licence,
+        classes=_classes(evaluations),
+        flags=[(n, flags.get(n, n)) for n in cell.flags],
         recipe={k: v for k, v in cell.spec["recipe"].items() if v is not None} | dict(spec.hparams),
-        value=format_value, reduced=spec.reduced,
-    )  # fmt: skip
+        value=format_value,
+        reduced=spec.reduced,
+    )
 
 
 def _summary(split: str, attack: str, counts: Counts) -> dict[str, Any]:
     """One evaluation: balanced accuracy with its interval, tail and worst class, in percent."""
     found = sampling("balanced", counts.n, counts.correct)
     return {
-        "split": split, "attack": attack, "images": int(counts.n.sum()), "balanced": 100 * found.value,
-        "low": 100 * found.low, "high": 100 * found.high,
+        "split": split,
+        "attack": attack,
+        "images": int(counts.n.sum()),
+        "balanced": 100 * found.value,
+        "low": 100 * found.low,
+        "high": 100 * found.high,
         "tail": 100 * float(metric("tail", counts.n, counts.correct)),
         "worst": 100 * float(metric(WORST_CLASS, counts.n, counts.correct)),
-    }  # fmt: skip
+    }
 
 
 def _classes(evaluations: list[tuple[str, str, Counts]]) -> list[dict[str, Any]]:

@@ -114,9 +114,11 @@ def _here(module: str) -> bool:
 @contextmanager
 def _autoattack() -> Iterator[None]:
     """Its release imports AutoAttack as `autoattack`, and its requirements bring the same code as `pyautoattack`."""
-    lacking = {} if _here("autoattack") else {
-        name: importlib.import_module(f"py{name}") for name in ("autoattack", "autoattack.state")
-    }  # fmt: skip
+    lacking = (
+        {}
+        if _here("autoattack")
+        else {name: importlib.import_module(f"py{name}") for name in ("autoattack", "autoattack.state")}
+    )
     sys.modules.update(lacking)
     try:
         yield

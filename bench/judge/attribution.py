@@ -75,8 +75,21 @@ def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
             if common:
                 seen = [(one[seed], other[seed]) for seed in common]
                 what, at = (first[1], first[0]) if of_enhancer else (f"{first[0]} − {second[0]}", first[1] or ALONE)
-                blank = Gain(what, at, of_enhancer, where, split, attack, "", 0.0, None, None, 1.0,
-                             tuple(cell.spec.id for pair in seen for cell, _ in pair), len(seen))  # fmt: skip
+                blank = Gain(
+                    what,
+                    at,
+                    of_enhancer,
+                    where,
+                    split,
+                    attack,
+                    "",
+                    0.0,
+                    None,
+                    None,
+                    1.0,
+                    tuple(cell.spec.id for pair in seen for cell, _ in pair),
+                    len(seen),
+                )
                 families[*map(str, where.values()), split] += [(replace(blank, scope=x), seen) for x in SCOPES]
     gains = [gain for family in families.values() for gain in _judged(family, level)]
     return sorted(gains, key=lambda gain: not gain.of_enhancer)
@@ -135,10 +148,17 @@ def _judged(family: Sequence[tuple[Gain, Sequence[tuple[Seen, Seen]]]], level: f
         for each, one in zip(family, found, strict=True)
     ]
     return [
-        replace(gain, value=one.difference, images=one.images, seeds=one.seeds, p=adjusted,
-                verdict=one.verdict(adjusted, level), family=many)
+        replace(
+            gain,
+            value=one.difference,
+            images=one.images,
+            seeds=one.seeds,
+            p=adjusted,
+            verdict=one.verdict(adjusted, level),
+            family=many,
+        )
         for (gain, _), one, adjusted in zip(family, found, holm(p), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def setting_of(gain: Gain) -> str:

@@ -73,8 +73,16 @@ def _read(cell: CellRecord, key: Key, facts: EvaluationFacts, audit: Kept) -> Au
     names = tuple(cell.seen.class_names[i] for i in order)
     counts = Counts(order.astype(np.int64), names, train[order], n[order], np.rint(shares.share * n[order]).astype(int))
     words = next((note for note in reversed(facts.notes) if note.startswith("audit of")), "")
-    return Audited(cell.id, where, counts, engine="bench", flags=tuple(facts.flags), chain=audit.continues, words=words,
-                   shares=shares)  # fmt: skip
+    return Audited(
+        cell.id,
+        where,
+        counts,
+        engine="bench",
+        flags=tuple(facts.flags),
+        chain=audit.continues,
+        words=words,
+        shares=shares,
+    )
 
 
 def estimate(name: str, seeds: Sequence[tuple[Any, Any, Shares | None]], position: int | None = None) -> stats.Estimate:
@@ -89,9 +97,7 @@ def estimate(name: str, seeds: Sequence[tuple[Any, Any, Shares | None]], positio
     return stats.Estimate(value, images, stats.over_seeds(values, stats.LEVEL), len(found))
 
 
-def _one(
-    name: str, n: Any, correct: Any, shares: Shares | None, position: int | None
-) -> tuple[float, float, float]:  # fmt: skip
+def _one(name: str, n: Any, correct: Any, shares: Shares | None, position: int | None) -> tuple[float, float, float]:
     if shares is None:
         if position is not None:
             n, correct, name = n[position : position + 1], correct[position : position + 1], "balanced"

@@ -77,10 +77,16 @@ class Outcome:
 
 
 def check_rows(
-    measured: pd.DataFrame, reference: pd.DataFrame, *, name: str, tolerance: float = 0.01, level: float = LEVEL,
-    exact: bool = False, allow_missing: bool = False,
+    measured: pd.DataFrame,
+    reference: pd.DataFrame,
+    *,
+    name: str,
+    tolerance: float = 0.01,
+    level: float = LEVEL,
+    exact: bool = False,
+    allow_missing: bool = False,
     audits: tuple[Sequence[Evaluation], Sequence[Evaluation]] = ((), ()),
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Measured rows against stored rows (both `schema.PER_CLASS`); `tolerance` is a fraction.
 
     `audits`: those measured and those of the reference. An audit is judged by an audit of the same settings, else by
@@ -181,5 +187,12 @@ def _exactly(theirs: Evaluation, ours: Evaluation) -> Iterator[Number]:
         _, own_n, own_k = counted[index]
         equal = (k, n) == (own_k, own_n)
         reason = "" if equal else f"reference {k} of {n}, measured {own_k} of {own_n}"
-        yield Number(_told(theirs.where), name, float(recalls(n, k)), float(recalls(own_n, own_k)), 0.0,
-                     "same" if equal else OFF, reason)  # fmt: skip
+        yield Number(
+            _told(theirs.where),
+            name,
+            float(recalls(n, k)),
+            float(recalls(own_n, own_k)),
+            0.0,
+            "same" if equal else OFF,
+            reason,
+        )

@@ -96,9 +96,17 @@ class Question:
 
 
 def compare_methods(
-    store: Path | Results, a: str, b: str, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
-    test_split: str = "", level: float = LEVEL, metric: str = "balanced",
-) -> list[Line]:  # fmt: skip
+    store: Path | Results,
+    a: str,
+    b: str,
+    *,
+    attacks: Sequence[str] = (),
+    dataset: str = "",
+    ir: str = "",
+    test_split: str = "",
+    level: float = LEVEL,
+    metric: str = "balanced",
+) -> list[Line]:
     """Method `a` minus method `b` (each `name` or `name[setting=value]`) for every seed, and pooled over seeds.
 
     Empty `attacks`, `dataset`, `ir`, `test_split` mean all. Raises UsageError for a method, data set or ratio that is
@@ -118,9 +126,12 @@ def compare_methods(
         under = f" under {', '.join(lacking)}" if lacking else ""
         where = f" on the {test_split} test split" if test_split else ""
         command = run_command(
-            first, (a, b), asked.attacks or first[0].evaluated(), {test_split} if test_split else first[0].splits(),
+            first,
+            (a, b),
+            asked.attacks or first[0].evaluated(),
+            {test_split} if test_split else first[0].splits(),
             root,
-        )  # fmt: skip
+        )
         why = _why_not(first, second, pairs, asked, (a, b))
         raise StoreError(
             f"{root} holds no evaluations of {a} and {b}{under}{where} that belong together: {why}; run `{command}`."
@@ -129,9 +140,12 @@ def compare_methods(
 
 
 def _why_not(
-    first: Sequence[Cell], second: Sequence[Cell], pairs: Sequence[tuple[Cell, Cell]], asked: Question,
+    first: Sequence[Cell],
+    second: Sequence[Cell],
+    pairs: Sequence[tuple[Cell, Cell]],
+    asked: Question,
     names: tuple[str, str],
-) -> str:  # fmt: skip
+) -> str:
     """What keeps two methods' cells, or their evaluations, apart."""
     if not pairs:
         return apart(first, second, names)
@@ -149,9 +163,16 @@ def _lacking(pairs: Iterable[tuple[Cell, Cell]], asked: Question) -> list[str]:
 
 
 def compare_stores(
-    a: Path | Results, b: Path | Results, *, attacks: Sequence[str] = (), dataset: str = "", ir: str = "",
-    test_split: str = "", level: float = LEVEL, metric: str = "balanced",
-) -> list[Line]:  # fmt: skip
+    a: Path | Results,
+    b: Path | Results,
+    *,
+    attacks: Sequence[str] = (),
+    dataset: str = "",
+    ir: str = "",
+    test_split: str = "",
+    level: float = LEVEL,
+    metric: str = "balanced",
+) -> list[Line]:
     """Every cell of store A minus the same cell (same method, settings and seed) of store B, and pooled over seeds.
 
     Raises StoreError when they share no evaluation.
@@ -241,9 +262,21 @@ def _judged(results: Sequence[Result], together: bool, level: float) -> list[Lin
     lines = []
     for i, (group, seeds, result) in enumerate(results):
         p, family = (first[i], len(chosen)) if i in first else (everyone[i], len(results))
-        lines.append(Line(
-            group.where, group.what.split, group.what.name, None if together else seeds[0], seeds, result, p, family,
-            result.verdict(p, level), group.names, {test.label: next(by_class) for test in result.classes},
-            i in first, group.audited,
-        ))  # fmt: skip
+        lines.append(
+            Line(
+                group.where,
+                group.what.split,
+                group.what.name,
+                None if together else seeds[0],
+                seeds,
+                result,
+                p,
+                family,
+                result.verdict(p, level),
+                group.names,
+                {test.label: next(by_class) for test in result.classes},
+                i in first,
+                group.audited,
+            )
+        )
     return lines

@@ -70,8 +70,10 @@ class Evaluation:
 def class_names(counts: Counts) -> list[str]:
     """`class frog`; with its index too where two classes have one name."""
     twice = {name for name, often in Counter(counts.names).items() if often > 1}
-    return [f"class {name}" + (f" ({i})" if name in twice else "")
-            for name, i in zip(counts.names, counts.index.tolist(), strict=True)]  # fmt: skip
+    return [
+        f"class {name}" + (f" ({i})" if name in twice else "")
+        for name, i in zip(counts.names, counts.index.tolist(), strict=True)
+    ]
 
 
 def evaluations(rows: pd.DataFrame, cells: Mapping[str, CellRecord] | None = None) -> Iterator[Evaluation]:

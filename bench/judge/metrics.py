@@ -113,10 +113,13 @@ def blocks(rows: pd.DataFrame) -> Iterator[Block]:
         some = [(position, first, counts) for position, (first, counts) in found if len(counts.n) == classes]
         lines = rows.iloc[[first for _, first, _ in some]][[k for k in KEYS if k in rows]].reset_index(drop=True)
         yield Block(
-            lines, np.array([position for position, _, _ in some]),
-            np.array([c.n for _, _, c in some], float), np.array([c.correct for _, _, c in some], float),
-            np.array([c.names for _, _, c in some], object), np.array([c.index for _, _, c in some]),
-        )  # fmt: skip
+            lines,
+            np.array([position for position, _, _ in some]),
+            np.array([c.n for _, _, c in some], float),
+            np.array([c.correct for _, _, c in some], float),
+            np.array([c.names for _, _, c in some], object),
+            np.array([c.index for _, _, c in some]),
+        )
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -129,13 +132,15 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     for block in blocks(rows):
         recall = recalls(block.n, block.correct)
         lowest = recall.shape[1] - 1 - np.argmin(np.where(np.isnan(recall), np.inf, recall)[:, ::-1], axis=1)
-        parts.append(block.lines.assign(
-            classes=block.n.shape[1],
-            n=block.n.sum(axis=1).astype(np.int64),
-            correct=block.correct.sum(axis=1).astype(np.int64),
-            **{name: metric(name, block.n, block.correct) for name in METRICS},
-            worst_class=block.names[np.arange(len(lowest)), lowest],
-        ))  # fmt: skip
+        parts.append(
+            block.lines.assign(
+                classes=block.n.shape[1],
+                n=block.n.sum(axis=1).astype(np.int64),
+                correct=block.correct.sum(axis=1).astype(np.int64),
+                **{name: metric(name, block.n, block.correct) for name in METRICS},
+                worst_class=block.names[np.arange(len(lowest)), lowest],
+            )
+        )
         positions.append(block.position)
     if not parts:
         return pd.DataFrame(columns=[*KEYS, "classes", "n", "correct", *METRICS, "worst_class"])

@@ -107,9 +107,12 @@ class Comparison:
 
 
 def compare(
-    pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL, draws: int = DRAWS, seed: int = 0,
+    pairs: Sequence[tuple[Bits, Bits]],
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
     weights: Mapping[int, float] | None = None,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """A against B, one pair of evaluations a training seed. `seed` names the draws' private stream.
 
     `weights`: how much each class's difference counts, summing to 1; all classes alike without. Classes of weight 0
@@ -134,8 +137,9 @@ def compare(
     parts = [share * [sign, 1.0] / divisor for share, divisor in zip(shares, over, strict=True)]
     melded = _melded(parts, draws, numpy_stream(seed, "melded differences"))
     late = _late(pairs, {int(label): 1 / divisor for label, divisor in zip(labels, over, strict=True)}, sign)
-    low, high, p_images = audited.read(melded.below, melded.above, late, abs(value), level) if late else melded.read(
-        abs(value), level)  # fmt: skip
+    low, high, p_images = (
+        audited.read(melded.below, melded.above, late, abs(value), level) if late else melded.read(abs(value), level)
+    )
     ends = (low, high) if sign > 0 else (-high, -low)
     images = Interval(value, *ends, "sampling", level, "melded within classes")
     return Comparison(

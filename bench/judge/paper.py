@@ -25,9 +25,13 @@ PLACE = ("method", "variant", "dataset", "ir", "model", "attack")
 
 
 def check_paper(
-    measured: pd.DataFrame, tables: pd.DataFrame, *, tolerance: float = 0.01, level: float = LEVEL,
+    measured: pd.DataFrame,
+    tables: pd.DataFrame,
+    *,
+    tolerance: float = 0.01,
+    level: float = LEVEL,
     allow_missing: bool = False,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Measured rows against the paper's numbers whose standing is `target` (`reference.paper_tables`).
 
     A measured number is the mean over its seeds. Raises UsageError for a bad tolerance.
@@ -48,7 +52,7 @@ def check_paper(
 
 def _against_print(
     printed: Mapping[str, Any], candidates: Sequence[Evaluation], tolerance: float, level: float
-) -> Number:  # fmt: skip
+) -> Number:
     """One printed number against the mean over the seeds of what was measured."""
     shown = ("table", "method", "variable", "dataset", "ir", "model", "attack")
     where = {key: printed[key] for key in shown if printed[key] != ""}
@@ -64,8 +68,7 @@ def _against_print(
         return Number(where, name, value, None, None, REFUSED, reason)
     taken = [_taken(c, printed["class_name"]) for c in fitting]
     if not all(len(n) for n, _ in taken):
-        return Number(where, name, value, None, None, REFUSED,
-                      f"no class '{printed['class_name']}' with test images")  # fmt: skip
+        return Number(where, name, value, None, None, REFUSED, f"no class '{printed['class_name']}' with test images")
     kind = "balanced" if printed["class_name"] else name
     measured, noise, verdict = against_print(
         value, kind, *(np.array(some) for some in zip(*taken, strict=True)), tolerance=tolerance, level=level

@@ -153,9 +153,13 @@ def one_class(n: float, correct: float, level: float = LEVEL) -> Interval:
 
 
 def bootstrap(
-    statistic: Callable[[Floats, Floats], Floats], n: Any, correct: Any, level: float = LEVEL, draws: int = 4000,
+    statistic: Callable[[Floats, Floats], Floats],
+    n: Any,
+    correct: Any,
+    level: float = LEVEL,
+    draws: int = 4000,
     seed: int = 0,
-) -> Interval:  # fmt: skip
+) -> Interval:
     """Stratified percentile bootstrap of `statistic(n, correct)` (last axis: classes), counts of length C.
 
     Images are drawn within their class, so a class's correct images are binomial; its rate is (k + 1/2)/(n + 1), so
@@ -205,6 +209,12 @@ def estimate(name: str, n: Sequence[Any], correct: Sequence[Any], level: float =
     value, size = float(values.mean()), n2.mean(axis=0)
     inner = sampling(name, size, size * np.nan_to_num(recalls(n2, k2)).mean(axis=0), level)
     shift = value - inner.value
-    moved = Interval(value, min(max(inner.low + shift, 0.0), value), max(min(inner.high + shift, 1.0), value),
-                     "sampling", level, inner.method)  # fmt: skip
+    moved = Interval(
+        value,
+        min(max(inner.low + shift, 0.0), value),
+        max(min(inner.high + shift, 1.0), value),
+        "sampling",
+        level,
+        inner.method,
+    )
     return Estimate(value, moved, over_seeds(values, level), len(values))

@@ -50,9 +50,15 @@ def printed_error(value: float, share: Any, n: Any) -> float:
 
 
 def against_print(
-    printed: float, name: str, n: Any, correct: Any, *, standing: str = "target", tolerance: float = TOLERANCE,
+    printed: float,
+    name: str,
+    n: Any,
+    correct: Any,
+    *,
+    standing: str = "target",
+    tolerance: float = TOLERANCE,
     level: float = LEVEL,
-) -> tuple[float, float, str]:  # fmt: skip
+) -> tuple[float, float, str]:
     """(measured mean over seeds, margin, verdict) of counts S x C against a printed number of a metric.
 
     `name`: a metric of `AMOUNTS` (of a single class: `balanced` of its one column; any other metric takes the error of

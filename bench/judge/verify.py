@@ -86,8 +86,10 @@ def verify(root: Path, data: Reader | None = None) -> Report:
             cell = read_record(folder)
             spec = cell.made
             if cell.evaluations and not cell.data:
-                raise StoreError(f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
-                                 "away and run the cell again.")  # fmt: skip
+                raise StoreError(
+                    f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
+                    "away and run the cell again."
+                )
             if cell.data:
                 hashes.setdefault((cell.data.source, *choice(spec)), []).append((folder.name, cell.data.data_hash))
             found += list(_identity(folder, cell, spec))
@@ -106,8 +108,10 @@ def verify(root: Path, data: Reader | None = None) -> Report:
         except BenchError as error:
             found.append(str(error))
         except (KeyError, TypeError, ValueError) as error:  # rows of words, or with fewer columns
-            found.append(f"{ROWS} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
-                         "folder away and run the cell again.")  # fmt: skip
+            found.append(
+                f"{ROWS} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
+                "folder away and run the cell again."
+            )
         numbers += rows
         problems += [Problem(folder.name, message, name) for name, message in damage.items()]
         problems += [Problem(folder.name, message) for message in found]
@@ -117,16 +121,22 @@ def verify(root: Path, data: Reader | None = None) -> Report:
     for group in hashes.values():
         for name, value in group[1:]:
             if value != group[0][1]:
-                problems.append(Problem(name, f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
-                                              "which used the same data set, ratio and selection"))  # fmt: skip
+                problems.append(
+                    Problem(
+                        name,
+                        f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
+                        "which used the same data set, ratio and selection",
+                    )
+                )
     unsealed = sum(not cell.seal for cell in whole)
     return Report(tuple(problems), len(folders) - len(busy), numbers, busy, unsealed)
 
 
 def _identity(folder: Path, cell: CellRecord, spec: CellSpec) -> Iterator[str]:
     if cell.benchmark != BENCHMARK_VERSION:
-        yield (f"written by benchmark version {cell.benchmark}, this is {BENCHMARK_VERSION}; "
-               "its id cannot be recomputed")  # fmt: skip
+        yield (
+            f"written by benchmark version {cell.benchmark}, this is {BENCHMARK_VERSION}; its id cannot be recomputed"
+        )
     elif spec.id != cell.id:
         yield f"cell.json says id {cell.id}, its specification hashes to {spec.id}"
     if folder.name != cell.id:

@@ -35,7 +35,7 @@ def command(wheres: Sequence[Where], *more: str) -> str:
 
 def crossed(
     wheres: Sequence[Where], methods: Iterable[str], attacks: Iterable[str], test_splits: Iterable[str]
-) -> list[Where]:  # fmt: skip
+) -> list[Where]:
     """What `command` makes of `methods`, under these attacks and splits, at the places of these coordinates.
 
     Places whose conditions are other than those of the first are none of that grid.

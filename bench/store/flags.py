@@ -89,8 +89,9 @@ class Flag:
 
 
 def _order(e: Evidence) -> Iterable[str]:
-    graded = {k: a.strength for k, a in e.attacks.items()
-              if a.strength is not None and (k in e.bounded() or not a.strength)}  # fmt: skip
+    graded = {
+        k: a.strength for k, a in e.attacks.items() if a.strength is not None and (k in e.bounded() or not a.strength)
+    }
     for strong, strength in graded.items():
         if e.outlasts(strong, [k for k, other in graded.items() if other < strength]):
             yield strong

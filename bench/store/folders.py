@@ -171,8 +171,19 @@ class CellFolder:
 
 def new_cell(spec: CellSpec) -> dict[str, Any]:
     """The cell.json of a cell of which nothing is done yet."""
-    return moved({"schema": SCHEMA_VERSION, "benchmark": BENCHMARK_VERSION, "id": spec.id, "spec": to_plain(spec),
-                  "failure": None, "stages": {}, "evaluations": {}, "flags": []}, "planned")  # fmt: skip
+    return moved(
+        {
+            "schema": SCHEMA_VERSION,
+            "benchmark": BENCHMARK_VERSION,
+            "id": spec.id,
+            "spec": to_plain(spec),
+            "failure": None,
+            "stages": {},
+            "evaluations": {},
+            "flags": [],
+        },
+        "planned",
+    )
 
 
 def moved(cell: dict[str, Any], status: str, stage: str = "") -> dict[str, Any]:

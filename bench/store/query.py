@@ -61,8 +61,9 @@ def read_rows(path: Path) -> pd.DataFrame:
 def parse(text: IO[Any]) -> pd.DataFrame:
     """The columns that a table has. Raises ValueError for a value of the wrong type."""
     kinds = PER_CLASS | LATER
-    return pd.read_csv(text, dtype=kinds, keep_default_na=False,
-                       na_values={k: [""] for k, v in kinds.items() if v != "string"})  # fmt: skip
+    return pd.read_csv(
+        text, dtype=kinds, keep_default_na=False, na_values={k: [""] for k, v in kinds.items() if v != "string"}
+    )
 
 
 def whole(frame: pd.DataFrame) -> pd.DataFrame:

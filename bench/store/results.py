@@ -207,8 +207,9 @@ def _joined(found: list[Stored]) -> pd.DataFrame:
             texts.setdefault(head, []).append(body)
     frames = [
         query.whole(query.parse(io.BytesIO("".join([head, "\n", *bodies[at : at + BLOCK]]).encode())))
-        for head, bodies in texts.items() for at in range(0, len(bodies), BLOCK)
-    ]  # fmt: skip
+        for head, bodies in texts.items()
+        for at in range(0, len(bodies), BLOCK)
+    ]
     frames += [stored.frame for stored in found if stored.frame is not None]
     if not frames:
         kinds = PER_CLASS | LATER

@@ -47,9 +47,7 @@ def columns(where: Where) -> dict[str, str]:
     return PER_CLASS | {k: v for k, v in LATER.items() if getattr(where, k) != USUAL[k]}
 
 
-def _rows(
-    cell: CellRecord, bits: Mapping[str, np.ndarray], bare: bool = False
-) -> tuple[Where, list[dict[str, Any]]]:  # fmt: skip
+def _rows(cell: CellRecord, bits: Mapping[str, np.ndarray], bare: bool = False) -> tuple[Where, list[dict[str, Any]]]:
     where, data, eps = cell.place, cell.data, cell.made.threat.eps
     same = where.row() | {"cell": cell.id}
     rows: list[dict[str, Any]] = []
@@ -67,8 +65,12 @@ def _rows(
         n = np.bincount(labels, minlength=len(names)).tolist()
         for label in sorted(facts, key=lambda name: _place(facts[name], name)):
             right = np.bincount(labels[correct[label]], minlength=len(names)).tolist()
-            this = same | {"test_split": split, "attack": label, "engine": facts[label].engine,
-                           "flags": " ".join(sorted(facts[label].flags))}  # fmt: skip
+            this = same | {
+                "test_split": split,
+                "attack": label,
+                "engine": facts[label].engine,
+                "flags": " ".join(sorted(facts[label].flags)),
+            }
             rows += [
                 this | {"class_index": i, "class_name": name, "train_count": train[i], "n": n[i], "correct": right[i]}
                 for i, name in enumerate(names)
@@ -92,7 +94,7 @@ def shared_flags(flags: Iterable[Iterable[str]]) -> list[str]:
 
 def attacks_of_worst(
     rows: pd.DataFrame, cells: Mapping[str, CellRecord] | None = None
-) -> dict[tuple[str, str], tuple[str, ...]]:  # fmt: skip
+) -> dict[tuple[str, str], tuple[str, ...]]:
     """(cell, test split) -> the attacks over which its worst case is taken, sorted.
 
     Of rows without their cell.json nobody knows which attacks share the radius: then it is all that there are.

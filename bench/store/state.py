@@ -93,9 +93,15 @@ def look(path: Path) -> State:
         whole = table.written or _are_whole(table.lines, cell)
     there = {name: (path / name).exists() for name in (CHECKPOINT, CURVES, FEATURES)}
     return State(
-        cell, whole, there[CHECKPOINT], there[CURVES], there[FEATURES], tuple(damaged), changed,
+        cell,
+        whole,
+        there[CHECKPOINT],
+        there[CURVES],
+        there[FEATURES],
+        tuple(damaged),
+        changed,
         cell is not None and cell.status == "running" and _is_left(path),
-    )  # fmt: skip
+    )
 
 
 def _is_left(path: Path) -> bool:

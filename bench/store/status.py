@@ -174,17 +174,26 @@ def standing(folder: Path, wanted: Set[str] = frozenset()) -> Standing:
     if glance.id not in ("", folder.name):
         return Standing(folder.name, "damaged", reason=f"it is a copy: its {CELL} says {glance.id}")
     known = Standing(
-        folder.name, "", seconds=sum(stage.seconds for stage in glance.stages.values()), spec=glance.spec,
+        folder.name,
+        "",
+        seconds=sum(stage.seconds for stage in glance.stages.values()),
+        spec=glance.spec,
         evaluations=tuple(sorted(glance.evaluations)),
-    )  # fmt: skip
+    )
     last = glance.history[-1] if glance.history else _Entry()
     if owner is not None and alive:
         said, at = owner.said, owner.progress
         where = f"{said.host}, process {said.pid}" + (f", job {said.job}" if said.job else "")
         return replace(
-            known, state="running", where=where, since=said.since, stage=at.stage, at=at.at, of=at.of,
+            known,
+            state="running",
+            where=where,
+            since=said.since,
+            stage=at.stage,
+            at=at.at,
+            of=at.of,
             silent=owner.silent,
-        )  # fmt: skip
+        )
     if glance.status == "failed" and glance.failure is not None:
         why = f"{glance.failure.stage}: {glance.failure.message}"
         return replace(known, state="failed", since=last.at, reason=why)

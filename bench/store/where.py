@@ -66,10 +66,18 @@ def _open(_: CellSpec) -> str:
 
 
 def coordinate(
-    role: str, default: Any = "", *, usual: Any = NONE, paper: Any = NONE, words: str = "{}", title: str = "",
-    option: str | Callable[[Any], list[str]] = "", read: Read | None = None, digits: int | None = None,
+    role: str,
+    default: Any = "",
+    *,
+    usual: Any = NONE,
+    paper: Any = NONE,
+    words: str = "{}",
+    title: str = "",
+    option: str | Callable[[Any], list[str]] = "",
+    read: Read | None = None,
+    digits: int | None = None,
     stored: bool = True,
-) -> Any:  # fmt: skip
+) -> Any:
     """A field of `Where`.
 
     `usual`: what most cells are, so that it is only said of others. `paper`: the value of the paper's protocol (the
@@ -79,9 +87,16 @@ def coordinate(
     values count as one. `stored`: a column of per_class.csv.
     """
     meta = {
-        "role": role, "usual": usual, "paper": usual if paper is NONE else paper, "words": words,
-        "title": title or words, "option": option, "read": read, "digits": digits, "stored": stored,
-    }  # fmt: skip
+        "role": role,
+        "usual": usual,
+        "paper": usual if paper is NONE else paper,
+        "words": words,
+        "title": title or words,
+        "option": option,
+        "read": read,
+        "digits": digits,
+        "stored": stored,
+    }
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -123,9 +138,16 @@ class Where:
 
     @classmethod
     def of(
-        cls, spec: CellSpec, *, source: str = "", data_hash: str = "", train_counts: Sequence[int] = (),
-        test_split: str = "", attack: str = "", benchmark: str = BENCHMARK_VERSION,
-    ) -> Where:  # fmt: skip
+        cls,
+        spec: CellSpec,
+        *,
+        source: str = "",
+        data_hash: str = "",
+        train_counts: Sequence[int] = (),
+        test_split: str = "",
+        attack: str = "",
+        benchmark: str = BENCHMARK_VERSION,
+    ) -> Where:
         """The coordinates of a cell, and of one evaluation of it. `train_counts`: images a class, for its own ratio."""
         values = {name: get(spec) for name, get in READ.items()}
         if spec.ir is None:

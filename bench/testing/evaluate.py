@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from bench.api import Context, Enhancer, Method, Noise, Step
 from bench.config import ThreatModel, make
 from bench.engine.gradients.inner import ascend, plain_gradient
-from bench.engine.grid import settle
+from bench.engine.learner import Learner
+from bench.engine.settled import settle
 from bench.engine.step import finish, gradient
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import UsageError, did_you_mean
@@ -131,14 +132,18 @@ def step(
     aside = count_aside(network, tricks)
     context.changes = tuple(trick.inner for trick in tricks)
     optimizer = torch.optim.SGD(
-        network.net.parameters(), lr=context.lr, momentum=resolved.momentum, weight_decay=resolved.weight_decay,
+        network.net.parameters(),
+        lr=context.lr,
+        momentum=resolved.momentum,
+        weight_decay=resolved.weight_decay,
         nesterov=resolved.nesterov,
-    )  # fmt: skip
+    )
     named = dict(network.net.named_parameters())
     for name, buffer in (momentum_buffers or {}).items():
         optimizer.state[named[name]]["momentum_buffer"] = buffer.clone()
     phase = phase_of(chosen, context)
-    taken = gradient(network, chosen, tricks, optimizer, x, y, context, phase)
+    learner = Learner(network, chosen, tricks, optimizer)
+    taken = gradient(learner, x, y, context, phase)
     result = StepResult(
         loss=float(taken.loss.detach()),
         x_adv=None if phase == "natural" else taken.x_adv.detach(),
@@ -152,7 +157,7 @@ def step(
         enhancers=tricks,
         enhancer_forwards=sum(aside.values()),
     )
-    finish(network, tricks, optimizer, context)
+    finish(learner, context)
     return replace(result, after={name: p.detach().clone() for name, p in named.items()})
 
 
@@ -287,10 +292,14 @@ def context_for(
     """What a method is told in `epoch` of a training on tensors like `like`."""
     draws = noise or StreamNoise(torch_stream(0, "inner", epoch, device=like.device), like.dtype)
     return Context(
-        class_counts=torch.as_tensor(counts, dtype=torch.int64, device=like.device), recipe=recipe,
-        threat=threat or ThreatModel(), noise=draws, ascend=ascend, gradient=plain_gradient,
+        class_counts=torch.as_tensor(counts, dtype=torch.int64, device=like.device),
+        recipe=recipe,
+        threat=threat or ThreatModel(),
+        noise=draws,
+        ascend=ascend,
+        gradient=plain_gradient,
         epoch=epoch,
-    )  # fmt: skip
+    )
 
 
 def _call(method: Method, part: str, known: Mapping[str, Any]) -> Any:

@@ -46,18 +46,26 @@ def advise(space: Sequence[Dimension], known: Sequence[Trial], seed: int, epochs
     """The trial after those that are known. `seed`: root seed of the tuning; `epochs`: of every trial."""
     optuna = client()
     distributions = {d.name: _distribution(optuna, d) for d in space}
-    states = {"done": optuna.trial.TrialState.COMPLETE, "pruned": optuna.trial.TrialState.PRUNED,
-              "failed": optuna.trial.TrialState.FAIL}  # fmt: skip
+    states = {
+        "done": optuna.trial.TrialState.COMPLETE,
+        "pruned": optuna.trial.TrialState.PRUNED,
+        "failed": optuna.trial.TrialState.FAIL,
+    }
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=stream_seed(seed, "tune", len(known)) % 2**32),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=SAFE_TRIALS, n_warmup_steps=int(epochs * SAFE_EPOCHS)),
     )
     for trial in known:
-        study.add_trial(optuna.trial.create_trial(
-            state=states[trial.state], value=trial.value, params=_inside(space, trial.settings),
-            distributions=distributions, intermediate_values=dict(enumerate(trial.curve)),
-        ))  # fmt: skip
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=states[trial.state],
+                value=trial.value,
+                params=_inside(space, trial.settings),
+                distributions=distributions,
+                intermediate_values=dict(enumerate(trial.curve)),
+            )
+        )
     if not known:
         study.enqueue_trial({d.name: d.default for d in space if _holds(d)})
     return Advice(study.ask(distributions), space, prune)

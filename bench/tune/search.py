@@ -30,9 +30,16 @@ class Search:
     """
 
     def __init__(
-        self, method: str, axes: Axes, *, validation: float, objective: str, over: str | None = None,
-        prune: bool = True, data_root: Path | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        method: str,
+        axes: Axes,
+        *,
+        validation: float,
+        objective: str,
+        over: str | None = None,
+        prune: bool = True,
+        data_root: Path | None = None,
+    ) -> None:
         client()
         self.axes, self.data_root = axes, data_root
         self.parts = parse_method(method)
@@ -48,9 +55,14 @@ class Search:
             )
         self.space: tuple[Dimension, ...] = space(self._own(plain), self._recipe(plain, fixed), over, name)
         self.study = Study(
-            Where.of(plain).label, tunings.place(plain), plain.seed, validation, objective,
-            [dimension.text for dimension in self.space], prune,
-        )  # fmt: skip
+            Where.of(plain).label,
+            tunings.place(plain),
+            plain.seed,
+            validation,
+            objective,
+            [dimension.text for dimension in self.space],
+            prune,
+        )
         self.epochs = plain.recipe.epochs
         self.task({})
 

@@ -113,6 +113,13 @@ def counts_behind(axis: Any, counts: Any) -> None:
 def line(axis: Any, x: Any, y: Any, i: int, label: str, **options: Any) -> None:
     """A line whose colour, dash and marker belong to `i`."""
     every = max(1, len(x) // 8)
-    axis.plot(x, y, color=COLOURS[i % len(COLOURS)], linestyle=DASHES[i % len(DASHES)],
-              marker=MARKERS[i % len(MARKERS)], markevery=(min(i, every - 1), every), label=label,
-              **options)  # fmt: skip
+    axis.plot(
+        x,
+        y,
+        color=COLOURS[i % len(COLOURS)],
+        linestyle=DASHES[i % len(DASHES)],
+        marker=MARKERS[i % len(MARKERS)],
+        markevery=(min(i, every - 1), every),
+        label=label,
+        **options,
+    )

@@ -57,17 +57,23 @@ class PaperFigure(OfPaper):
     # ------------------------------------------------------------------------------------------------ rendering
 
     def figures(
-        self, source: Source, dataset: str | None = None, test_split: str | None = None,
+        self,
+        source: Source,
+        dataset: str | None = None,
+        test_split: str | None = None,
         suffixes: Sequence[str] = ("svg", "pdf"),
-    ) -> list[Figure]:  # fmt: skip
+    ) -> list[Figure]:
         """The paper's own rendering and one for every other setting that has at least two of its runs."""
         made: list[Figure] = []
         for panel in self.panels(source, dataset, test_split) if self.measured else [None]:
             title = f"Figure {self.number}" + (f".{len(made)}" if made else "")
             if panel is None:
                 drawing = self.draw(source, None, partial(draw.files, key=self.name, suffixes=suffixes))  # type: ignore[arg-type]
-                made.append(Figure(self.name, title, self.caption, drawing.alt if drawing else "",
-                                   drawing.files if drawing else {}))  # fmt: skip
+                made.append(
+                    Figure(
+                        self.name, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {}
+                    )
+                )
             elif panel.is_paper or self._worth(source, panel, dataset):
                 figure = self._one(source, panel, title, suffixes)
                 if panel.is_paper or figure.files:
@@ -94,8 +100,17 @@ class PaperFigure(OfPaper):
         lines = commands.fill(source, panel.setting, absent, *more)
         if panel.is_paper and (drawing is None or (lacks and not absent)):
             lines = [commands.preset(source, self.name)]
-        return Figure(key, title, self.caption, drawing.alt if drawing else "", drawing.files if drawing else {},
-                      self.data(panel), tuple(lacks), tuple(lines), self.words(panel))  # fmt: skip
+        return Figure(
+            key,
+            title,
+            self.caption,
+            drawing.alt if drawing else "",
+            drawing.files if drawing else {},
+            self.data(panel),
+            tuple(lacks),
+            tuple(lines),
+            self.words(panel),
+        )
 
     def _drawn(self, source: Source, panel: Panel, save: Save) -> tuple[Drawing | None, list[str]]:
         """The drawing, or why there is none: whatever a plug-in or a stored file does, only this figure is lost."""

@@ -13,27 +13,44 @@ from bench.reports.footnote import radius
 from bench.store.where import Where
 
 METRIC = {
-    "balanced": "Balanced accuracy", "standard": "Standard accuracy", "head": "Accuracy of the head classes",
-    "tail": "Accuracy of the tail classes", "worst": "Accuracy of the worst class",
+    "balanced": "Balanced accuracy",
+    "standard": "Standard accuracy",
+    "head": "Accuracy of the head classes",
+    "tail": "Accuracy of the tail classes",
+    "worst": "Accuracy of the worst class",
     "worst-class": "Accuracy of the worst class",
-}  # fmt: skip
+}
 BEHIND = {
-    "std": "mean ± standard deviation over {}", "images": "mean over {} ± half of the 95 % interval over test images",
-    "seeds": "mean ± half of the 95 % interval over {}", "none": "mean over {}",
-}  # fmt: skip
+    "std": "mean ± standard deviation over {}",
+    "images": "mean over {} ± half of the 95 % interval over test images",
+    "seeds": "mean ± half of the 95 % interval over {}",
+    "none": "mean over {}",
+}
 #: how attacks are called at length
-ATTACK = {"aa": "AA: AutoAttack", "aa-10": "AA-10: AutoAttack with 10 iterations",
-          "cw-l2": "CW (ℓ₂): unbounded", "worst": "worst case: correct under every attack of this radius"}  # fmt: skip
+ATTACK = {
+    "aa": "AA: AutoAttack",
+    "aa-10": "AA-10: AutoAttack with 10 iterations",
+    "cw-l2": "CW (ℓ₂): unbounded",
+    "worst": "worst case: correct under every attack of this radius",
+}
 
 
 def caption(
-    used: Sequence[tuple[Where, Sequence[Evaluation]]], choice: Choice, networks: Sequence[str],
-    groups: Sequence[tuple[str, float]], attacks: Sequence[str], tested: bool,
-) -> str:  # fmt: skip
+    used: Sequence[tuple[Where, Sequence[Evaluation]]],
+    choice: Choice,
+    networks: Sequence[str],
+    groups: Sequence[tuple[str, float]],
+    attacks: Sequence[str],
+    tested: bool,
+) -> str:
     """Metric, data, network, threat model, recipe, spread, how short the runs are, and what bold means."""
     settings = list(dict.fromkeys(setting for setting, _ in used))
-    parts = [f"{METRIC.get(choice.metric, choice.metric)} in % on the {settings[0].test_split} test split of "
-             f"{_data(settings, groups)}" if settings else "No number"]  # fmt: skip
+    parts = [
+        f"{METRIC.get(choice.metric, choice.metric)} in % on the {settings[0].test_split} test split of "
+        f"{_data(settings, groups)}"
+        if settings
+        else "No number"
+    ]
     if len(networks) == 1:
         parts.append(paper.MODEL_LABEL.get(networks[0], networks[0]))
     radii = list(dict.fromkeys(radius(s.eps) for s in settings if not math.isnan(s.eps)))
@@ -44,8 +61,11 @@ def caption(
     reduced = sorted({e.where.reduced for _, found in used for e in found if e.where.reduced})
     parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
     if choice.best != "none" and used:
-        parts.append("bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"
-                     if tested else "bold: highest mean")  # fmt: skip
+        parts.append(
+            "bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"
+            if tested
+            else "bold: highest mean"
+        )
     return "; ".join(parts) + "."
 
 
@@ -62,9 +82,11 @@ def _data(settings: Sequence[Where], groups: Sequence[tuple[str, float]]) -> str
 
 def _recipes(used: Sequence[tuple[Where, Sequence[Evaluation]]]) -> str:
     """`paper`, or which recipes are mixed."""
-    return ", ".join(dict.fromkeys(
-        {"external": "of its own for a network trained elsewhere"}.get(s.recipe, s.recipe) for s, _ in used
-    ))  # fmt: skip
+    return ", ".join(
+        dict.fromkeys(
+            {"external": "of its own for a network trained elsewhere"}.get(s.recipe, s.recipe) for s, _ in used
+        )
+    )
 
 
 def _seeds(used: Sequence[tuple[Where, Sequence[Evaluation]]], choice: Choice) -> str:

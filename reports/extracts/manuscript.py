@@ -66,8 +66,9 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
     groups = _groups(source, settings, choice, methods)
     attacks = _attacks(source, settings, choice)
     rows = list(dict.fromkeys((m, c.model) for m in methods for c in sorted(configs, key=str) if c.label == m))
-    places = [[_place(source, settings, choice, row, group, attack) for group in groups for attack in attacks]
-              for row in rows]  # fmt: skip
+    places = [
+        [_place(source, settings, choice, row, group, attack) for group in groups for attack in attacks] for row in rows
+    ]
     kept = [i for i, line in enumerate(places) if any(line)]
     rows, places = [rows[i] for i in kept], [places[i] for i in kept]
     bold, tested = _bold(source, places, choice)
@@ -83,16 +84,21 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
         ),
         caption=caption([(p.setting, p.found) for p in used], choice, networks, groups, attacks, tested),
         notes=_notes(used),
-        missing=tuple(f"{rows[i][0]} has no number for {_heading(*groups[j // len(attacks)])} under "
-                      f"{attacks[j % len(attacks)]}" for i, line in enumerate(places)
-                      for j, p in enumerate(line) if p is None),
-    )  # fmt: skip
+        missing=tuple(
+            f"{rows[i][0]} has no number for {_heading(*groups[j // len(attacks)])} under {attacks[j % len(attacks)]}"
+            for i, line in enumerate(places)
+            for j, p in enumerate(line)
+            if p is None
+        ),
+    )
 
 
 def _check(choice: Choice) -> None:
     for option, value, known in (
-        ("metric", choice.metric, tuple(METRICS)), ("spread", choice.spread, SPREADS), ("best", choice.best, MARKED),
-    ):  # fmt: skip
+        ("metric", choice.metric, tuple(METRICS)),
+        ("spread", choice.spread, SPREADS),
+        ("best", choice.best, MARKED),
+    ):
         if value not in known:
             raise UsageError(f"--{option} {value} is not one of {', '.join(known)}. {did_you_mean(value, known)}")
 
@@ -101,18 +107,29 @@ def _settings(source: Source, choice: Choice) -> list[Where]:
     """Settings that may be shown, those first that are taken where a method has several."""
     if not source.index:
         raise StoreError(f"{source.root} holds no number; run `bench run` first or give another folder with --results.")
-    split = choice.test_split or next(s for s in ("long-tailed", "balanced") if any(
-        w.test_split == s for w in source.index))  # fmt: skip
+    split = choice.test_split or next(
+        s for s in ("long-tailed", "balanced") if any(w.test_split == s for w in source.index)
+    )
     some = [
-        s for s in source.index if s.test_split == split and (not choice.datasets or s.dataset in choice.datasets)
+        s
+        for s in source.index
+        if s.test_split == split
+        and (not choice.datasets or s.dataset in choice.datasets)
         and choice.recipe in ("", s.recipe)
-    ]  # fmt: skip
+    ]
     if not some:
         there = sorted({f"{s.dataset} ({s.test_split}, {s.recipe})" for s in source.index})
         raise UsageError(f"{source.root} holds nothing of that choice; it holds {', '.join(there)}.")
     order = ("paper", "official", "external")
-    return sorted(some, key=lambda s: (order.index(s.recipe) if s.recipe in order else len(order), bool(s.reduced),
-                                       len(s.unusual()), s))  # fmt: skip
+    return sorted(
+        some,
+        key=lambda s: (
+            order.index(s.recipe) if s.recipe in order else len(order),
+            bool(s.reduced),
+            len(s.unusual()),
+            s,
+        ),
+    )
 
 
 def _methods(choice: Choice, there: Sequence[str]) -> list[str]:
@@ -173,9 +190,13 @@ def _attacks(source: Source, settings: Sequence[Where], choice: Choice) -> list[
 
 
 def _place(
-    source: Source, settings: Sequence[Where], choice: Choice, row: tuple[str, str], group: tuple[str, float],
+    source: Source,
+    settings: Sequence[Where],
+    choice: Choice,
+    row: tuple[str, str],
+    group: tuple[str, float],
     attack: str,
-) -> Place | None:  # fmt: skip
+) -> Place | None:
     """What the first setting has of a method, network, data set, ratio and attack; None where none has anything."""
     for setting in settings:
         if setting.dataset != group[0]:
@@ -201,19 +222,27 @@ def _bold(
     columns = {
         j: {i: p for i, line in enumerate(places) if (p := line[j]) is not None and not doubtful(p.flags)}
         for j in range(len(places[0]) if places else 0)
-    }  # fmt: skip
+    }
     several = {j: column for j, column in columns.items() if len(column) > 1}
     if choice.best == "none":
         return set(), False
     if choice.best == "tested" and choice.metric == "balanced":
         pairs = Pairs(source)
         # a row stands for its method here: what is compared are the evaluations
-        stands = {j: pairs.standings(next(iter(column.values())).setting.test_split,
-                                     {Config(0.0, "", str(i)): p.found for i, p in column.items()})
-                  for j, column in several.items()}  # fmt: skip
+        stands = {
+            j: pairs.standings(
+                next(iter(column.values())).setting.test_split,
+                {Config(0.0, "", str(i)): p.found for i, p in column.items()},
+            )
+            for j, column in several.items()
+        }
         if stands and all(any(s.pair is not None for s in some.values()) for some in stands.values()):
-            return {(int(config.method), j) for j, some in stands.items() for config, s in some.items()
-                    if s.word in (BEST, TIED)}, True  # fmt: skip
+            return {
+                (int(config.method), j)
+                for j, some in stands.items()
+                for config, s in some.items()
+                if s.word in (BEST, TIED)
+            }, True
     values = {(i, j): round(100 * p.estimate.value, choice.decimals) for j, c in several.items() for i, p in c.items()}
     highest = {j: max(v for (_, k), v in values.items() if k == j) for j in several}
     return {at for at, value in values.items() if value == highest[at[1]]}, False

@@ -82,8 +82,10 @@ def blocks(source: Source, cells: Collection[str] | None = None) -> list[Block]:
 def _block(source: Source, setting: Where, configs: Sequence[Config], cells: Collection[str] | None) -> Block:
     found: dict[Config, dict[str, list[Evaluation]]] = {}
     for config in configs:
-        by_attack = {a: [e for e in some if cells is None or e.cell in cells]
-                     for a, some in source.index[setting][config].items()}  # fmt: skip
+        by_attack = {
+            a: [e for e in some if cells is None or e.cell in cells]
+            for a, some in source.index[setting][config].items()
+        }
         if any(by_attack.values()):
             found[config] = {a: some for a, some in by_attack.items() if some}
     attacks = sorted({a for some in found.values() for a in some}, key=strength)
@@ -148,17 +150,27 @@ def plain(made: Sequence[Block]) -> list[dict[str, Any]]:
     """The blocks as plain values for JSON: one entry a configuration, percentages rounded to two decimals."""
     return [
         {
-            "dataset": block.setting.dataset, "ir": None if math.isnan(line.config.ir) else line.config.ir,
-            "model": line.config.model, "test_split": block.setting.test_split, "recipe": block.setting.recipe,
-            "method": line.label, "seeds": list(line.seeds), "reduced": line.reduced,
+            "dataset": block.setting.dataset,
+            "ir": None if math.isnan(line.config.ir) else line.config.ir,
+            "model": line.config.model,
+            "test_split": block.setting.test_split,
+            "recipe": block.setting.recipe,
+            "method": line.label,
+            "seeds": list(line.seeds),
+            "reduced": line.reduced,
             "balanced_accuracy": {
-                attack: {"value": round(s.value, 2), "half_width": round(s.half, 2), "flags": list(s.flags),
-                         "at_or_below_chance": s.chance}
+                attack: {
+                    "value": round(s.value, 2),
+                    "half_width": round(s.half, 2),
+                    "flags": list(s.flags),
+                    "at_or_below_chance": s.chance,
+                }
                 for attack, s in line.scores.items()
             },
         }
-        for block in made for line in block.lines
-    ]  # fmt: skip
+        for block in made
+        for line in block.lines
+    ]
 
 
 def attack_label(attack: str) -> str:

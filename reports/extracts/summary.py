@@ -57,24 +57,39 @@ def _table(source: Source, setting: Where, title: str, room: int) -> Table:
         best = max(some, key=lambda c: _mean(source, setting, c, attack))
         cells = {e.cell for c in some for found in source.index[setting][c].values() for e in found}
         ratio = "natural" if math.isnan(ir) else format_value(ir)
-        labels = (paper.method_label(best.label), ratio, paper.MODEL_LABEL.get(model, model), str(len(some)),
-                  str(len(cells)))  # fmt: skip
+        labels = (
+            paper.method_label(best.label),
+            ratio,
+            paper.MODEL_LABEL.get(model, model),
+            str(len(some)),
+            str(len(cells)),
+        )
         rows.append(RowSpec(labels, group=f"{ir} {model}"))
         places.append([place(source, setting, best, {"attack": a}) for a in attacks])
     own = setting.source == paper.ORIGINAL.get(setting.dataset)
     what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
     left = len(groups) - len(rows)
-    return Grid(source, setting, rows, places).fill(Table(
-        key=slug(f"summary-{setting.dataset}-{setting.digest}"), title=title,
-        caption=f"Balanced accuracy and robustness of each method's highest setting under {paper.attack_label(attack)}",
-        heads=("Method", "IR", "Model", "Settings", "Cells"),
-        columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks), rows=(),
-        words=("summary", paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *setting.title()),
-        data=f"{what}, {setting.heading()}",
-        footnotes=(Footnote("", "The highest of several settings on the same images is too high a number; "
-                                "compare settings on seeds that did not choose them."),
-                   *((Footnote("", f"{left} rows more have no room."),) if left else ())),
-    ))  # fmt: skip
+    return Grid(source, setting, rows, places).fill(
+        Table(
+            key=slug(f"summary-{setting.dataset}-{setting.digest}"),
+            title=title,
+            caption="Balanced accuracy and robustness of each method's highest setting under "
+            f"{paper.attack_label(attack)}",
+            heads=("Method", "IR", "Model", "Settings", "Cells"),
+            columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks),
+            rows=(),
+            words=("summary", paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *setting.title()),
+            data=f"{what}, {setting.heading()}",
+            footnotes=(
+                Footnote(
+                    "",
+                    "The highest of several settings on the same images is too high a number; "
+                    "compare settings on seeds that did not choose them.",
+                ),
+                *((Footnote("", f"{left} rows more have no room."),) if left else ()),
+            ),
+        )
+    )
 
 
 def _mean(source: Source, setting: Where, config: Config, attack: str) -> float:

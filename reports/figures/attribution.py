@@ -28,9 +28,12 @@ class AttributionFigure:
     number = 90
 
     def figures(
-        self, source: Source, dataset: str | None = None, test_split: str | None = None,
+        self,
+        source: Source,
+        dataset: str | None = None,
+        test_split: str | None = None,
         suffixes: Sequence[str] = ("svg", "pdf"),
-    ) -> list[Figure]:  # fmt: skip
+    ) -> list[Figure]:
         """The gains of enhancers of every setting of the store."""
         settings = grouped(source, dataset, test_split).values()
         return [_figure(gains, i, suffixes) for i, gains in enumerate(settings, 1)]
@@ -45,8 +48,9 @@ def _figure(gains: list[Gain], place: int, suffixes: Sequence[str]) -> Figure:
     enhancers = list(dict.fromkeys(gain.what for gain in gains))
     found = {(g.what, g.at, g.attack, g.scope): g for g in gains}
     key = slug(f"attribution-figure-{where}")
-    with draw.figure(7.2, 0.9 + len(shown) * (0.6 + 0.17 * len(enhancers) * (len(bases) + 0.6)), len(shown),
-                     len(SCOPES), sharey=True) as (made, axes):  # fmt: skip
+    with draw.figure(
+        7.2, 0.9 + len(shown) * (0.6 + 0.17 * len(enhancers) * (len(bases) + 0.6)), len(shown), len(SCOPES), sharey=True
+    ) as (made, axes):
         for row, attack in zip(axes, shown, strict=True):
             for axis, scope in zip(row, SCOPES, strict=True):
                 axis.axvline(0, color=draw.INK, linewidth=0.8)
@@ -62,12 +66,16 @@ def _figure(gains: list[Gain], place: int, suffixes: Sequence[str]) -> Figure:
         made.legend(handles, labels, loc="outside lower center", ncols=max(len(bases), 1))
         files = draw.files(made, key, suffixes)
     return Figure(
-        key, f"Attribution {place}",
+        key,
+        f"Attribution {place}",
         "What each enhancer gains at an equal method, paired on the same images and seeds. Thick bars: 95 % over test "
         "images, thin: Student t over seeds, where there are several. Filled, with an arrow: gain or loss after Holm's "
         "correction over the table; hollow: not distinguishable from none.",
-        _alt(gains, shown), files, where, words=(str(gains[0].where["dataset"]), f"{gains[0].test_split} test split"),
-    )  # fmt: skip
+        _alt(gains, shown),
+        files,
+        where,
+        words=(str(gains[0].where["dataset"]), f"{gains[0].test_split} test split"),
+    )
 
 
 def _points(axis: Any, i: int, count: int, gains: Sequence[Gain | None], base: str) -> None:
@@ -82,11 +90,26 @@ def _points(axis: Any, i: int, count: int, gains: Sequence[Gain | None], base: s
                 band([100 * gain.seeds.low, 100 * gain.seeds.high], [y, y], linewidth=0.7)
             if gain.images is not None:
                 band([100 * gain.images.low, 100 * gain.images.high], [y, y], linewidth=2.2, alpha=0.55)
-            axis.plot([value], [y], marker=marker, markersize=5, linestyle="", color=colour,
-                      markerfacecolor=colour if certain else "white", zorder=3)  # fmt: skip
+            axis.plot(
+                [value],
+                [y],
+                marker=marker,
+                markersize=5,
+                linestyle="",
+                color=colour,
+                markerfacecolor=colour if certain else "white",
+                zorder=3,
+            )
             if certain:
-                axis.annotate(SIGN[gain.verdict], (value, y), (0, 4), textcoords="offset points", ha="center",
-                              fontsize=5, color=colour)  # fmt: skip
+                axis.annotate(
+                    SIGN[gain.verdict],
+                    (value, y),
+                    (0, 4),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=5,
+                    color=colour,
+                )
     axis.plot([], [], marker=marker, linestyle="", color=colour, label=paper.method_label(base))
 
 

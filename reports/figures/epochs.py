@@ -28,9 +28,12 @@ class EpochsFigure:
     number = 91
 
     def figures(
-        self, source: Source, dataset: str | None = None, test_split: str | None = None,
+        self,
+        source: Source,
+        dataset: str | None = None,
+        test_split: str | None = None,
         suffixes: Sequence[str] = ("svg", "pdf"),
-    ) -> list[Figure]:  # fmt: skip
+    ) -> list[Figure]:
         """Validation images first, then every attack that was followed."""
         found = followed(source, dataset, test_split).items()
         return [_figure(where, runs, number, suffixes) for number, (where, runs) in enumerate(found, 1)]
@@ -59,12 +62,15 @@ def _figure(where: Where, configs: Runs, number: int, suffixes: Sequence[str]) -
         made.legend(*draw.first_legend(axes), loc="outside lower center", ncols=min(len(configs), 3))
         files = draw.files(made, key, suffixes)
     return Figure(
-        key, f"Best and last epoch {number}",
+        key,
+        f"Best and last epoch {number}",
         "Balanced accuracy after every epoch, a line a training seed. Large marker: the epoch that was kept by the "
         "validation images; small filled marker: the last one. What lies between is what selection is worth.",
-        "Balanced per cent in the best and in the last epoch: " + "; ".join(said) + ".", files,
-        f"{where.dataset}, {where.heading()}", words=(where.dataset, *where.title()),
-    )  # fmt: skip
+        "Balanced per cent in the best and in the last epoch: " + "; ".join(said) + ".",
+        files,
+        f"{where.dataset}, {where.heading()}",
+        words=(where.dataset, *where.title()),
+    )
 
 
 def _lines(axis: Any, i: int, what: str, runs: Sequence[Followed], label: str) -> None:
@@ -73,8 +79,21 @@ def _lines(axis: Any, i: int, what: str, runs: Sequence[Followed], label: str) -
     for run in runs:
         curve = run.curve(what)
         epochs = np.arange(1, len(curve) + 1)
-        axis.plot(epochs, curve, color=colour, linestyle=draw.DASHES[i % len(draw.DASHES)], linewidth=1.1,
-                  label=label if run is runs[0] else None)  # fmt: skip
-        axis.plot(run.kept + 1, curve[run.kept], marker=marker, markersize=8, color=colour, markerfacecolor="none",
-                  markeredgewidth=1.4)  # fmt: skip
+        axis.plot(
+            epochs,
+            curve,
+            color=colour,
+            linestyle=draw.DASHES[i % len(draw.DASHES)],
+            linewidth=1.1,
+            label=label if run is runs[0] else None,
+        )
+        axis.plot(
+            run.kept + 1,
+            curve[run.kept],
+            marker=marker,
+            markersize=8,
+            color=colour,
+            markerfacecolor="none",
+            markeredgewidth=1.4,
+        )
         axis.plot(epochs[-1], curve[-1], marker=marker, markersize=4, color=colour)

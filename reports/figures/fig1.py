@@ -60,11 +60,21 @@ class Fig1(plot.PaperFigure):
         """A see-through marker, since methods can lie on one another, with bars over seeds where there are several."""
         colour, config = draw.COLOURS[i % len(draw.COLOURS)], Config(panel.ir, panel.models[0], method)
         x, y = (plot.measured(source, panel, config, a, metric) for a in ("clean", "pgd-20"))
-        axis.errorbar([100 * x.value], [100 * y.value], xerr=_reach(x), yerr=_reach(y), linestyle="",
-                      ecolor=(colour, 0.45), elinewidth=0.8, marker=draw.MARKERS[i % len(draw.MARKERS)],
-                      markersize=9 if method == "taet" else 6.5,
-                      markerfacecolor=(colour, 0.5), markeredgecolor=colour, markeredgewidth=1.1,
-                      label=method_label(method))  # fmt: skip
+        axis.errorbar(
+            [100 * x.value],
+            [100 * y.value],
+            xerr=_reach(x),
+            yerr=_reach(y),
+            linestyle="",
+            ecolor=(colour, 0.45),
+            elinewidth=0.8,
+            marker=draw.MARKERS[i % len(draw.MARKERS)],
+            markersize=9 if method == "taet" else 6.5,
+            markerfacecolor=(colour, 0.5),
+            markeredgecolor=colour,
+            markeredgewidth=1.1,
+            label=method_label(method),
+        )
 
     def _classes(self, axis: Any, source: Source, panel: Panel, shown: list[str], attack: str) -> None:
         """A line a method, in the colour and marker it has below; side by side, since at hard classes they meet."""

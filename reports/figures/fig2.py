@@ -38,9 +38,17 @@ class Fig2(Curves):
                     epochs, recall = self.tracked(source, panel, config, attack)
                     for c in range(recall.shape[1]):
                         share = c / max(recall.shape[1] - 1, 1)
-                        axis.plot(epochs, recall[:, c], color=shades(0.12 + 0.85 * share), linewidth=1.1,
-                                  linestyle=draw.DASHES[c % 4], marker=draw.MARKERS[c % 13], markersize=3.4,
-                                  markevery=(c % 4, max(1, len(epochs) // 5)), label=panel.classes[c])  # fmt: skip
+                        axis.plot(
+                            epochs,
+                            recall[:, c],
+                            color=shades(0.12 + 0.85 * share),
+                            linewidth=1.1,
+                            linestyle=draw.DASHES[c % 4],
+                            marker=draw.MARKERS[c % 13],
+                            markersize=3.4,
+                            markevery=(c % 4, max(1, len(epochs) // 5)),
+                            label=panel.classes[c],
+                        )
                     mean = recall.mean(axis=1)
                     axis.plot(epochs, mean, color="black", linewidth=2.4, label="balanced")
                     axis.set_ylabel("recall, %")

@@ -49,8 +49,16 @@ class Fig3(plot.PaperFigure):
                 points, labels = embed(features, _rarest(source, cell, tail))
                 for i, name in enumerate(panel.classes[len(panel.classes) - tail :]):
                     mine = points[labels == i]
-                    axis.scatter(mine[:, 0], mine[:, 1], s=8, linewidths=0, alpha=0.85, label=name,
-                                 color=draw.COLOURS[i], marker=draw.MARKERS[i])  # fmt: skip
+                    axis.scatter(
+                        mine[:, 0],
+                        mine[:, 1],
+                        s=8,
+                        linewidths=0,
+                        alpha=0.85,
+                        label=name,
+                        color=draw.COLOURS[i],
+                        marker=draw.MARKERS[i],
+                    )
             handles, names = draw.first_legend(axes)
             made.legend(handles, names, loc="outside lower center", ncols=tail, markerscale=2)
             rarest = ", ".join(panel.classes[len(panel.classes) - tail :])

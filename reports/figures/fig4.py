@@ -30,9 +30,10 @@ ARROWS = (
     ("pgd", "right", "adv", "left"), ("adv", "bottom", "net2", "top"), ("net2", "left", "classes", "right"),
     ("classes", "left", "bcl", "right"), ("classes", "left", "hdl", "right"), ("classes", "left", "rcel", "right"),
 )  # fmt: skip
-STAGES = ((0.15, 0.35, 1.6, 3.35, "Stage 1: epochs 1–40\nfast accuracy on clean images"),
-          (2.1, 0.35, 5.2, 3.35, "Stage 2: epochs 41–100\nHARL, hierarchical equalization on adversarial images"),
-)  # fmt: skip
+STAGES = (
+    (0.15, 0.35, 1.6, 3.35, "Stage 1: epochs 1–40\nfast accuracy on clean images"),
+    (2.1, 0.35, 5.2, 3.35, "Stage 2: epochs 41–100\nHARL, hierarchical equalization on adversarial images"),
+)
 ALT = (
     "Diagram. Stage 1, 40 epochs: clean batch, network, cross-entropy. Its weights start stage 2, 60 epochs: clean "
     "batch, PGD with 10 steps, adversarial batch, network, mean loss of each class, the terms BCL, HDL and RCEL, "
@@ -83,8 +84,17 @@ def _box(
     from matplotlib.patches import FancyBboxPatch
 
     style = f"round,pad=0,rounding_size={rounding}"
-    axis.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle=style, facecolor=colour,
-                                  edgecolor=draw.INK, linewidth=0.8))  # fmt: skip
+    axis.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle=style,
+            facecolor=colour,
+            edgecolor=draw.INK,
+            linewidth=0.8,
+        )
+    )
     axis.text(x, y, text, ha="center", va="center", fontsize=7.4, linespacing=1.25)
 
 
@@ -96,5 +106,16 @@ def _side(name: str, side: str) -> tuple[float, float]:
 
 def _arrow(axis: Any, start: tuple[float, float], end: tuple[float, float], head: bool = True) -> None:
     style = "-|>" if head else "-"
-    axis.annotate("", end, start, arrowprops={"arrowstyle": style, "color": draw.INK, "linewidth": 0.9, "shrinkA": 0,
-                                              "shrinkB": 0, "mutation_scale": 9})  # fmt: skip
+    axis.annotate(
+        "",
+        end,
+        start,
+        arrowprops={
+            "arrowstyle": style,
+            "color": draw.INK,
+            "linewidth": 0.9,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "mutation_scale": 9,
+        },
+    )

@@ -43,8 +43,16 @@ class Fig5(plot.PaperFigure):
                     if recall is None:
                         continue
                     x = np.arange(len(recall)) + (i - (len(methods) - 1) / 2) * width
-                    axis.bar(x, recall, width * 0.92, color=draw.COLOURS[i], hatch=draw.HATCHES[i], edgecolor="black",
-                             linewidth=0.4, label=plot.label(config))  # fmt: skip
+                    axis.bar(
+                        x,
+                        recall,
+                        width * 0.92,
+                        color=draw.COLOURS[i],
+                        hatch=draw.HATCHES[i],
+                        edgecolor="black",
+                        linewidth=0.4,
+                        label=plot.label(config),
+                    )
                     said.append(f"{plot.label(config)} {attack} {np.nanmean(recall):.1f}")
             made.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
             return plot.Drawing(save(made), "Balanced accuracy in per cent: " + ", ".join(said) + ".")

@@ -62,11 +62,16 @@ class Fig6(plot.PaperFigure):
                     _bars(axis, i, *one)
             if parts:
                 self._subsets(_whole(made, axes[-1]), source, panel)
-            alt = [f"{name} {s:.3g} s" + (f", {peaks[name]:.4g} MiB" if name in peaks else "")
-                   for name, s in seconds.items()]  # fmt: skip
+            alt = [
+                f"{name} {s:.3g} s" + (f", {peaks[name]:.4g} MiB" if name in peaks else "")
+                for name, s in seconds.items()
+            ]
             alt += self._said(source, panel) if parts else []
-            return plot.Drawing(save(made), "An adversarial epoch, or balanced per cent: " + "; ".join(alt) + ".",
-                                _lacks(seconds, peaks))  # fmt: skip
+            return plot.Drawing(
+                save(made),
+                "An adversarial epoch, or balanced per cent: " + "; ".join(alt) + ".",
+                _lacks(seconds, peaks),
+            )
 
     def _peak(self, source: Source, panel: Panel, config: Config) -> float | None:
         """The highest peak of the adversarial epochs of a method's runs, in MiB; None where none is one.
@@ -89,8 +94,16 @@ class Fig6(plot.PaperFigure):
         for i, attack in enumerate(ATTACKS):
             values = [plot.value(source, panel, subset(panel, s), attack) for s in SUBSETS]
             x = np.arange(len(SUBSETS)) + (i - 1) * 0.27
-            axis.bar(x, [v or 0 for v in values], 0.25, color=draw.COLOURS[i], hatch=draw.HATCHES[i], edgecolor="black",
-                     linewidth=0.4, label=("clean", "PGD-20", "AA")[i])  # fmt: skip
+            axis.bar(
+                x,
+                [v or 0 for v in values],
+                0.25,
+                color=draw.COLOURS[i],
+                hatch=draw.HATCHES[i],
+                edgecolor="black",
+                linewidth=0.4,
+                label=("clean", "PGD-20", "AA")[i],
+            )
             for at, v in zip(x, values, strict=True):
                 if v is None:
                     axis.text(at, 1, "—", ha="center", color="#555555")
@@ -135,8 +148,15 @@ def _whole(made: Any, row: Any) -> Any:
 
 
 def _bars(axis: Any, i: int, title: str, what: str, values: Mapping[str, float]) -> None:
-    axis.barh(list(values), list(values.values()), color=draw.COLOURS[i], edgecolor="black", linewidth=0.4,
-              hatch=draw.HATCHES[i], height=0.7)  # fmt: skip
+    axis.barh(
+        list(values),
+        list(values.values()),
+        color=draw.COLOURS[i],
+        edgecolor="black",
+        linewidth=0.4,
+        hatch=draw.HATCHES[i],
+        height=0.7,
+    )
     axis.invert_yaxis()
     axis.set_xlabel(what)
     axis.grid(axis="y", visible=False)

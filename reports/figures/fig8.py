@@ -38,8 +38,15 @@ class Fig8(Curves):
                     draw.line(axis, epochs, balanced, 3 * i, plot.label(config) + ", balanced")
                     n = plot.evaluations(source, panel, config)[0].n
                     standard = recall @ (n / n.sum())
-                    axis.plot(epochs, standard, color=draw.COLOURS[3 * i], linewidth=0.9, alpha=0.75,
-                              linestyle=draw.DASHES[2], label=plot.label(config) + ", standard")  # fmt: skip
+                    axis.plot(
+                        epochs,
+                        standard,
+                        color=draw.COLOURS[3 * i],
+                        linewidth=0.9,
+                        alpha=0.75,
+                        linestyle=draw.DASHES[2],
+                        label=plot.label(config) + ", standard",
+                    )
                     said.append(f"{plot.label(config)} {attack} {balanced[-1]:.1f}")
                 axis.set_ylim(0)
                 axis.xaxis.get_major_locator().set_params(integer=True)

@@ -54,8 +54,12 @@ class Fig9(plot.PaperFigure):
                 axis.set_ylabel("relative to 10 steps" if relative else "seconds an epoch")
                 axis.set_ylim(0)
                 axis.legend(loc="upper left")
-            return plot.Drawing(save(made), "Measured seconds an adversarial epoch: "
-                                + ", ".join(f"{k} steps {s:.3g}" for k, s in ours.items()) + ".")  # fmt: skip
+            return plot.Drawing(
+                save(made),
+                "Measured seconds an adversarial epoch: "
+                + ", ".join(f"{k} steps {s:.3g}" for k, s in ours.items())
+                + ".",
+            )
 
     def _seconds(self, source: Source, panel: Panel, steps: int) -> float | None:
         frames = self.curves(source, panel, self.config(panel, steps))

@@ -87,9 +87,12 @@ class Target:
             for cell, (config, recipe) in setting.runs.items() if setting.own else ():
                 record, stage = setting.facts(cell), setting.stage(cell, self.stage)
                 suits = (
-                    config.ir == IR and recipe == RECIPE and not config.params and self.method in ("", config.method)
+                    config.ir == IR
+                    and recipe == RECIPE
+                    and not config.params
+                    and self.method in ("", config.method)
                     and record.made.recipe.batch_size == BATCH
-                )  # fmt: skip
+                )
                 if suits and stage and record.device and record.device.kind == "cuda":
                     labels = record.device.name, setting.where.precision
                     found.setdefault(labels, Work(labels)).stages.append(stage)

@@ -71,18 +71,28 @@ def attacks(setting: Setting) -> Attacks | None:
     rows = [(recipe, config) for recipe in setting.recipes for config in setting.configs(SPLIT, recipe)]
 
     def pairs(a: str, b: str) -> list[Gap]:
-        return gaps(setting, [
-            Case((setting.ratio(config.ir), name(config, recipe)), Spot(config, a, SPLIT, recipe),
-                 Spot(config, b, SPLIT, recipe)) for recipe, config in rows
-        ])  # fmt: skip
+        return gaps(
+            setting,
+            [
+                Case(
+                    (setting.ratio(config.ir), name(config, recipe)),
+                    Spot(config, a, SPLIT, recipe),
+                    Spot(config, b, SPLIT, recipe),
+                )
+                for recipe, config in rows
+            ],
+        )
 
     cw, weak, ledger = pairs(UNBOUNDED, BOUNDED), pairs(WEAK, REFERENCE), Ledger()
     if not cw and not weak:
         return None
     wants = [
-        spot for recipe, config in rows if recipe == RECIPE and not config.params
-        for attack in (*SHOWN, *([] if weak else [WEAK])) if not setting.at(spot := Spot(config, attack))
-    ]  # fmt: skip
+        spot
+        for recipe, config in rows
+        if recipe == RECIPE and not config.params
+        for attack in (*SHOWN, *([] if weak else [WEAK]))
+        if not setting.at(spot := Spot(config, attack))
+    ]
     told = [_cw(setting, gap, ledger) for gap in cw]
     return Attacks(told, weak, ledger.footnotes(), setting.commands(wants, [config for _, config in rows]))
 
@@ -163,8 +173,11 @@ class Rankings:
     def sure(self) -> int:
         """Pairs that change places beyond their intervals on both splits."""
         verdicts = {(g.case.labels[:3], g.case.a.split): g.verdict for g in self.swapped}
-        return sum(verdict == BETTER and verdicts.get((labels, OTHER)) == WORSE
-                   for (labels, split), verdict in verdicts.items() if split == SPLIT)  # fmt: skip
+        return sum(
+            verdict == BETTER and verdicts.get((labels, OTHER)) == WORSE
+            for (labels, split), verdict in verdicts.items()
+            if split == SPLIT
+        )
 
     @property
     def same_first(self) -> int:
@@ -180,19 +193,35 @@ class Rankings:
 def ranking(setting: Setting) -> Rankings | None:
     """Does the ranking of the methods change between the two test splits?"""
     methods = sorted({c.method for c in setting.configs() if not c.params})
-    by_place = {(ir, attack): _ranking(setting, [setting.config(ir, method) for method in methods], attack)
-                for ir in setting.irs(*methods) for attack in setting.attacks}  # fmt: skip
+    by_place = {
+        (ir, attack): _ranking(setting, [setting.config(ir, method) for method in methods], attack)
+        for ir in setting.irs(*methods)
+        for attack in setting.attacks
+    }
     rankings = [r for r in by_place.values() if r]
     if not rankings:
         return None
-    swapped = gaps(setting, [
-        Case((r.ratio, r.attack, f"{name(a)} minus {name(b)}", split), Spot(a, r.attack, split),
-             Spot(b, r.attack, split))
-        for r in rankings for a, b in r.swaps for split in (SPLIT, OTHER)
-    ])  # fmt: skip
+    swapped = gaps(
+        setting,
+        [
+            Case(
+                (r.ratio, r.attack, f"{name(a)} minus {name(b)}", split),
+                Spot(a, r.attack, split),
+                Spot(b, r.attack, split),
+            )
+            for r in rankings
+            for a, b in r.swaps
+            for split in (SPLIT, OTHER)
+        ],
+    )
     configs = sorted({c for r in rankings for c in r.means[SPLIT]}, key=lambda c: (c.ir, c.method))
-    wants = [spot for config in configs for attack in setting.attacks for split in (SPLIT, OTHER)
-             if not by_place[config.ir, attack] and not setting.at(spot := Spot(config, attack, split))]  # fmt: skip
+    wants = [
+        spot
+        for config in configs
+        for attack in setting.attacks
+        for split in (SPLIT, OTHER)
+        if not by_place[config.ir, attack] and not setting.at(spot := Spot(config, attack, split))
+    ]
     return Rankings(rankings, swapped, setting.commands(wants, configs))
 
 
@@ -203,7 +232,13 @@ def _ranking(setting: Setting, configs: Sequence[Config], attack: str) -> Rankin
     shared = set.intersection(*(set(s) for splits in both.values() for s in splits.values())) if both else set()
     if len(both) < METHODS or not shared:
         return None
-    return Ranking(setting.ratio(configs[0].ir), attack, {
-        split: {config: mean(balanced(some[split][seed] for seed in sorted(shared))) for config, some in both.items()}
-        for split in (SPLIT, OTHER)
-    })  # fmt: skip
+    return Ranking(
+        setting.ratio(configs[0].ir),
+        attack,
+        {
+            split: {
+                config: mean(balanced(some[split][seed] for seed in sorted(shared))) for config, some in both.items()
+            }
+            for split in (SPLIT, OTHER)
+        },
+    )

@@ -91,19 +91,38 @@ def findings(*roots: Path) -> Page:
         return by_key[key].answer(setting)
 
     answers = [claims.answer(claim, list(groups.values()), asked) for claim in claims.CLAIMS]
-    pictures = {path: picture.draw(one.setting, one.gaps, one.claim.sides)
-                for path, one in zip(DRAWINGS, answers, strict=True) if one.setting and not one.smaller}  # fmt: skip
+    pictures = {
+        path: picture.draw(one.setting, one.gaps, one.claim.sides)
+        for path, one in zip(DRAWINGS, answers, strict=True)
+        if one.setting and not one.smaller
+    }
     cells = [cell for source in sources for cell in source.cells.values()]
-    text = markdown_environment().get_template("findings.md.j2").render(
-        numbers=numbers, method_label=method_label, questions=questions, measures=measures, cost=cost, claims=claims,
-        QUESTIONS=QUESTIONS, drawings=dict(zip(claims.CLAIMS, DRAWINGS, strict=True)), settings=found,
-        groups=list(groups.values()), answers=answers, asked=asked, campaigns={one: _campaign(one) for one in found},
-        targets=[(one, one.measured(found)) for one in cost.TARGETS], cells=len(cells),
-        done=sum(cell.status == "done" for cell in cells), failed=[cell for cell in cells if cell.status == "failed"],
-        bare=sorted({cell for setting in found for cell in setting.bare()}),
-        flags=sorted(Counter(flag for cell in cells for flag in cell.flags).items()),
-        problems=" ".join(p.replace(f"{source.root}/", "") for source in sources for p in source.problems),
-    )  # fmt: skip
+    text = (
+        markdown_environment()
+        .get_template("findings.md.j2")
+        .render(
+            numbers=numbers,
+            method_label=method_label,
+            questions=questions,
+            measures=measures,
+            cost=cost,
+            claims=claims,
+            QUESTIONS=QUESTIONS,
+            drawings=dict(zip(claims.CLAIMS, DRAWINGS, strict=True)),
+            settings=found,
+            groups=list(groups.values()),
+            answers=answers,
+            asked=asked,
+            campaigns={one: _campaign(one) for one in found},
+            targets=[(one, one.measured(found)) for one in cost.TARGETS],
+            cells=len(cells),
+            done=sum(cell.status == "done" for cell in cells),
+            failed=[cell for cell in cells if cell.status == "failed"],
+            bare=sorted({cell for setting in found for cell in setting.bare()}),
+            flags=sorted(Counter(flag for cell in cells for flag in cell.flags).items()),
+            problems=" ".join(p.replace(f"{source.root}/", "") for source in sources for p in source.problems),
+        )
+    )
     return Page(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures)
 
 

@@ -56,19 +56,32 @@ def draw(setting: Setting, found: Sequence[Gap], sides: tuple[str, str]) -> str:
     shown, chance = found[:MOST], 1 / len(setting.at(found[0].case.a)[0].counts.names)
     both = [[setting.source.estimate(setting.at(spot), "balanced") for spot in (g.case.a, g.case.b)] for g in shown]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
-    reach = max(2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i
-                       for e in (i.low, i.high)))  # fmt: skip
+    reach = max(
+        2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i for e in (i.low, i.high))
+    )
     left = Scale(max(0.0, min(*ends, 100 * chance) - 2), min(100.0, max(*ends, 100 * chance) + 2), LEFT)
     right = Scale(-1.05 * reach, 1.05 * reach, RIGHT)
     rows = [
-        (gap.case.name, [_bars(left, one.value, one.sampling, one.seeds) for one in pair],
-         _bars(right, gap.value, gap.result.images, gap.result.seeds))
+        (
+            gap.case.name,
+            [_bars(left, one.value, one.sampling, one.seeds) for one in pair],
+            _bars(right, gap.value, gap.result.images, gap.result.seeds),
+        )
         for gap, pair in zip(shown, both, strict=True)
-    ]  # fmt: skip
-    return html_environment().get_template("findings.svg.j2").render(
-        rows=rows, left=left, right=right, chance=left.at(chance), zero=right.at(0), sides=sides,
-        width=WIDTH,
-    )  # fmt: skip
+    ]
+    return (
+        html_environment()
+        .get_template("findings.svg.j2")
+        .render(
+            rows=rows,
+            left=left,
+            right=right,
+            chance=left.at(chance),
+            zero=right.at(0),
+            sides=sides,
+            width=WIDTH,
+        )
+    )
 
 
 def _bars(scale: Scale, value: float, images: Interval | None, seeds: Interval | None) -> Bars:

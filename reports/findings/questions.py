@@ -47,9 +47,14 @@ class Paired:
 
 
 def ask(
-    setting: Setting, cases: Sequence[Case], *, split: str = "", named: Callable[[Case], bool] = bool,
-    group: Callable[[Case], str] | None = None, every: bool = False,
-) -> Paired:  # fmt: skip
+    setting: Setting,
+    cases: Sequence[Case],
+    *,
+    split: str = "",
+    named: Callable[[Case], bool] = bool,
+    group: Callable[[Case], str] | None = None,
+    every: bool = False,
+) -> Paired:
     """The differences of these cases, as far as they were measured.
 
     The short answer is over one test split (empty: over all) and names what cannot be told under the strongest attack
@@ -80,10 +85,15 @@ def superiority(setting: Setting) -> Paired:
     ratios = set(setting.irs(OURS, RIVAL))
     asked = sorted(ratios if setting.where.natural else ratios | set(RATIOS))
     cases = [
-        Case((setting.ratio(ir), split), Spot(setting.config(ir, OURS), setting.strongest, split),
-             Spot(setting.config(ir, RIVAL), setting.strongest, split), f"IR {setting.ratio(ir)}")
-        for split in setting.splits for ir in asked
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(ir), split),
+            Spot(setting.config(ir, OURS), setting.strongest, split),
+            Spot(setting.config(ir, RIVAL), setting.strongest, split),
+            f"IR {setting.ratio(ir)}",
+        )
+        for split in setting.splits
+        for ir in asked
+    ]
     shown = [case for case in cases if case.a.split == SPLIT or not case.lacking(setting)]
     return ask(setting, shown, split=SPLIT, group=lambda case: case.name, every=True)
 
@@ -92,21 +102,31 @@ def rivals(setting: Setting) -> Paired:
     """Does TAET beat the others? Every method as its paper states it, and those that were not measured."""
     found = {c.method for c in setting.configs() if not c.params and "+" not in c.method} - {OURS}
     cases = [
-        Case((setting.ratio(ir), paper.method_label(other)), Spot(setting.config(ir, OURS), setting.strongest),
-             Spot(setting.config(ir, other), setting.strongest), f"{paper.method_label(other)}, IR {setting.ratio(ir)}")
-        for ir in setting.irs(OURS) for other in sorted(found | set(OTHERS if ir == RATIOS[0] else ()))
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(ir), paper.method_label(other)),
+            Spot(setting.config(ir, OURS), setting.strongest),
+            Spot(setting.config(ir, other), setting.strongest),
+            f"{paper.method_label(other)}, IR {setting.ratio(ir)}",
+        )
+        for ir in setting.irs(OURS)
+        for other in sorted(found | set(OTHERS if ir == RATIOS[0] else ()))
+    ]
     return ask(setting, cases)
 
 
 def stages(setting: Setting) -> Paired:
     """What do the cross-entropy epochs give? Two stages minus one on both test splits."""
     cases = [
-        Case((setting.ratio(ir), split, attack), Spot(setting.config(ir, TWO_STAGES), attack, split),
-             Spot(setting.config(ir, ONE_STAGE), attack, split),
-             f"{attack}, IR {setting.ratio(ir)}" + ("" if split == SPLIT else f", {split} split"))
-        for ir in setting.irs(TWO_STAGES, ONE_STAGE) for split in setting.splits for attack in setting.attacks
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(ir), split, attack),
+            Spot(setting.config(ir, TWO_STAGES), attack, split),
+            Spot(setting.config(ir, ONE_STAGE), attack, split),
+            f"{attack}, IR {setting.ratio(ir)}" + ("" if split == SPLIT else f", {split} split"),
+        )
+        for ir in setting.irs(TWO_STAGES, ONE_STAGE)
+        for split in setting.splits
+        for attack in setting.attacks
+    ]
     return ask(setting, cases)
 
 
@@ -116,11 +136,15 @@ def parts(setting: Setting) -> Paired:
     irs = sorted({c.ir for c in there}) or setting.irs(*HIERARCHICAL)[:1]
     singles = [Config(ir, setting.model, m, ((part, 0),)) for ir in irs for m in HIERARCHICAL for part in PARTS]
     cases = [
-        Case((setting.ratio(c.ir), _whole(c), " and ".join(without(c)), attack), Spot(c, attack),
-             Spot(setting.config(c.ir, c.method), attack),
-             f"{_whole(c)} without {' and '.join(without(c))}, {attack}, IR {setting.ratio(c.ir)}")
-        for c in dict.fromkeys([*there, *singles]) for attack in setting.attacks
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(c.ir), _whole(c), " and ".join(without(c)), attack),
+            Spot(c, attack),
+            Spot(setting.config(c.ir, c.method), attack),
+            f"{_whole(c)} without {' and '.join(without(c))}, {attack}, IR {setting.ratio(c.ir)}",
+        )
+        for c in dict.fromkeys([*there, *singles])
+        for attack in setting.attacks
+    ]
     return ask(setting, cases, named=lambda case: len(case.a.config.params) == 1, group=lambda case: case.labels[1])
 
 
@@ -129,10 +153,15 @@ def varied(setting: Setting) -> Paired:
     there = [c for c in setting.configs() if c.method == OURS and c.params and not without(c)]
     wanted = [Config(ir, setting.model, OURS, params_of(v)) for ir in setting.irs(OURS)[:1] for v in VARIED]
     cases = [
-        Case((setting.ratio(c.ir), name(c), attack), Spot(c, attack), Spot(setting.config(c.ir, c.method), attack),
-             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}")
-        for c in dict.fromkeys([*there, *wanted]) for attack in setting.attacks
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(c.ir), name(c), attack),
+            Spot(c, attack),
+            Spot(setting.config(c.ir, c.method), attack),
+            f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}",
+        )
+        for c in dict.fromkeys([*there, *wanted])
+        for attack in setting.attacks
+    ]
     return ask(setting, cases)
 
 
@@ -142,10 +171,15 @@ def recipes(setting: Setting) -> Paired:
     there = [(recipe, c) for recipe in other for c in setting.configs(SPLIT, recipe) if not c.params]
     wanted = [("official", setting.config(ir, m)) for ir in setting.irs(OURS, RIVAL)[:1] for m in (OURS, RIVAL)]
     cases = [
-        Case((setting.ratio(c.ir), name(c), recipe, attack), Spot(c, attack, SPLIT, recipe), Spot(c, attack),
-             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}")
-        for recipe, c in there or wanted for attack in setting.attacks
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(c.ir), name(c), recipe, attack),
+            Spot(c, attack, SPLIT, recipe),
+            Spot(c, attack),
+            f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}",
+        )
+        for recipe, c in there or wanted
+        for attack in setting.attacks
+    ]
     return ask(setting, cases)
 
 
@@ -160,11 +194,15 @@ def tricks(setting: Setting) -> Paired:
     pairs = [(ir, f"{OURS}+{some}", f"{RIVAL}+{some}") for ir, some in asked]
     pairs += [(ir, f"{base}+{some}", base) for ir, some in asked for base in (RIVAL, OURS)]
     cases = [
-        Case((setting.ratio(ir), paper.method_label(a), paper.method_label(b), attack),
-             Spot(setting.config(ir, a), attack), Spot(setting.config(ir, b), attack),
-             f"{paper.method_label(a)} minus {paper.method_label(b)}, {attack}, IR {setting.ratio(ir)}")
-        for ir, a, b in pairs for attack in setting.attacks
-    ]  # fmt: skip
+        Case(
+            (setting.ratio(ir), paper.method_label(a), paper.method_label(b), attack),
+            Spot(setting.config(ir, a), attack),
+            Spot(setting.config(ir, b), attack),
+            f"{paper.method_label(a)} minus {paper.method_label(b)}, {attack}, IR {setting.ratio(ir)}",
+        )
+        for ir, a, b in pairs
+        for attack in setting.attacks
+    ]
     return ask(setting, cases)
 
 
@@ -204,8 +242,14 @@ def work(setting: Setting) -> list[Work]:
     """What training with one stage and with two took, at ratios at which both were trained as their papers state."""
     made = []
     for ir in setting.irs(TWO_STAGES):
-        trained = [[s for cell, run in setting.runs.items() if run == (setting.config(ir, method), RECIPE)
-                    and (s := setting.stage(cell, "train"))] for method in (ONE_STAGE, TWO_STAGES)]  # fmt: skip
+        trained = [
+            [
+                s
+                for cell, run in setting.runs.items()
+                if run == (setting.config(ir, method), RECIPE) and (s := setting.stage(cell, "train"))
+            ]
+            for method in (ONE_STAGE, TWO_STAGES)
+        ]
         if all(trained):
             one, two = ([s.forward + s.backward for s in some] for some in trained)
             first, second = ([s.seconds for s in some] for some in trained)

@@ -50,10 +50,12 @@ class Setting:
         self._pairs, self._compared = pairs, dict[tuple[Spot, Spot], Pair | None]()
         self.places = {
             Spot(config, attack, place.test_split, place.recipe): sorted(found, key=lambda e: e.seed)
-            for place in source.index if _common(place) == where
-            for config, by_attack in source.index[place].items() if config.model == model
+            for place in source.index
+            if _common(place) == where
+            for config, by_attack in source.index[place].items()
+            if config.model == model
             for attack, found in by_attack.items()
-        }  # fmt: skip
+        }
         self.evaluations = [(spot, one) for spot, found in self.places.items() for one in found]
         #: cell id -> its configuration and recipe
         self.runs = {one.cell: (spot.config, spot.recipe) for spot, one in self.evaluations}

@@ -57,9 +57,13 @@ def cards(source: Source, settings: Sequence[Where], suffixes: Sequence[str]) ->
 
 
 def _card(
-    source: Source, setting: Where, configs: Sequence[Config], pairs: Pairs, suffixes: Sequence[str],
+    source: Source,
+    setting: Where,
+    configs: Sequence[Config],
+    pairs: Pairs,
+    suffixes: Sequence[str],
     stands: dict[Number, str],
-) -> Card | None:  # fmt: skip
+) -> Card | None:
     attack = strongest(source, setting, configs)
     found = {a: {c: source.evaluations(setting, c, a) for c in configs} for a in ("clean", attack) if a}
     both = [c for c in configs if all(some[c] for some in found.values())]
@@ -72,9 +76,15 @@ def _card(
             value = 100 * source.estimate(evaluations, "balanced").value
             stands[(setting.test_split, a), tuple(e.cell for e in evaluations), round(value, 6)] = one.word
     rivals = [
-        Rival(c, source.estimate(found["clean"][c], "balanced"), source.estimate(found[attack][c], "balanced"),
-              standing[attack].get(c), _flags(found[attack][c])) for c in both
-    ]  # fmt: skip
+        Rival(
+            c,
+            source.estimate(found["clean"][c], "balanced"),
+            source.estimate(found[attack][c], "balanced"),
+            standing[attack].get(c),
+            _flags(found[attack][c]),
+        )
+        for c in both
+    ]
     classes = len(found[attack][both[0]][0].counts.names)
     config = both[0]
     what = (
@@ -86,11 +96,14 @@ def _card(
     title = (what, ratio, paper.MODEL_LABEL.get(config.model, config.model), *setting.title())
     used = [e for some in found.values() for c in both for e in some[c]]
     return Card(
-        key=key, heading=" · ".join(title),
+        key=key,
+        heading=" · ".join(title),
         data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
-        sentences=tuple(_sentences(rivals, name, 100 / classes)), reduced=_reduced(used), flags=_footnotes(rivals),
+        sentences=tuple(_sentences(rivals, name, 100 / classes)),
+        reduced=_reduced(used),
+        flags=_footnotes(rivals),
         figure=_figure(key, rivals, name, 100 / classes) if "svg" in suffixes else Figure(key, "", "", ""),
-    )  # fmt: skip
+    )
 
 
 def strongest(source: Source, setting: Where, configs: Sequence[Config]) -> str:
@@ -123,15 +136,18 @@ def _sentences(rivals: Sequence[Rival], attack: str, chance: float) -> list[str]
     elif len(rivals) == 1:
         told.append(f"{best.label} alone was measured: {_percent(best.robust)} under {attack}.")
     else:
-        told.append(f"Highest under {attack}: {best.label}, {_percent(best.robust)} balanced accuracy "
-                    f"({_percent(best.clean)} clean).")  # fmt: skip
+        told.append(
+            f"Highest under {attack}: {best.label}, {_percent(best.robust)} balanced accuracy "
+            f"({_percent(best.clean)} clean)."
+        )
         for word, text_ in ((TIED, "Not distinguishable from it"), (WORSE, "Worse"), (UNPAIRED, "Not paired with it")):
             some = [r for r in rivals if r.standing and r.standing.word == word]
             if some:
                 told.append(f"{text_}: {_listed(some)}.")
         if not any(r.standing and r.standing.pair for r in rivals):
-            told.append("Nothing is said of differences: the bits of each image, or seeds that two methods share, are "
-                        "missing.")  # fmt: skip
+            told.append(
+                "Nothing is said of differences: the bits of each image, or seeds that two methods share, are missing."
+            )
     low = [r for r in rivals if 100 * r.robust.value <= chance + 1e-9]
     near = [r for r in rivals if r not in low and 100 * r.robust.sampling.low <= chance]
     if low:
@@ -148,8 +164,15 @@ def _percent(one: Estimate) -> str:
 def _listed(rivals: Sequence[Rival]) -> str:
     """Names with their difference to the best, in points."""
     ordered = sorted(rivals, key=lambda r: -r.robust.value)
-    parts = [r.label + (f" ({text.number(-100 * r.standing.pair.result.difference, signed=True)})"
-                        if r.standing and r.standing.pair else "") for r in ordered[:MOST]]  # fmt: skip
+    parts = [
+        r.label
+        + (
+            f" ({text.number(-100 * r.standing.pair.result.difference, signed=True)})"
+            if r.standing and r.standing.pair
+            else ""
+        )
+        for r in ordered[:MOST]
+    ]
     return ", ".join(parts) + (f" and {len(ordered) - MOST} more" if len(ordered) > MOST else "")
 
 
@@ -183,18 +206,32 @@ def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float) -> Fi
         axis = axes[0][0]
         axis.axhline(chance, color="#6b6b6b", linewidth=1.0, linestyle=(0, (4, 2)))
         axis.axvline(chance, color="#6b6b6b", linewidth=1.0, linestyle=(0, (4, 2)))
-        axis.annotate("a constant answer", (1.0, chance), xycoords=("axes fraction", "data"), xytext=(-2, 3),
-                      textcoords="offset points", ha="right", fontsize=7, color="#555555")  # fmt: skip
+        axis.annotate(
+            "a constant answer",
+            (1.0, chance),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color="#555555",
+        )
         for i, rival in enumerate(rivals):
             _point(axis, i, rival)
         axis.set_xlabel("clean, balanced accuracy in %")
         axis.set_ylabel(f"{attack}, balanced accuracy in %")
         axis.margins(0.08)
         axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
-        made.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(rivals)),
-                    columnspacing=1.0, handletextpad=0.4)  # fmt: skip
+        made.legend(
+            *axis.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=min(4, len(rivals)),
+            columnspacing=1.0,
+            handletextpad=0.4,
+        )
         alt = f"Balanced accuracy in per cent, clean / {attack}: " + ", ".join(
-            f"{r.label} {100 * r.clean.value:.1f} / {100 * r.robust.value:.1f}" for r in rivals)  # fmt: skip
+            f"{r.label} {100 * r.clean.value:.1f} / {100 * r.robust.value:.1f}" for r in rivals
+        )
         files = draw.files(made, key=key, suffixes=["svg"])
     return Figure(key, "", "", f"{alt}. A constant answer has {chance:.1f}.", files)
 
@@ -207,8 +244,17 @@ def _point(axis: Any, i: int, rival: Rival) -> None:
         if all(ends):
             axis.errorbar([x], [y], xerr=ends[0], yerr=ends[1], linestyle="", ecolor=(colour, alpha), elinewidth=width)
     best = rival.standing is not None and rival.standing.word in (BEST, TIED)
-    axis.plot([x], [y], linestyle="", marker=draw.MARKERS[i % len(draw.MARKERS)], markersize=7.5, color=colour,
-              markerfacecolor=colour if best else "white", markeredgewidth=1.4, label=rival.label)  # fmt: skip
+    axis.plot(
+        [x],
+        [y],
+        linestyle="",
+        marker=draw.MARKERS[i % len(draw.MARKERS)],
+        markersize=7.5,
+        color=colour,
+        markerfacecolor=colour if best else "white",
+        markeredgewidth=1.4,
+        label=rival.label,
+    )
 
 
 def _reach(interval: Any, value: float) -> list[list[float]] | None:

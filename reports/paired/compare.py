@@ -38,13 +38,20 @@ def tables(a: Source, b: Source, dataset: str | None = None, test_split: str | N
         s for s in a.index if s in b.index and dataset in (None, s.dataset) and test_split in (None, s.test_split)
     ]
     shared = {
-        (s, c, x): both for s in settings for c in a.configs(s) if c in b.index[s] for x in a.attacks([s])
+        (s, c, x): both
+        for s in settings
+        for c in a.configs(s)
+        if c in b.index[s]
+        for x in a.attacks([s])
         if (both := _both(a, b, s, c, x))
-    }  # fmt: skip
+    }
     verdicts = _paired(Pairs(a), Pairs(b), shared)
-    parts = [(s, xs[i : i + 3]) for s in settings  # three attacks a table, so that nine columns fit a page
-             for xs in [[x for x in a.attacks([s]) if any((s, c, x) in shared for c in a.configs(s))]]
-             for i in range(0, len(xs), 3)]  # fmt: skip
+    parts = [
+        (s, xs[i : i + 3])
+        for s in settings  # three attacks a table, so that nine columns fit a page
+        for xs in [[x for x in a.attacks([s]) if any((s, c, x) in shared for c in a.configs(s))]]
+        for i in range(0, len(xs), 3)
+    ]
     made = [_table(a, b, s, some, shared, verdicts) for s, some in parts]
     if not made:
         raise StoreError(f"{a.root} and {b.root} share no evaluation; give two results folders of one grid.")
@@ -61,17 +68,22 @@ def _both(a: Source, b: Source, setting: Where, config: Config, attack: str) -> 
 def _paired(a: Pairs, b: Pairs, shared: dict[Place, Both]) -> dict[Place, tuple[Pair, str]]:
     """What can be paired, with its verdict; corrected over all of it."""
     found = {
-        place: pair for place, (mine, other) in shared.items()
+        place: pair
+        for place, (mine, other) in shared.items()
         if (pair := a.compared(mine, place[0].test_split, other, place[0].test_split, b)) is not None
-    }  # fmt: skip
+    }
     adjusted = holm([pair.result.p for pair in found.values()])
     return {place: (pair, pair.result.verdict(p)) for (place, pair), p in zip(found.items(), adjusted, strict=True)}
 
 
 def _table(
-    a: Source, b: Source, setting: Where, attacks: Sequence[str], shared: dict[Place, Both],
+    a: Source,
+    b: Source,
+    setting: Where,
+    attacks: Sequence[str],
+    shared: dict[Place, Both],
     verdicts: dict[Place, tuple[Pair, str]],
-) -> Table:  # fmt: skip
+) -> Table:
     rows, used = [], []
     for config in a.configs(setting):
         cells: list[Cell] = []
@@ -85,25 +97,44 @@ def _table(
     columns = [Column(name, paper.attack_label(x)) for x in attacks for name in ("A", "B", "A − B")]
     stores = (("A", str(a.root)), ("B", str(b.root)))
     return Table(
-        key=slug(f"compare-{setting.dataset}-{setting.digest}"), title="Comparison",
-        caption="Balanced accuracy and robustness of two results folders", heads=("Method", "IR", "Model"),
-        columns=tuple(columns), rows=tuple(rows), words=(setting.dataset, *setting.title()),
+        key=slug(f"compare-{setting.dataset}-{setting.digest}"),
+        title="Comparison",
+        caption="Balanced accuracy and robustness of two results folders",
+        heads=("Method", "IR", "Model"),
+        columns=tuple(columns),
+        rows=tuple(rows),
+        words=(setting.dataset, *setting.title()),
         data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
-        settings=(*stores, *settings_lines(a, setting, used, attacks)), footnotes=tuple(Footnote("", n) for n in NOTES),
-    )  # fmt: skip
+        settings=(*stores, *settings_lines(a, setting, used, attacks)),
+        footnotes=tuple(Footnote("", n) for n in NOTES),
+    )
 
 
 def _cells(stores: tuple[Source, Source], place: Place, both: Both, judged: tuple[Pair, str] | None) -> list[Cell]:
     made, selector = [], (place[0].test_split, place[2])
     for source, found in zip(stores, both, strict=True):
         got = source.estimate(found, "balanced")
-        made.append(Cell(value=100 * got.value, sampling=_span(got.sampling), seeds=_span(got.seeds),
-                         selector=selector, provenance=tuple(e.cell for e in found)))  # fmt: skip
+        made.append(
+            Cell(
+                value=100 * got.value,
+                sampling=_span(got.sampling),
+                seeds=_span(got.seeds),
+                selector=selector,
+                provenance=tuple(e.cell for e in found),
+            )
+        )
     if judged is None:
         return [*made, Cell(value=(made[0].value or 0) - (made[1].value or 0))]
     result, mark = judged[0].result, SIGN.get(judged[1])
-    return [*made, Cell(value=100 * result.difference, sampling=_span(result.images), seeds=_span(result.seeds),
-                        marks=(mark,) if mark else ())]  # fmt: skip
+    return [
+        *made,
+        Cell(
+            value=100 * result.difference,
+            sampling=_span(result.images),
+            seeds=_span(result.seeds),
+            marks=(mark,) if mark else (),
+        ),
+    ]
 
 
 def _span(interval: Interval | None) -> tuple[float, float] | None:

@@ -66,10 +66,12 @@ class Pairs:
         """
         partner = {(e.seed, e.where.data_hash, e.over): e for e in b}  # a worst case only over the same attacks
         known = [
-            (one, match, mine, theirs) for one in a if (match := partner.get((one.seed, one.where.data_hash, one.over)))
+            (one, match, mine, theirs)
+            for one in a
+            if (match := partner.get((one.seed, one.where.data_hash, one.over)))
             and (mine := self.bits(one.cell, split_a, one.where.attack)) is not None
             and (theirs := (other or self).bits(match.cell, split_b, match.where.attack)) is not None
-        ]  # fmt: skip
+        ]
         if not known:
             return None
         first, second = balanced(k[0] for k in known), balanced(k[1] for k in known)

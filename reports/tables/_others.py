@@ -46,12 +46,15 @@ class OtherPaper:
             judged = any(p.printed for line in places for p in line)
             blank = Table(
                 key=slug(f"{self.name}-{setting.dataset}-ir{ratio}-{model}-{setting.digest}"),
-                title=f"{self.caption.partition(':')[0]} {len(made) + 1}", caption=self.caption, heads=self.heads,
-                columns=tuple(Column(self.metrics[m], paper.attack_label(a), a) for a, m in columns), rows=(),
+                title=f"{self.caption.partition(':')[0]} {len(made) + 1}",
+                caption=self.caption,
+                heads=self.heads,
+                columns=tuple(Column(self.metrics[m], paper.attack_label(a), a) for a, m in columns),
+                rows=(),
                 words=(setting.dataset, f"IR {ratio}", paper.MODEL_LABEL.get(model, model), *setting.title()),
                 data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
                 footnotes=tuple(Footnote("", text) for text in self.notes),
-            )  # fmt: skip
+            )
             comparable = None if judged else Verdict.OTHER_SETTINGS
             made.append(Grid(source, setting, [row for row, _ in rows], places, comparable).fill(blank))
         return made

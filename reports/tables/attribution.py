@@ -82,12 +82,16 @@ def _table(gains: list[Gain], number: int) -> Table:
     )
     where = setting_of(gains[0])
     return Table(
-        key=slug(f"attribution-{where}"), title=f"Attribution {number}",
-        caption="What tricks are worth beside methods: paired gains", heads=("Gain of", "At"),
+        key=slug(f"attribution-{where}"),
+        title=f"Attribution {number}",
+        caption="What tricks are worth beside methods: paired gains",
+        heads=("Gain of", "At"),
         columns=tuple(Column(scope, paper.attack_label(attack), attack) for attack in attacks for scope in SCOPES),
-        rows=rows, words=(str(gains[0].where["dataset"]), f"{gains[0].test_split} test split"), data=where,
+        rows=rows,
+        words=(str(gains[0].where["dataset"]), f"{gains[0].test_split} test split"),
+        data=where,
         footnotes=tuple(Footnote("", note) for note in (*NOTES, *([AUDIT_NOTE] if audits else []))),
-    )  # fmt: skip
+    )
 
 
 def _cell(gain: Gain | None) -> Cell:
@@ -95,9 +99,14 @@ def _cell(gain: Gain | None) -> Cell:
         return Cell()
     mark = SIGN.get(gain.verdict)
     return Cell(
-        value=100 * gain.value, sampling=_span(gain.images), seeds=_span(gain.seeds), marks=(mark,) if mark else (),
-        provenance=gain.cells, runs=gain.runs, selector=(gain.test_split, gain.attack),
-    )  # fmt: skip
+        value=100 * gain.value,
+        sampling=_span(gain.images),
+        seeds=_span(gain.seeds),
+        marks=(mark,) if mark else (),
+        provenance=gain.cells,
+        runs=gain.runs,
+        selector=(gain.test_split, gain.attack),
+    )
 
 
 def _span(interval: Interval | None) -> tuple[float, float] | None:

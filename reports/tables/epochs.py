@@ -42,13 +42,16 @@ def _table(where: Where, configs: Runs, number: int) -> Table:
     heads = ("best", "last", "gap")
     groups = [("validation", VALIDATION), *((paper.attack_label(a), a) for a in attacks)]
     return Table(
-        key=slug(f"epochs-{where.dataset}-{where.digest}"), title=f"Best and last epoch {number}",
-        caption="Best and last epoch of the same trainings", heads=("Method", "IR", "Model", "Best of", "Seeds"),
+        key=slug(f"epochs-{where.dataset}-{where.digest}"),
+        title=f"Best and last epoch {number}",
+        caption="Best and last epoch of the same trainings",
+        heads=("Method", "IR", "Model", "Best of", "Seeds"),
         columns=tuple(Column(head, group, attack) for group, attack in groups for head in heads),
         rows=tuple(_row(config, runs, attacks) for config, runs in configs.items()),
-        words=(where.dataset, *where.title()), data=f"{where.dataset}, {where.heading()}",
+        words=(where.dataset, *where.title()),
+        data=f"{where.dataset}, {where.heading()}",
         footnotes=tuple(Footnote("", note) for note in NOTES),
-    )  # fmt: skip
+    )
 
 
 def _row(config: Config, runs: Sequence[Followed], attacks: Sequence[str]) -> Row:
@@ -69,10 +72,14 @@ def _cells(runs: Sequence[Followed], what: str, both: tuple[Estimate, Estimate] 
     gaps = [b - a for a, b in zip(best, last, strict=True)]
     estimates = both or (None, None)
     made = [
-        Cell(float(np.mean(values)), _span(one.sampling if one else None),
-             _span(one.seeds if one else over_seeds([v / 100 for v in values])), provenance=cells)
+        Cell(
+            float(np.mean(values)),
+            _span(one.sampling if one else None),
+            _span(one.seeds if one else over_seeds([v / 100 for v in values])),
+            provenance=cells,
+        )
         for values, one in zip((best, last), estimates, strict=True)
-    ]  # fmt: skip
+    ]
     between = over_seeds([gap / 100 for gap in gaps], bounds=(-1.0, 1.0))
     return [*made, Cell(float(np.mean(gaps)), seeds=_span(between), provenance=cells)]
 

@@ -51,14 +51,19 @@ class Overview:
         called, caption = METRICS[metric]
         own = setting.source == paper.ORIGINAL.get(setting.dataset)
         what = paper.DATA_LABEL[setting.dataset] if own else f"{setting.dataset}, pixels from {setting.source}"
-        return Grid(source, setting, rows, places).fill(Table(
-            key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
-            title=title, caption=caption, heads=("Method", "IR", "Model", "Seeds"),
-            columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks), rows=(),
-            minor=metric != "balanced",
-            words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *setting.title()),
-            data=f"{what}, {setting.heading()}",
-        ))  # fmt: skip
+        return Grid(source, setting, rows, places).fill(
+            Table(
+                key=slug(f"overview-{metric}-{setting.dataset}-{setting.digest}"),
+                title=title,
+                caption=caption,
+                heads=("Method", "IR", "Model", "Seeds"),
+                columns=tuple(Column(paper.attack_label(a), attack=a) for a in attacks),
+                rows=(),
+                minor=metric != "balanced",
+                words=(called, paper.DATA_LABEL[setting.dataset] if own else setting.dataset, *setting.title()),
+                data=f"{what}, {setting.heading()}",
+            )
+        )
 
 
 def _usual_first(setting: Where) -> tuple[str, bool, bool]:

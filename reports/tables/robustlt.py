@@ -16,9 +16,13 @@ from bench.store.where import Where, off_protocol
 WRAPPER = "robustlt"
 #: method and other enhancers -> the base as the paper calls it
 BASES = {
-    ("at", ()): "AT", ("at", ("awp",)): "AWP", ("robal", ()): "RoBal", ("reat", ()): "REAT", ("at-bsl", ()): "AT-BSL",
+    ("at", ()): "AT",
+    ("at", ("awp",)): "AWP",
+    ("robal", ()): "RoBal",
+    ("reat", ()): "REAT",
+    ("at-bsl", ()): "AT-BSL",
     ("taet", ()): "TAET",
-}  # fmt: skip
+}
 #: our attack -> theirs; their AutoAttack ran 10 iterations, their CW is a margin loss inside the ball
 ATTACKS = {"clean": "clean", "pgd-20": "PGD-20", "cw-linf": "CW", "aa-10": "AA"}
 SCOPES = {"balanced": "all", "tail-80": "tail"}

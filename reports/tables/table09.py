@@ -21,7 +21,13 @@ class Table09(PaperTable):
     def rows(self, panel: Panel) -> list[RowSpec]:
         """5 to 40 steps; 10 are the recipe's own, so they are no variant."""
         return [
-            RowSpec((str(k),), {"method": "taet", "variable": f"train_steps={k}",
-                                "params": {"step": 1 / 255} | ({} if k == 10 else {"steps": k})})
+            RowSpec(
+                (str(k),),
+                {
+                    "method": "taet",
+                    "variable": f"train_steps={k}",
+                    "params": {"step": 1 / 255} | ({} if k == 10 else {"steps": k}),
+                },
+            )
             for k in (5, 10, 20, 30, 40)
-        ]  # fmt: skip
+        ]

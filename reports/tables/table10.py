@@ -18,7 +18,13 @@ class Table10(PaperTable):
     def rows(self, panel: Panel) -> list[RowSpec]:
         """1/255 to 3/255; 2/255 is the recipe's own, so it is no variant."""
         return [
-            RowSpec((f"{k}/255",), {"method": "taet", "variable": f"train_step_size={k}/255",
-                                    "params": {} if k == 2 else {"step": k / 255}})
+            RowSpec(
+                (f"{k}/255",),
+                {
+                    "method": "taet",
+                    "variable": f"train_step_size={k}/255",
+                    "params": {} if k == 2 else {"step": k / 255},
+                },
+            )
             for k in (1, 2, 3)
-        ]  # fmt: skip
+        ]

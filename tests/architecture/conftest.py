@@ -19,9 +19,14 @@ FOLDERS = {
 }
 #: packages whose modules are plug-ins of the contract in bench.api
 PLUGINS = (
-    "bench.baselines", "bench.methods", "bench.attacks", "bench.datasets", "bench.models", "bench.enhancers",
+    "bench.baselines",
+    "bench.methods",
+    "bench.attacks",
+    "bench.datasets",
+    "bench.models",
+    "bench.enhancers",
     "bench.sinks",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

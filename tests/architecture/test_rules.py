@@ -56,9 +56,13 @@ def test_the_finder_of_global_draws_finds_them():
         "np.random.get_state()", "torch.default_generator.manual_seed(0)",
     ]  # fmt: skip
     right = [
-        "torch.randn(3, generator=g)", "x.uniform_(-1, 1, generator=g)", "np.random.Generator(np.random.PCG64(1))",
-        "generator.manual_seed(0)", "random.Random(0)", "rng.normal(size=3)",
-    ]  # fmt: skip
+        "torch.randn(3, generator=g)",
+        "x.uniform_(-1, 1, generator=g)",
+        "np.random.Generator(np.random.PCG64(1))",
+        "generator.manual_seed(0)",
+        "random.Random(0)",
+        "rng.normal(size=3)",
+    ]
     assert [code for code in wrong if not list(global_draws(ast.parse(code)))] == []
     assert [code for code in right if list(global_draws(ast.parse(code)))] == []
 
@@ -95,6 +99,28 @@ def test_only_the_command_line_prints(modules):
 def test_every_file_is_short_enough_to_be_one_idea(modules):
     long = {str(m.path): m.lines for m in modules.values() if m.lines > MAX_LINES}
     assert not long
+
+
+def long_literals(node: ast.stmt) -> bool:
+    """Whether a statement holds a table: a literal or a call of at least five parts, which one a line would tear."""
+    parts = [
+        node.args if isinstance(node, ast.Call) else node.keys if isinstance(node, ast.Dict) else node.elts
+        for node in ast.walk(node)
+        if isinstance(node, (ast.Call, ast.Dict, ast.List, ast.Set, ast.Tuple))
+    ]
+    return max(map(len, parts), default=0) >= 5
+
+
+def test_only_tables_of_data_and_command_lines_are_laid_out_by_hand(project):
+    wrong = []
+    for folder in ("baselines", "bench", "benchmarks", "examples", "methods", "reports", "tests"):
+        for path in sorted((project / folder).rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            at = {i for i, line in enumerate(text.splitlines(), 1) if re.search(r"# fmt: (skip|off)\s*$", line)}
+            if at:
+                kept = {n.end_lineno for n in ast.walk(ast.parse(text)) if isinstance(n, ast.stmt) and long_literals(n)}
+                wrong += [f"{path}:{line}" for line in sorted(at - kept)]
+    assert not wrong
 
 
 def test_every_module_says_what_it_is(modules):

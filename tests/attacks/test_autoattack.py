@@ -98,9 +98,11 @@ def test_any_number_of_classes(classes: int) -> None:
 @given(data=st.data())
 def test_nothing_depends_on_batch_order_or_company(data: st.DataObject) -> None:
     with isolated(1, "net"):
-        net = nn.Sequential(
-            nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(96, 5)
-        ).double().eval()  # fmt: skip
+        net = (
+            nn.Sequential(nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(96, 5))
+            .double()
+            .eval()
+        )
         x = torch.rand(12, 1, 6, 6, dtype=torch.float64)
     with torch.no_grad():
         y = net(x).argmax(1)
@@ -112,8 +114,9 @@ def test_nothing_depends_on_batch_order_or_company(data: st.DataObject) -> None:
     whole = evaluate(net, x, y, names, specs, batch_size=12, **options)  # type: ignore[arg-type]
     chosen = data.draw(st.permutations(range(12)))[: data.draw(st.integers(1, 12))]
     size = data.draw(st.integers(1, 12))
-    part = evaluate(net, x[chosen], y[chosen], names[chosen], data.draw(st.permutations(specs)),
-                    batch_size=size, **options)  # type: ignore[arg-type]  # fmt: skip
+    part = evaluate(
+        net, x[chosen], y[chosen], names[chosen], data.draw(st.permutations(specs)), batch_size=size, **options
+    )  # type: ignore[arg-type]
     for label, result in part.attacks.items():
         np.testing.assert_array_equal(result.correct, whole.attacks[label].correct[chosen], err_msg=label)
     assert 0 < whole.attacks["aa[queries=40,steps=8]"].correct.sum() < 10
@@ -167,9 +170,19 @@ def test_square_sides_follow_the_schedule() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["aa[steps=0]", "aa[queries=0]", "aa[eps=0]", "aa[eps=-1/255]", "aa[engine=other]", "aa[order=x]",
-             "aa[what=1]", "aa[seed=-1]", "aa-10[engine=reference]"],
-)  # fmt: skip
+    "spec",
+    [
+        "aa[steps=0]",
+        "aa[queries=0]",
+        "aa[eps=0]",
+        "aa[eps=-1/255]",
+        "aa[engine=other]",
+        "aa[order=x]",
+        "aa[what=1]",
+        "aa[seed=-1]",
+        "aa-10[engine=reference]",
+    ],
+)
 def test_bad_parameters_are_one_sentence(spec: str) -> None:
     with pytest.raises(UsageError) as error:
         build(AttackSpec.parse(spec), ThreatModel(), 10)

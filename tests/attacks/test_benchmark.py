@@ -24,8 +24,14 @@ def test_verdicts_agree(project: Path, tmp_path: Path) -> None:
     ]
     # its neighbours are imported from its own folder, which the environments of tox leave out
     here = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
-    done = subprocess.run([sys.executable, str(project / "benchmarks" / "attacks.py"), *words], capture_output=True,
-                          text=True, check=False, timeout=300, env=here)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(project / "benchmarks" / "attacks.py"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=here,
+    )
     assert done.returncode == 0, done.stderr
     lines = json.loads((tmp_path / "out.json").read_text())["lines"]
     assert [line["verdicts that differ"] for line in lines] == [0, 0]

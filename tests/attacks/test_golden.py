@@ -62,9 +62,13 @@ def tiny(classes: int, fc_scale: float) -> nn.Module:
     forms = json.loads(GOLDEN.read_text())["tiny_net"]["params"]
     with isolated(0, "golden"):
         layers = {
-            "conv": nn.Conv2d(3, 4, 3, padding=1, bias=False), "bn": nn.BatchNorm2d(4), "act": nn.Tanh(),
-            "pool": nn.AvgPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(16, classes),
-        }  # fmt: skip
+            "conv": nn.Conv2d(3, 4, 3, padding=1, bias=False),
+            "bn": nn.BatchNorm2d(4),
+            "act": nn.Tanh(),
+            "pool": nn.AvgPool2d(2),
+            "flat": nn.Flatten(),
+            "fc": nn.Linear(16, classes),
+        }
     net = nn.Sequential(OrderedDict(layers))
     net.double()
     values = dict(net.named_parameters()) | dict(net.named_buffers())

@@ -110,8 +110,16 @@ class Astray(Rounding):
 
 
 def judged(net: nn.Module, x: Tensor, y: Tensor, specs: list[str]) -> tuple[SuiteResult, dict[str, list[str]]]:
-    result = evaluate(net.eval(), x, y, torch.arange(len(x)), [AttackSpec.parse(s) for s in specs],
-                      threat=ThreatModel(0.15), num_classes=10, root_seed=0)  # fmt: skip
+    result = evaluate(
+        net.eval(),
+        x,
+        y,
+        torch.arange(len(x)),
+        [AttackSpec.parse(s) for s in specs],
+        threat=ThreatModel(0.15),
+        num_classes=10,
+        root_seed=0,
+    )
     facts = {label: attack_facts(attack) for label, attack in result.attacks.items()}
     attacks = {label: msgspec.convert(some, EvaluationFacts) for label, some in facts.items()}
     correct = {label: a.correct for label, a in result.attacks.items()}
@@ -139,9 +147,12 @@ def test_a_rounding_network_is_caught(trained: Trained) -> None:
 
 @pytest.mark.parametrize(
     ("wrapped", "flag", "whom"),
-    [(LogSoftmax, "small-logits", ["cw-l2"]), (Lifted, "coarse-logits", ["fgsm", "cw-linf", "cw-l2"]),
-     (Astray, "astray-gradient", ["fgsm", "cw-linf", "cw-l2"])],
-)  # fmt: skip
+    [
+        (LogSoftmax, "small-logits", ["cw-l2"]),
+        (Lifted, "coarse-logits", ["fgsm", "cw-linf", "cw-l2"]),
+        (Astray, "astray-gradient", ["fgsm", "cw-linf", "cw-l2"]),
+    ],
+)
 def test_what_weakens_an_attack_without_changing_a_prediction_is_caught(
     trained: Trained, wrapped: type[nn.Module], flag: str, whom: list[str]
 ) -> None:
@@ -200,7 +211,7 @@ def test_batch_statistics_are_caught(trained: Trained) -> None:
     with isolated(0, "stuck"):
         stuck = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten(), nn.Linear(144, 10)
-        )  # fmt: skip
+        )
     _, flags = judged(stuck, x[:40], y[:40], ["clean"])
     assert "batch-statistics" in flags["clean"]
 

@@ -46,8 +46,16 @@ def test_every_linf_attack_finds_the_exact_answer_on_a_linear_model() -> None:
     net, x, y = linear(2)
     truth = exact(net, x, y, 0.04)
     assert 15 < truth.sum() < 45
-    result = evaluate(net, x, y, torch.arange(60), [AttackSpec.parse(s) for s in LINF],
-                      threat=ThreatModel(0.04), num_classes=2, root_seed=0)  # fmt: skip
+    result = evaluate(
+        net,
+        x,
+        y,
+        torch.arange(60),
+        [AttackSpec.parse(s) for s in LINF],
+        threat=ThreatModel(0.04),
+        num_classes=2,
+        root_seed=0,
+    )
     for label, attack in result.attacks.items():
         np.testing.assert_array_equal(attack.correct, truth, err_msg=label)
 
@@ -56,8 +64,16 @@ def test_targeted_attacks_are_exact_for_many_classes() -> None:
     net, x, y = linear(6)
     truth = exact(net, x, y, 0.03)
     assert 10 < truth.sum() < 50
-    result = evaluate(net, x, y, torch.arange(60), [AttackSpec.parse("aa[queries=200]"), AttackSpec.parse("fgsm")],
-                      threat=ThreatModel(0.03), num_classes=6, root_seed=0)  # fmt: skip
+    result = evaluate(
+        net,
+        x,
+        y,
+        torch.arange(60),
+        [AttackSpec.parse("aa[queries=200]"), AttackSpec.parse("fgsm")],
+        threat=ThreatModel(0.03),
+        num_classes=6,
+        root_seed=0,
+    )
     np.testing.assert_array_equal(result.attacks["aa[queries=200]"].correct, truth)
     assert (result.attacks["fgsm"].correct >= truth).all()
 
@@ -82,10 +98,26 @@ def test_pgd_moves_at_most_steps_times_step() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["fgsm[eps=0]", "fgsm[eps=-8/255]", "fgsm[eps=2]", "pgd-20[steps=0]", "pgd-20[steps=-3]", "pgd-20[step=0]",
-     "pgd-20[steps=2.5]", "pgd-20[start=somewhere]", "pgd-20[alpha=1/255]", "cw-l2[c=0]", "cw-l2[eps=8/255]",
-     "cw-l2[lr=-1]", "cw-linf[kappa=-1]", "pgd-21", "lsa[scale=0]", "pgd-20[eps=none]", "clean[eps=1/255]"],
-)  # fmt: skip
+    [
+        "fgsm[eps=0]",
+        "fgsm[eps=-8/255]",
+        "fgsm[eps=2]",
+        "pgd-20[steps=0]",
+        "pgd-20[steps=-3]",
+        "pgd-20[step=0]",
+        "pgd-20[steps=2.5]",
+        "pgd-20[start=somewhere]",
+        "pgd-20[alpha=1/255]",
+        "cw-l2[c=0]",
+        "cw-l2[eps=8/255]",
+        "cw-l2[lr=-1]",
+        "cw-linf[kappa=-1]",
+        "pgd-21",
+        "lsa[scale=0]",
+        "pgd-20[eps=none]",
+        "clean[eps=1/255]",
+    ],
+)
 def test_bad_parameters_are_one_sentence(spec: str) -> None:
     with pytest.raises(UsageError) as error:
         build(AttackSpec.parse(spec), ThreatModel(), 10)
@@ -114,8 +146,16 @@ def test_cw_l2_measures_the_scale_of_the_logits() -> None:
     broken = []
     for scale in (1.0, 1e-5):
         net, x, y = linear(4, scale=20 * scale)
-        result = evaluate(net, x, y, torch.arange(60), [AttackSpec("cw-l2"), AttackSpec("cw-linf")],
-                          threat=ThreatModel(0.03), num_classes=4, root_seed=0)  # fmt: skip
+        result = evaluate(
+            net,
+            x,
+            y,
+            torch.arange(60),
+            [AttackSpec("cw-l2"), AttackSpec("cw-linf")],
+            threat=ThreatModel(0.03),
+            num_classes=4,
+            root_seed=0,
+        )
         broken.append([int((~a.correct).sum()) for a in result.attacks.values()])
     assert broken[0][0] > broken[1][0] + 20
     assert broken[0][1] == broken[1][1]

@@ -63,8 +63,18 @@ def test_aa_10_is_its_autoattack(trained: Trained, kind: str, classes: int) -> N
     net, x, y = trained(kind, classes)
     x, y = x[:60], y[:60]
     spec = AttackSpec.parse("aa-10[order=reference,queries=1000]")
-    ours = evaluate(net, x, y, torch.arange(60), [spec], threat=ThreatModel(EPS), num_classes=classes, root_seed=0,
-                    batch_size=60, fold=False)  # fmt: skip
+    ours = evaluate(
+        net,
+        x,
+        y,
+        torch.arange(60),
+        [spec],
+        threat=ThreatModel(EPS),
+        num_classes=classes,
+        root_seed=0,
+        batch_size=60,
+        fold=False,
+    )
     with isolated(0, "torchattacks"):
         chain = torchattacks.AutoAttack(net, norm="Linf", eps=EPS, version="standard", n_classes=classes, seed=0)
         chain._autoattack.attacks[-1].n_queries = 1000

@@ -26,8 +26,12 @@ class Chain:
         self.index = rng.permutation(100 * len(self.label))[: len(self.label)]
         u = rng.random((4, len(self.label)))
         self.clean = u[0] < right
-        self.stands = [u[1] < first, u[2] < second, u[3] >= np.broadcast_to(taken, len(n))[self.label],
-                       np.ones(len(self.label), bool)]  # fmt: skip
+        self.stands = [
+            u[1] < first,
+            u[2] < second,
+            u[3] >= np.broadcast_to(taken, len(n))[self.label],
+            np.ones(len(self.label), bool),
+        ]
         self.asked = [np.zeros(len(self.label), int) for _ in COSTS]
 
     def attack(self, stage, positions):
@@ -167,8 +171,9 @@ def test_no_image_meets_a_stage_twice_or_out_of_turn():
 
 def test_shares_come_from_the_counts():
     n, one = np.array([100.0, 50.0]), np.array([80.0, 40.0])
-    counts = Counts(n, one, np.array([[40, 40], [20, 20]]), np.array([[20, 30], [10, 10]]), np.array([30.0, 30.0]),
-                    np.zeros(2), 0)  # fmt: skip
+    counts = Counts(
+        n, one, np.array([[40, 40], [20, 20]]), np.array([[20, 30], [10, 10]]), np.array([30.0, 30.0]), np.zeros(2), 0
+    )
     result = estimate(counts)
     assert result.shares == pytest.approx([0.8 * 0.5 * 0.5, 0.8 * 0.75 * 0.5])
     assert result.value == pytest.approx((0.2 + 0.3) / 2)
@@ -178,9 +183,10 @@ def test_shares_come_from_the_counts():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "taken"), [(1, 0.0), (10, 0.002), (10, 0.01), (100, 0.0), (100, np.linspace(0, 0.04, 10)), (100, 0.1)],
+    ("ratio", "taken"),
+    [(1, 0.0), (10, 0.002), (10, 0.01), (100, 0.0), (100, np.linspace(0, 0.04, 10)), (100, 0.1)],
     ids=["IR 1", "IR 10, 0.2 %", "IR 10, 1 %", "IR 100", "IR 100, by class", "IR 100, 10 %"],
-)  # fmt: skip
+)
 def test_coverage_and_bias(ratio, taken):
     """The full chain lies in the audit interval, the truth in the sampling interval; the mean error is small."""
     n, rounds = law(300, ratio), 40
@@ -188,8 +194,9 @@ def test_coverage_and_bias(ratio, taken):
     audits = [chain.audit() for chain in chains]
     full = np.array([chain.full() for chain in chains])
     truth = np.mean(0.8 * 0.4 * 0.88 * (1 - np.broadcast_to(taken, 10)))
-    inside = np.mean([a.result.audit[0] - 1e-9 <= f <= a.result.audit[1] + 1e-9
-                      for a, f in zip(audits, full, strict=True)])  # fmt: skip
+    inside = np.mean(
+        [a.result.audit[0] - 1e-9 <= f <= a.result.audit[1] + 1e-9 for a, f in zip(audits, full, strict=True)]
+    )
     covered = np.mean([a.result.sampling[0] <= truth <= a.result.sampling[1] for a in audits])
     value = np.array([a.result.value for a in audits])
     assert inside >= 0.88

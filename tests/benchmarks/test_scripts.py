@@ -47,9 +47,7 @@ def test_the_published_attack_and_step_are_the_harness_s_own(scripts):
             return torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
 
     theirs = old.attack(x, y)
-    ours = ascend(
-        nets[1], x, lambda z: cross_entropy(z, y, reduction="sum"), noise=Same(), eps=EPS, step=STEP, steps=4
-    )  # fmt: skip
+    ours = ascend(nets[1], x, lambda z: cross_entropy(z, y, reduction="sum"), noise=Same(), eps=EPS, step=STEP, steps=4)
     assert torch.allclose(theirs, ours, atol=1e-7)
     assert old.model.training
 
@@ -92,8 +90,10 @@ def test_training_script(scripts):
     words = ["--model", "small-cnn", "--batch", "8", "--steps", "1", "--rounds", "1", "--threads", "1"]
     text = run(scripts / "training.py", *words)
     assert [line.split("|")[1].strip() for line in text.splitlines()[3:]] == [
-        "published fp32", "harness fp32", "harness bf16",
-    ]  # fmt: skip
+        "published fp32",
+        "harness fp32",
+        "harness bf16",
+    ]
 
 
 @pytest.mark.slow
@@ -145,8 +145,12 @@ def test_grid_script_needs_a_calibration_to_predict(scripts, monkeypatch, tmp_pa
     monkeypatch.setenv("BENCH_CALIBRATION", str(tmp_path / "none.json"))
     words = ["--predict", "--methods", "at", "--limit", "2", "--epochs", "1", "--attacks", "clean", "--rounds", "1"]
     done = subprocess.run(
-        [sys.executable, str(scripts / "grid.py"), *words], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, str(scripts / "grid.py"), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
         env=os.environ,
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert "bench doctor --calibrate" in done.stderr

@@ -20,16 +20,28 @@ WHERE = {
 
 
 def make(
-    method: str = "taet", aa: tuple[tuple[int, ...], ...] = ((60, 20, 6, 2),), *, weights: str = "a1b2c3d4e5f60718",
-    code: str = "https://example.org/code", flags: tuple[str, ...] = (), extra_data: str = "", paper: str = "One",
-    url: str = "https://example.org/paper", **where: object,
-) -> Entry:  # fmt: skip
+    method: str = "taet",
+    aa: tuple[tuple[int, ...], ...] = ((60, 20, 6, 2),),
+    *,
+    weights: str = "a1b2c3d4e5f60718",
+    code: str = "https://example.org/code",
+    flags: tuple[str, ...] = (),
+    extra_data: str = "",
+    paper: str = "One",
+    url: str = "https://example.org/paper",
+    **where: object,
+) -> Entry:
     """An entry of four classes; `aa`: correct images a class of each seed."""
     runs = [
-        Run(seed, f"{method}-cell-s{seed}", weights, {"clean": [90, 40, 14, 6], "aa": list(correct)},
-            {"clean": [], "aa": list(flags)})
+        Run(
+            seed,
+            f"{method}-cell-s{seed}",
+            weights,
+            {"clean": [90, 40, 14, 6], "aa": list(correct)},
+            {"clean": [], "aa": list(flags)},
+        )
         for seed, correct in enumerate(aa)
-    ]  # fmt: skip
+    ]
     facts = {"clean": AttackFacts("bench", "none", None, {}, []), "aa": AttackFacts("bench", "linf", 8 / 255, {}, [])}
     classes = [Class(i, name, 5000 // 2**i, n) for i, (name, n) in enumerate(zip("abcd", N, strict=True))]
     made = Entry(1, WHERE | {"method": method, **where}, False, paper, url, code, extra_data, classes, facts, runs, {})
@@ -55,10 +67,15 @@ BOARD = (
     make("at-bsl+ema", SEEDS),
     make("taet", ((52, 20, 5, 2), (50, 19, 4, 2), (53, 18, 5, 1))),
     make("trades", ((60, 21, 7, 3), (60, 22, 7, 3), (61, 22, 7, 3))),
-    make("<b>bold</b>", ((90, 40, 14, 6),), weights="", extra_data="1M generated images",
-         paper="<script>alert(1)</script>"),
+    make(
+        "<b>bold</b>",
+        ((90, 40, 14, 6),),
+        weights="",
+        extra_data="1M generated images",
+        paper="<script>alert(1)</script>",
+    ),
     make("hard", ((80, 30, 10, 5),), flags=("zero-gradient", "small-class")),
     make("short", ((40, 10, 2, 0),), model="wrn-34-10", reduced="epochs=5 of 100"),
     make("ce", ((0, 0, 0, 0),)),
     make("taet", ((30, 12, 3, 1),), ir=50.0),
-)  # fmt: skip
+)

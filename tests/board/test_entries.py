@@ -156,9 +156,13 @@ def test_the_best_is_measured_and_reliable_and_others_are_judged_beside_it(entry
     told = {line.entry.where["method"]: line.verdict for line in first.lines}
     assert list(told) == ["claim", "hard", "best", "near", "chance", "far"]
     assert told == {
-        "claim": "not compared: claimed", "hard": "not compared: unreliable", "best": "best measured",
-        "near": "not distinguishable", "far": "no better than chance", "chance": "no better than chance",
-    }  # fmt: skip
+        "claim": "not compared: claimed",
+        "hard": "not compared: unreliable",
+        "best": "best measured",
+        "near": "not distinguishable",
+        "far": "no better than chance",
+        "chance": "no better than chance",
+    }
     assert first.chance == 25
     assert [line.entry.where["method"] for line in second.lines] == ["other"]
 

@@ -148,8 +148,16 @@ def test_a_checkpoint_gives_the_rows_of_its_network(here: Path, capsys: pytest.C
     data = load_data(DATA)
     index = data.splits["long-tailed"]
     specs = [AttackSpec(a) for a in ("clean", "fgsm", "cw-linf")]
-    want = evaluate(net, data.test_images[index], data.test_labels[index], index, specs,
-                    threat=ThreatModel(cell["spec"]["threat"]["eps"]), num_classes=10, root_seed=0)  # fmt: skip
+    want = evaluate(
+        net,
+        data.test_images[index],
+        data.test_labels[index],
+        index,
+        specs,
+        threat=ThreatModel(cell["spec"]["threat"]["eps"]),
+        num_classes=10,
+        root_seed=0,
+    )
     for label, attack in want.attacks.items():
         assert rows[rows["attack"] == label]["correct"].sum() == attack.correct.sum()
     before = (where / "per_class.csv").stat().st_mtime_ns
@@ -302,8 +310,10 @@ def test_a_long_file_name_becomes_a_name_of_its_own(here: Path, capsys: pytest.C
 def test_sound_networks_of_unusual_make_are_attacked(here: Path, factory: str) -> None:
     for name in ("bare", factory):
         assert run(f"mine:{name}", *words(here / name)) == 0
-    one, two = (pd.read_csv(folder(here / name) / "per_class.csv").groupby("attack")["correct"].sum()
-                for name in ("bare", factory))  # fmt: skip
+    one, two = (
+        pd.read_csv(folder(here / name) / "per_class.csv").groupby("attack")["correct"].sum()
+        for name in ("bare", factory)
+    )
     assert (one - two).abs().max() <= 1
 
 

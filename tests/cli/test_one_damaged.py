@@ -14,9 +14,11 @@ GOLDEN = shipped("golden")
 #: the damaged one, then others
 CELLS = [next(GOLDEN.glob(f"{name}-digitslt-ir10-s0-*")).name for name in ("trades", "at", "mart")]
 WAYS = {
-    "cut": lambda body: body[: len(body) // 2], "empty": lambda _: b"", "garbage": lambda _: b"\x00\xff{]" * 50,
+    "cut": lambda body: body[: len(body) // 2],
+    "empty": lambda _: b"",
+    "garbage": lambda _: b"\x00\xff{]" * 50,
     "another kind": lambda _: b"[1, 2]\n",
-}  # fmt: skip
+}
 ALL = {"cell.json", "per_class.csv", "per_sample.npz"}
 #: verb, and the files of whose damage its exit status tells; with the others it has nothing to do
 VERBS = {

@@ -85,8 +85,9 @@ def test_a_module_of_the_users_does_not_stand_in_for_pythons_own(tmp_path: Path)
     )
     code = "import sys; sys.path.pop(0); from bench.cli import main; main()"
     words = ["evaluate", "nets:net", "--datasets", "digitslt", "--attacks", "clean", "--results", "out", "--quiet"]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True,
-                          check=False, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("net-digitslt")
 
@@ -94,8 +95,14 @@ def test_a_module_of_the_users_does_not_stand_in_for_pythons_own(tmp_path: Path)
 @pytest.mark.skipif(os.name == "nt", reason="a shell closes the streams")
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 1), (">&- 2>&- <&-", 1), ("2>&- <&-", 0)])
 def test_a_stream_that_is_closed_from_the_beginning(closed: str, code: int) -> None:
-    done = subprocess.run(f"{sys.executable} -m bench ls methods {closed}", shell=True, capture_output=True,
-                          text=True, check=False, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        f"{sys.executable} -m bench ls methods {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == code
     if closed == ">&-":
         assert done.stderr == "bench: standard output cannot be written (it is closed); give it a place.\n"

@@ -224,8 +224,11 @@ def test_verbose_logs_each_event_in_one_line(tmp_path):
     words = [*SMALL[:-1], "1", "--device", "cpu", "--results", tmp_path]
     done = subprocess.run(
         [sys.executable, "-m", "bench", "run", "--verbose", "--methods", "ce", "--seeds", "0", *map(str, words)],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     cell = r"bench\.run: ce-digitslt-ir10-s0-\w{10}: "
     logged = [line.split(" ", 2)[2] for line in done.stderr.splitlines() if "bench.run" in line]

@@ -35,8 +35,9 @@ def test_a_run_ends_with_its_scores_and_what_is_next(tmp_path, capsys):
     for one in cells:  # the line of a cell and the table hold the numbers of the store
         numbers = ", ".join(f"{name} {one[a].value:.1f}" for name, a in (("clean", "clean"), ("FGSM", "fgsm")))
         assert numbers in said.err
-        assert re.search(rf" 1 +{one['clean'].value:.1f} ± ?{one['clean'].half:.1f}\S* +{one['fgsm'].value:.1f} ±",
-                         said.out)  # fmt: skip
+        assert re.search(
+            rf" 1 +{one['clean'].value:.1f} ± ?{one['clean'].half:.1f}\S* +{one['fgsm'].value:.1f} ±", said.out
+        )
     assert "REDUCED RUN: epochs=1" in said.out
     assert f"bench compare at ce --results {tmp_path}" in said.out
     assert "L: a class has fewer than 30 test images" in said.out
@@ -86,8 +87,16 @@ def test_every_line_of_every_store_fits_80_columns(methods, tmp_path):
     assert made
     assert {len(line) <= 80 for line in _scores.table(made)} == {True}
     long = "taet[" + ",".join(f"alpha{i}=0.123456" for i in range(methods * 3)) + "]"
-    wide = [scores.Block(b.setting, b.heading, b.attacks, (scores.Line(b.lines[0].config, long, b.lines[0].scores,
-            (0,), ""),), b.more) for b in made]  # fmt: skip
+    wide = [
+        scores.Block(
+            b.setting,
+            b.heading,
+            b.attacks,
+            (scores.Line(b.lines[0].config, long, b.lines[0].scores, (0,), ""),),
+            b.more,
+        )
+        for b in made
+    ]
     lines = _scores.table(wide)
     assert {len(line) <= 80 for line in lines} == {True}
     assert long in "".join(line.split(" ")[0] for line in lines)

@@ -124,8 +124,10 @@ def test_a_sink_is_told_everything_in_order_and_no_byte_depends_on_it(plain, tmp
 def test_a_failing_sink_costs_one_warning_and_no_cell(tmp_path, capsys):
     assert run(tmp_path, "--jobs", "0", "--sink", "broken:x", "--sink", "diary:b") == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "broken:x" in line]
-    assert warnings == ["--sink broken:x failed and is told nothing more (ConnectionError: the server went away); the "
-                        "cells are not affected."]  # fmt: skip
+    assert warnings == [
+        "--sink broken:x failed and is told nothing more (ConnectionError: the server went away); the "
+        "cells are not affected."
+    ]
     assert ("b", "close") in Diary.calls
     assert ("x", "close") not in Diary.calls
 
@@ -153,8 +155,9 @@ def test_cells_that_fail_or_are_left_have_an_end(tmp_path):
     listen(failed(tasks[0], "train", "NaN"))
     sinks.close()
     assert [call[2:] for call in Diary.calls if call[1] == "end"] == [
-        (tasks[0].spec.id, "failed"), (tasks[1].spec.id, "stopped"),
-    ]  # fmt: skip
+        (tasks[0].spec.id, "failed"),
+        (tasks[1].spec.id, "stopped"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,14 @@ sys.exit(code)
 @pytest.mark.parametrize("verb", VERBS)
 def test_nothing_heavy_is_imported(verb, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *verb.split()], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env=os.environ, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", CODE, *verb.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert set(done.stderr.split()) & set(HEAVY) == set()
@@ -39,7 +44,12 @@ def test_nothing_heavy_is_imported(verb, tmp_path):
 
 def test_a_package_that_is_imported_would_be_seen(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", CODE.replace("import sys\n", "import sys, pandas\n", 1), "--help"], cwd=tmp_path,
-        capture_output=True, text=True, check=False, env=os.environ, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", CODE.replace("import sys\n", "import sys, pandas\n", 1), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+        timeout=120,
+    )
     assert "pandas" in done.stderr.split()

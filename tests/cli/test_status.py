@@ -113,8 +113,10 @@ def test_the_list_is_data_too(root):
     done = CliRunner().invoke(group, ["ls", "cells", "--json", "--results", str(root), "--status", "failed"])
     (cell,) = json.loads(done.stdout)
     assert (cell["cell"], cell["reason"], cell["spec"]["method"]) == (
-        TASKS[1].spec.id, "train: the loss became nan", "ce",
-    )  # fmt: skip
+        TASKS[1].spec.id,
+        "train: the loss became nan",
+        "ce",
+    )
 
 
 @pytest.mark.parametrize("words", [["ls", "methods", "--method", "at"], ["ls", "cells", "--status", "gone"]])

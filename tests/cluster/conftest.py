@@ -107,9 +107,14 @@ def _munge(root: Path, stack: ExitStack) -> None:
 
 def _start(stack: ExitStack, command: list[str], uid: int | None = None, gid: int | None = None, env=None) -> None:
     process = subprocess.Popen(
-        command, env=env or {**os.environ, "PATH": _PATH}, user=uid, group=gid, stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        command,
+        env=env or {**os.environ, "PATH": _PATH},
+        user=uid,
+        group=gid,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
     def stop() -> None:
         process.terminate()

@@ -32,9 +32,12 @@ def two_nodes(monkeypatch) -> Iterator[object]:
         import ray
 
         head = {
-            "num_cpus": 1, "object_store_memory": 10**8, "include_dashboard": False, "include_log_monitor": False,
+            "num_cpus": 1,
+            "object_store_memory": 10**8,
+            "include_dashboard": False,
+            "include_log_monitor": False,
             "no_monitor": True,
-        }  # fmt: skip
+        }
         state = random.getstate()  # Ray draws from the global generator of the process that uses it
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         try:

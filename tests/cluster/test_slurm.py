@@ -153,6 +153,11 @@ def test_options_that_cannot_work_are_refused_before_anything_is_submitted(optio
 def test_options_reach_sbatch_by_its_own_names():
     given = {"partition": "gpu", "gpus": "2", "time": "4:00:00", "cpus": "8", "memory": "32GB", "mail-user": "a@b"}
     assert executor.parameters(given) == {
-        "timeout_min": 240, "slurm_array_parallelism": 256, "slurm_partition": "gpu", "slurm_gpus_per_node": 2,
-        "slurm_cpus_per_task": 8, "slurm_mem": "32GB", "slurm_additional_parameters": {"mail_user": "a@b"},
-    }  # fmt: skip
+        "timeout_min": 240,
+        "slurm_array_parallelism": 256,
+        "slurm_partition": "gpu",
+        "slurm_gpus_per_node": 2,
+        "slurm_cpus_per_task": 8,
+        "slurm_mem": "32GB",
+        "slurm_additional_parameters": {"mail_user": "a@b"},
+    }

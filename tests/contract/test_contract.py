@@ -103,8 +103,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> list[s
         (LOSS.format("") + "\n    waits = 'it must'", "gives a reason, and no step waits"),
         (LOSS.format("self.n = getattr(self, 'n', 0) + 1\n        y = (y + self.n // 2) % 4"), "state() lacks"),
         (
-            LOSS.format("")
-            + "\n    def deploy(self, model, on):\n        if on: model.head.weight.data.mul_(2)",
+            LOSS.format("") + "\n    def deploy(self, model, on):\n        if on: model.head.weight.data.mul_(2)",
             "deploy(False) does not bring back",
         ),
         (
@@ -113,7 +112,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> list[s
             "the setting 'a' has no help",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_breaks_the_contract_is_one_sentence(tmp_path, monkeypatch, body, sentence):
     said = broken(tmp_path, monkeypatch, body)
     assert any(sentence in line for line in said), said

@@ -72,8 +72,11 @@ def test_images_stored_plainly_are_mapped_not_read(tmp_path):
 
 def test_column_labels_grey_images_and_floats(tmp_path):
     grey = RNG.integers(0, 256, (30, 8, 8), dtype=np.uint8)
-    changed = arrays(train_images=grey, train_labels=(np.arange(30) % 3)[:, None],
-                     test_images=(RNG.integers(0, 256, (15, 8, 8, 1)) / 255).astype(np.float32))  # fmt: skip
+    changed = arrays(
+        train_images=grey,
+        train_labels=(np.arange(30) % 3)[:, None],
+        test_images=(RNG.integers(0, 256, (15, 8, 8, 1)) / 255).astype(np.float32),
+    )
     np.savez(tmp_path / "grey.npz", **changed)
     read = dataset("archive:grey", tmp_path).load()
     check(read, "grey")
@@ -129,8 +132,11 @@ def test_damaged_archives_are_named_and_left_where_they_are(tmp_path, save, harm
     save(path, **arrays())
     content = bytearray(path.read_bytes())
     middle = 400  # inside the first images
-    path.write_bytes(content[: len(content) // 2] if harm == "cut" else bytes(content[:middle] + b"\x00\x01\x02\x03" +
-                     content[middle + 4 :]))  # fmt: skip
+    path.write_bytes(
+        content[: len(content) // 2]
+        if harm == "cut"
+        else bytes(content[:middle] + b"\x00\x01\x02\x03" + content[middle + 4 :])
+    )
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"hurt\.npz is damaged .*write it again"):
         dataset("archive:hurt", tmp_path).load()
@@ -146,11 +152,16 @@ def test_what_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"train_images": np.zeros((30, 64), np.uint8)}, {"train_labels": np.arange(30) % 3 - 1},
-                {"train_labels": np.arange(30) % 3 + 2**40}, {"train_images": np.array(3)},
-                {"train_images": np.zeros((0, 8, 8, 3), np.uint8), "train_labels": np.zeros(0, int)}],
+    "changes",
+    [
+        {"train_images": np.zeros((30, 64), np.uint8)},
+        {"train_labels": np.arange(30) % 3 - 1},
+        {"train_labels": np.arange(30) % 3 + 2**40},
+        {"train_images": np.array(3)},
+        {"train_images": np.zeros((0, 8, 8, 3), np.uint8), "train_labels": np.zeros(0, int)},
+    ],
     ids=["flat", "negative", "2^40", "scalar", "empty"],
-)  # fmt: skip
+)
 def test_every_verb_that_reads_data_refuses_it_before_it_counts(tmp_path, changes):
     np.savez(tmp_path / "bad.npz", **arrays(**changes))
     with pytest.raises(DataError):

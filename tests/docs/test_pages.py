@@ -19,12 +19,20 @@ HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
 #: guide -> what a reader has at its end
 GUIDES = {
-    "first-result": "report/report.html", "paper-table": "paper/paper.tex", "my-data": "results/runs",
-    "my-checkpoint": "net.pt", "tuning": "results/runs/tunings", "ci": "check.xml", "python": "report/report.html",
-}  # fmt: skip
+    "first-result": "report/report.html",
+    "paper-table": "paper/paper.tex",
+    "my-data": "results/runs",
+    "my-checkpoint": "net.pt",
+    "tuning": "results/runs/tunings",
+    "ci": "check.xml",
+    "python": "report/report.html",
+}
 #: the recorded run of the first page, in seconds instead of minutes
-SHORT = {"--epochs 12": "--epochs 1 --limit 20", "pgd-20,aa": "pgd-20,'aa[steps=2,queries=5]'",
-         "--attack aa": "--attack 'aa[steps=2,queries=5]'"}  # fmt: skip
+SHORT = {
+    "--epochs 12": "--epochs 1 --limit 20",
+    "pgd-20,aa": "pgd-20,'aa[steps=2,queries=5]'",
+    "--attack aa": "--attack 'aa[steps=2,queries=5]'",
+}
 #: a stand-in for the package of Hugging Face, which would fetch: ten pictures as its data sets show them
 HUB = """
 from PIL import Image

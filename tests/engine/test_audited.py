@@ -50,8 +50,17 @@ def network(masked: bool = False) -> tuple[nn.Module, Tensor, Tensor]:
 def attacked(*specs: str, masked: bool = False, **more: object) -> SuiteResult:
     net, images, labels = network(masked)
     eps = 0.1 if masked else 0.01
-    return evaluate(net, images, labels, torch.arange(COUNT) * 3, [AttackSpec.parse(s) for s in specs],
-                    threat=ThreatModel(eps), num_classes=4, root_seed=0, **more)  # type: ignore[arg-type]  # fmt: skip
+    return evaluate(
+        net,
+        images,
+        labels,
+        torch.arange(COUNT) * 3,
+        [AttackSpec.parse(s) for s in specs],
+        threat=ThreatModel(eps),
+        num_classes=4,
+        root_seed=0,
+        **more,
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,11 @@ def test_calibrate_keeps_a_rate_for_every_model_shape_and_precision(tmp_path, mo
     monkeypatch.setattr(calibrate, "measured", lambda *_: RATE)
     lines = list(calibrate.calibrate(["small-cnn", "wrn-28-10"], "cpu"))
     assert set(read_calibration("cpu")) == {
-        "small-cnn/1x8x8/fp32", "small-cnn/1x8x8/bf16", "wrn-28-10/3x32x32/fp32", "wrn-28-10/3x32x32/bf16",
-    }  # fmt: skip
+        "small-cnn/1x8x8/fp32",
+        "small-cnn/1x8x8/bf16",
+        "wrn-28-10/3x32x32/fp32",
+        "wrn-28-10/3x32x32/bf16",
+    }
     assert len(lines) == 5
     assert "attack step" in lines[0]
     assert str(tmp_path) in lines[-1]

@@ -217,8 +217,12 @@ def test_a_bit_that_turned_in_a_shared_prefix_is_noticed(tmp_path):
     turned(prefix, 0.5)
     events = done(second, tmp_path)
     assert [e["at"] for e in events if e.get("stage") == "train"] == [0, 1, 2, 3, 4, 5]
-    assert torch.equal(*(load(data)["network"]["head.weight"] for load, data in
-                         ((load_checkpoint, prefix), (lambda b: torch.load(io.BytesIO(b)), sound))))  # fmt: skip
+    assert torch.equal(
+        *(
+            load(data)["network"]["head.weight"]
+            for load, data in ((load_checkpoint, prefix), (lambda b: torch.load(io.BytesIO(b)), sound))
+        )
+    )
 
 
 def test_a_folder_is_looked_at_once_by_whoever_plans_and_its_weights_are_loaded_once(finished, monkeypatch):

@@ -23,9 +23,18 @@ from bench.store.folders import read_cell
 FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
 TRAIN, TEST = sum(class_counts(40, (), 4.0, 4, None)), sum(class_counts(10, (), 4.0, 4, None))
 RATE = Rate(
-    step=Line(1.0, 0.1), attack=Line(0.5, 0.05), forward=Line(0.2, 0.01), gradient=Line(0.3, 0.02), evaluation=7.0,
-    cell=11.0, startup=13.0, first=5.0, memory_mib=500.0, base_mib=300.0, weights_mib=4.0,
-)  # fmt: skip
+    step=Line(1.0, 0.1),
+    attack=Line(0.5, 0.05),
+    forward=Line(0.2, 0.01),
+    gradient=Line(0.3, 0.02),
+    evaluation=7.0,
+    cell=11.0,
+    startup=13.0,
+    first=5.0,
+    memory_mib=500.0,
+    base_mib=300.0,
+    weights_mib=4.0,
+)
 
 
 def task(method: str = "at", *attacks: str, splits: tuple[str, ...] = ("long-tailed",), **recipe: object) -> Task:
@@ -50,8 +59,18 @@ def test_training_passes_and_seconds_of_adversarial_training():
     assert got.seconds == pytest.approx(5 * ((calls * 1.0 + TRAIN * 0.1) + 10 * (calls * 0.5 + TRAIN * 0.05)))
 
 
-@pytest.mark.parametrize("method", ["crt", "lws", "at+class-aware-sampler", "at+class-aware-sampler[length=images]",
-                                    "at+balanced-sampler", "at+cfol", "at[validation=0.2]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        "crt",
+        "lws",
+        "at+class-aware-sampler",
+        "at+class-aware-sampler[length=images]",
+        "at+balanced-sampler",
+        "at+cfol",
+        "at[validation=0.2]",
+    ],
+)
 def test_the_images_of_an_estimate_are_those_that_a_training_sees(method, tmp_path):
     axes = Axes(methods=(method,), datasets=("digitslt",), irs=("2",), epochs=2, limit=8, attacks=("clean",))
     tasks = expand(axes)
@@ -176,11 +195,17 @@ def finished(seconds: float, kind: str = "cpu") -> dict:
         "device": {"kind": kind},
         "spec": {"dataset": "digitslt", "model": "small-cnn", "precision": "fp32", "recipe": {"resize": None}},
         "stages": {
-            "train": {"seconds": seconds, "forward": 1000, "backward": 1000, "images": 100, "peak_memory_mib": 70.0,
-                      "weights_mib": 0.1},
+            "train": {
+                "seconds": seconds,
+                "forward": 1000,
+                "backward": 1000,
+                "images": 100,
+                "peak_memory_mib": 70.0,
+                "weights_mib": 0.1,
+            },
             "long-tailed/aa": {"forward": 5000, "backward": 2000, "images": 10, "peak_memory_mib": 90.0},
         },
-    }  # fmt: skip
+    }
 
 
 def test_rates_of_finished_cells_are_those_of_the_median_one(tmp_path):

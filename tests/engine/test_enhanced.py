@@ -63,8 +63,9 @@ def test_the_order_of_enhancers_does_not_enter_the_id_and_their_settings_do():
 
 
 def test_the_official_settings_of_an_enhancer_come_with_the_recipe():
-    paper, official = (dict(dict(task("at+robustlt", recipes=(r,)).spec.enhancers)["robustlt"])
-                       for r in ("paper", "official"))  # fmt: skip
+    paper, official = (
+        dict(dict(task("at+robustlt", recipes=(r,)).spec.enhancers)["robustlt"]) for r in ("paper", "official")
+    )
     assert (paper["mode"], official["mode"]) == ("base", "train-frozen")
     assert task("at+robustlt", recipes=("official",)).spec.enhanced == "+robustlt"
 

@@ -17,10 +17,10 @@ from bench.engine.gradients import graphs
 from bench.engine.gradients.fast import FastInner, NetworkGradient, twin
 from bench.engine.gradients.graphs import Eager, Replayed
 from bench.engine.gradients.inner import ascend, plain_gradient
-from bench.engine.grid import settle
 from bench.engine.images.subset import CellData
 from bench.engine.nets.fold import fold
 from bench.engine.nets.network import Network, build_network
+from bench.engine.settled import settle
 from bench.errors import ModelError
 from bench.plugins import make_method
 from bench.registry import registry
@@ -61,10 +61,20 @@ def images(n: int, channels: int = 1, side: int = 8, classes: int = 4) -> CellDa
     index = torch.arange(n)
     counts = tuple(int(c) for c in y.bincount(minlength=classes))
     return CellData(
-        train_images=x, train_labels=y, train_index=index, test_images=x, test_labels=y, splits={"long-tailed": index},
-        class_names=tuple("abcd"), native_labels=tuple(range(classes)), train_counts=counts,
-        test_counts={"long-tailed": counts}, source="noise", data_hash="0", subset_hash="0",
-    )  # fmt: skip
+        train_images=x,
+        train_labels=y,
+        train_index=index,
+        test_images=x,
+        test_labels=y,
+        splits={"long-tailed": index},
+        class_names=tuple("abcd"),
+        native_labels=tuple(range(classes)),
+        train_counts=counts,
+        test_counts={"long-tailed": counts},
+        source="noise",
+        data_hash="0",
+        subset_hash="0",
+    )
 
 
 def cell(method: str = "at", precision: str = "fp64", **recipe: object) -> CellSpec:
@@ -150,9 +160,10 @@ def test_single_gradients_in_float32_are_equal_within_rounding(model):
     x, y = draw(6, 1, 8, 8), torch.arange(6) % 4
     fast_one = NetworkGradient(cell(precision="fp32"), network, x, None)
     fast_one.refresh()
-    (a, z), (b, w) = fast_one(network, x, lambda o: cross_entropy(o, y, reduction="sum")), plain_gradient(
-        network, x, lambda o: cross_entropy(o, y, reduction="sum")
-    )  # fmt: skip
+    (a, z), (b, w) = (
+        fast_one(network, x, lambda o: cross_entropy(o, y, reduction="sum")),
+        plain_gradient(network, x, lambda o: cross_entropy(o, y, reduction="sum")),
+    )
     assert (z - w).norm() <= 1e-5 * w.norm()
     assert (a - b).norm() <= 1e-3 * b.norm()
 

@@ -72,15 +72,27 @@ SEQUENTIAL = {"0.mean": torch.tensor([0.5]), "0.std": torch.tensor([0.25])} | un
         ({"ema": OTHERS, "epoch": 3}, "ema", (), ()),
         (AveragedModel(NET).state_dict(), "module", (), ()),
         (SEQUENTIAL, "1", ("0.mean", "0.std"), ()),
-        ({"state_dict": under("net.") | {"criterion.weight": torch.ones(10)}, "hyper_parameters": {"lr": 0.1}},
-         "state_dict.net", ("state_dict.criterion.weight",), ()),
+        (
+            {"state_dict": under("net.") | {"criterion.weight": torch.ones(10)}, "hyper_parameters": {"lr": 0.1}},
+            "state_dict.net",
+            ("state_dict.criterion.weight",),
+            (),
+        ),
         ({"state_dict": STATE, "args": argparse.Namespace(lr=0.1)}, "state_dict", (), ("argparse.Namespace",)),
-        ({"model": STATE, "sched": Schedule(), "args": types.SimpleNamespace(a=1)}, "model", (),
-         (f"{__name__}.Schedule", "types.SimpleNamespace")),
-        ({"state_dict": STATE, "best": np.float64(56.1), "seed": np.random.default_rng(0).integers(9, size=3)},
-         "state_dict", (), ()),
+        (
+            {"model": STATE, "sched": Schedule(), "args": types.SimpleNamespace(a=1)},
+            "model",
+            (),
+            (f"{__name__}.Schedule", "types.SimpleNamespace"),
+        ),
+        (
+            {"state_dict": STATE, "best": np.float64(56.1), "seed": np.random.default_rng(0).integers(9, size=3)},
+            "state_dict",
+            (),
+            (),
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_the_one_entry_that_fits_is_read(
     tmp_path: Path, content: object, key: str, beside: tuple[str, ...], objects: tuple[str, ...], zipped: bool

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bench import presets
 from bench.config import AttackSpec, canonical_json, cell_from_plain, format_value, parse_value, request_from_plain
-from bench.engine.grid import ALL_ATTACKS, Axes, expand, merge, parse_ratio, settle
+from bench.engine.grid import ALL_ATTACKS, Axes, expand, merge, parse_ratio
+from bench.engine.settled import settle
 from bench.errors import UsageError
 from bench.registry import registry
 
@@ -26,11 +27,18 @@ def test_a_grid_is_the_product_of_its_axes_in_a_fixed_order():
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 5}, {"ir": 20.0}, {"model": "resnet18"}, {"limit": 3}, {"precision": "bf16"}, {"compile": True},
-        {"deterministic": True}, {"selection": "official-builder"}, {"class_order": "reversed"},
+        {"seed": 5},
+        {"ir": 20.0},
+        {"model": "resnet18"},
+        {"limit": 3},
+        {"precision": "bf16"},
+        {"compile": True},
+        {"deterministic": True},
+        {"selection": "official-builder"},
+        {"class_order": "reversed"},
         {"hparams": (("a", 1),)},
     ],
-)  # fmt: skip
+)
 def test_everything_that_decides_the_weights_changes_the_id(change):
     spec = expand(DIGITS)[0].spec
     assert dataclasses.replace(spec, **change).digest != spec.digest
@@ -114,7 +122,7 @@ def test_bad_ratios_are_refused_in_one_sentence(text):
         ({"limit": 0}, "--limit 0"),
         ({"seeds": ()}, "the grid is empty"),
     ],
-)  # fmt: skip
+)
 def test_bad_axes_are_refused_in_one_sentence(change, pattern):
     with pytest.raises(UsageError, match=pattern) as error:
         expand(dataclasses.replace(DIGITS, **change))

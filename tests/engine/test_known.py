@@ -48,8 +48,16 @@ class Constant(nn.Module):
 def test_a_constant_predictor_has_one_over_c_balanced_under_every_attack():
     classes = 5
     labels = torch.tensor([0] * 30 + [1] * 20 + [2] * 9 + [3] * 4 + [4] * 2)
-    result = evaluate(Constant(classes), images(len(labels)), labels, torch.arange(len(labels)), ATTACKS,
-                      threat=ThreatModel(), num_classes=classes, root_seed=0)  # fmt: skip
+    result = evaluate(
+        Constant(classes),
+        images(len(labels)),
+        labels,
+        torch.arange(len(labels)),
+        ATTACKS,
+        threat=ThreatModel(),
+        num_classes=classes,
+        root_seed=0,
+    )
     for attack in result.attacks.values():
         n, correct = counts(labels.numpy(), attack.correct, classes)
         assert metric("balanced", n, correct) == 1 / classes
@@ -71,8 +79,16 @@ class Memory(nn.Module):
 
 def test_a_model_that_has_memorised_the_set_is_right_on_all_of_it_in_every_metric():
     x, labels = images(40), torch.arange(40) % 4
-    result = evaluate(Memory(x, labels, 4), x, labels, torch.arange(40), [AttackSpec("clean")],
-                      threat=ThreatModel(), num_classes=4, root_seed=0)  # fmt: skip
+    result = evaluate(
+        Memory(x, labels, 4),
+        x,
+        labels,
+        torch.arange(40),
+        [AttackSpec("clean")],
+        threat=ThreatModel(),
+        num_classes=4,
+        root_seed=0,
+    )
     n, correct = counts(labels.numpy(), result.clean, 4)
     for name in ("balanced", "standard", "head", "tail", "worst-class"):
         assert metric(name, n, correct) == 1.0

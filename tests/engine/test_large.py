@@ -13,8 +13,15 @@ from bench.engine.price.cost import learn
 
 @pytest.fixture
 def works(tmp_path):
-    tasks = expand(Axes(methods=("at", "ce"), datasets=("cifar10lt",), irs=("10",), models=("resnet18", "small-cnn"),
-                        attacks=("clean",)))  # fmt: skip
+    tasks = expand(
+        Axes(
+            methods=("at", "ce"),
+            datasets=("cifar10lt",),
+            irs=("10",),
+            models=("resnet18", "small-cnn"),
+            attacks=("clean",),
+        )
+    )
     return plan(tasks, tmp_path, None)
 
 
@@ -35,7 +42,9 @@ def test_a_known_rate_counts_more(works, tmp_path, monkeypatch):
     monkeypatch.setattr(large, "cell_cost", lambda *_: large_cost(7 * 3600.0))
     found = large.too_large(works, tmp_path, None, "cpu")
     assert {(one.model, one.reckoned, one.seconds) for one in found} == {
-        ("resnet18", False, 7 * 3600.0), ("small-cnn", False, 7 * 3600.0)}  # fmt: skip
+        ("resnet18", False, 7 * 3600.0),
+        ("small-cnn", False, 7 * 3600.0),
+    }
 
 
 def large_cost(seconds):

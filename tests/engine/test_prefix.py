@@ -17,9 +17,13 @@ from bench.store.schema import CHECKPOINT, CURVES, ROWS
 
 CPU = torch.device("cpu")
 GRID = Axes(
-    methods=("taet", "taet[beta=0.4]", "taet[steps=1]"), datasets=("digitslt",), irs=("10",), attacks=("clean", "fgsm"),
-    epochs=5, limit=8,
-)  # fmt: skip
+    methods=("taet", "taet[beta=0.4]", "taet[steps=1]"),
+    datasets=("digitslt",),
+    irs=("10",),
+    attacks=("clean", "fgsm"),
+    epochs=5,
+    limit=8,
+)
 
 
 def run(tasks: list[Task], root, sharing: bool, monkeypatch: pytest.MonkeyPatch) -> list[int]:

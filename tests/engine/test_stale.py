@@ -26,8 +26,14 @@ from bench.store.provenance.inputs import changed_code, fresh
 from bench.store.provenance.named import named_files
 from bench.store.results import Results
 
-AXES = Axes(methods=("ce",), datasets=("archive:set.npz",), irs=("natural",), epochs=1, attacks=("clean",),
-            models=("small-cnn",))  # fmt: skip
+AXES = Axes(
+    methods=("ce",),
+    datasets=("archive:set.npz",),
+    irs=("natural",),
+    epochs=1,
+    attacks=("clean",),
+    models=("small-cnn",),
+)
 
 
 def archive(path, turned=False):
@@ -35,8 +41,9 @@ def archive(path, turned=False):
     labels = np.repeat(np.arange(2), 9)
     images = np.random.default_rng(0).integers(0, 255, (18, 8, 8, 1)).astype(np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, train_images=images, train_labels=labels, test_images=images,
-             test_labels=1 - labels if turned else labels)  # fmt: skip
+    np.savez(
+        path, train_images=images, train_labels=labels, test_images=images, test_labels=1 - labels if turned else labels
+    )
 
 
 @pytest.fixture
@@ -385,9 +392,16 @@ def own(kind, name):
 
 
 def test_data_files_that_a_package_names_are_part_of_its_code(tmp_path):
-    files = {"pack/__init__.py": "", "pack/sub/mine.py": "A, B, C = 'weights.bin', f'{0}.json', 'tables'\n",
-             "pack/weights.bin": "1", "pack/sub/0.json": "1", "pack/tables/deep/a.csv": "1", "pack/README.md": "1",
-             "pack/sub/__init__.py": "", "other.json": "1"}  # fmt: skip
+    files = {
+        "pack/__init__.py": "",
+        "pack/sub/mine.py": "A, B, C = 'weights.bin', f'{0}.json', 'tables'\n",
+        "pack/weights.bin": "1",
+        "pack/sub/0.json": "1",
+        "pack/tables/deep/a.csv": "1",
+        "pack/README.md": "1",
+        "pack/sub/__init__.py": "",
+        "other.json": "1",
+    }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

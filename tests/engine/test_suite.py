@@ -108,9 +108,15 @@ def test_a_finished_evaluation_is_not_computed_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"root_seed": 1}, {"threat": ThreatModel(0.02)}, {"labels": torch.zeros(20).long()},
-                {"indices": torch.arange(20)}, {"network": "other"}]
-)  # fmt: skip
+    "changes",
+    [
+        {"root_seed": 1},
+        {"threat": ThreatModel(0.02)},
+        {"labels": torch.zeros(20).long()},
+        {"indices": torch.arange(20)},
+        {"network": "other"},
+    ],
+)
 def test_partial_verdicts_of_another_evaluation_are_not_used(tmp_path: Path, changes: dict) -> None:
     run(store=ChunkFolder(tmp_path))
     if "network" in changes:
@@ -245,8 +251,16 @@ def test_a_network_in_another_precision_is_attacked_as_in_single(dtype: torch.dt
     labels = net(x).argmax(1)
     left = {}
     for one in (net, copy.deepcopy(net).to(dtype)):
-        result = evaluate(one, x, labels, torch.arange(24), [AttackSpec(a) for a in ("fgsm", "pgd-20", "cw-l2")],
-                          threat=ThreatModel(8 / 255), num_classes=4, root_seed=0)  # fmt: skip
+        result = evaluate(
+            one,
+            x,
+            labels,
+            torch.arange(24),
+            [AttackSpec(a) for a in ("fgsm", "pgd-20", "cw-l2")],
+            threat=ThreatModel(8 / 255),
+            num_classes=4,
+            root_seed=0,
+        )
         assert all(a.total("refused") == 0 for a in result.attacks.values())
         left[one is net] = {label: int(a.correct.sum()) for label, a in result.attacks.items()}
     assert left[True]["pgd-20"] < 20
@@ -352,8 +366,10 @@ class Nothing(nn.Module):
         ({"indices": torch.arange(3)}, DataError),
         ({"images": torch.zeros(20, 4, 4, dtype=torch.uint8)}, DataError),
         ({"images": torch.zeros(20, 4, 4, 3, dtype=torch.int32)}, DataError),
-        ({"images": torch.zeros(0, 4, 4, 3, dtype=torch.uint8), "labels": torch.zeros(0), "indices": torch.zeros(0)},
-         DataError),
+        (
+            {"images": torch.zeros(0, 4, 4, 3, dtype=torch.uint8), "labels": torch.zeros(0), "indices": torch.zeros(0)},
+            DataError,
+        ),
         ({"images": torch.zeros(20, 6, 6, 3, dtype=torch.uint8)}, ModelError),
         ({"images": torch.zeros(20, 4, 4, 1, dtype=torch.uint8)}, ModelError),
         ({"network": Nothing(torch.zeros(1, 5))}, ModelError),
@@ -363,7 +379,7 @@ class Nothing(nn.Module):
         ({"specs": ["nothing"]}, UsageError),
         ({"threat": ThreatModel(0.0)}, UsageError),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_sentence_and_stores_nothing(tmp_path: Path, changes: dict, error: type[BenchError]) -> None:
     with pytest.raises(error) as caught:
         run(**changes, store=ChunkFolder(tmp_path))

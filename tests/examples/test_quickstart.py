@@ -41,9 +41,14 @@ def test_it_is_stored_as_it_was_written(notebook):
 @pytest.mark.slow
 def test_every_cell_runs(notebook, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUNNER, str(notebook)], cwd=tmp_path, capture_output=True, text=True,
-        check=False, env=os.environ, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-W", "error", "-c", RUNNER, str(notebook)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for word in ("balanced", "mine", "Axes(", "report/report.html", "pgd-20"):
         assert word in done.stdout, done.stdout

@@ -54,8 +54,14 @@ class Hub(BaseHTTPRequestHandler):
             given = [line["value"] for line in lines if line["key"] == "file"]
             name, commit = "/".join(parts[3:5]), hashlib.sha1(body).hexdigest()
             self.repositories[name].append((commit, {f["path"]: base64.b64decode(f["content"]) for f in given}))
-            self.answer({"success": True, "commitOid": commit, "hookOutput": "",
-                         "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{commit}"})  # fmt: skip
+            self.answer(
+                {
+                    "success": True,
+                    "commitOid": commit,
+                    "hookOutput": "",
+                    "commitUrl": f"http://{self.headers['Host']}/{name}/commit/{commit}",
+                }
+            )
 
     def do_GET(self) -> None:
         owner, name, _, revision, file = self.path[1:].split("/", 4)
@@ -70,8 +76,11 @@ class Hub(BaseHTTPRequestHandler):
             return self.refuse("EntryNotFound")
         body = self.damage.get(file, files[file])
         self.send_response(200)
-        for key, value in (("X-Repo-Commit", commit), ("ETag", f'"{hashlib.sha1(body).hexdigest()}"'),
-                           ("Content-Length", str(len(body)))):  # fmt: skip
+        for key, value in (
+            ("X-Repo-Commit", commit),
+            ("ETag", f'"{hashlib.sha1(body).hexdigest()}"'),
+            ("Content-Length", str(len(body))),
+        ):
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
@@ -172,9 +181,19 @@ def test_the_card_says_what_the_cell_holds(store, published):
     cell = json.loads((table.parent / "cell.json").read_text())
     for row in summarise(read_rows(table)).to_dict("records"):
         assert f"| {row['attack']} | {row['n']} | {100 * row['balanced']:.2f} |" in card
-    for text in (cell["id"], cell["weights"], cell["data"]["data_hash"], "linf, radius 51/255", "- epochs: 6",
-                 "bench run --methods la-posthoc --datasets digitslt", "--epochs 6", "Reduced run",
-                 "small-class", "Weights: not stated", "- tau_p: 1.0"):  # fmt: skip
+    for text in (
+        cell["id"],
+        cell["weights"],
+        cell["data"]["data_hash"],
+        "linf, radius 51/255",
+        "- epochs: 6",
+        "bench run --methods la-posthoc --datasets digitslt",
+        "--epochs 6",
+        "Reduced run",
+        "small-class",
+        "Weights: not stated",
+        "- tau_p: 1.0",
+    ):
         assert text in card, text
     clean = numbers(store)["clean"]
     assert f"| 0 | 110 | {cell['data']['test_counts']['long-tailed'][0]} | {clean[0]}, " in card
@@ -206,10 +225,11 @@ def test_a_damaged_file_is_named_and_nothing_is_computed(published, tmp_path, ca
 def test_a_manifest_that_is_none_is_one_sentence(published, tmp_path, call):
     whole = json.loads((published / MANIFEST).read_text())
     for wrong, sentence in (
-        ([], "is no manifest"), (whole | {"format": 2}, "has format 2"),
+        ([], "is no manifest"),
+        (whole | {"format": 2}, "has format 2"),
         (whole | {"files": {}}, "does not name its files"),
         (whole | {"spec": whole["spec"] | {"method": "unheard-of"}}, "needs the method 'unheard-of'"),
-    ):  # fmt: skip
+    ):
         (published / MANIFEST).write_text(json.dumps(wrong))
         code, _, err = evaluate(call, published, tmp_path / "again")
         assert code > 0

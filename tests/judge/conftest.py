@@ -32,8 +32,9 @@ class Maker:
         recipe = spec.pop("recipe", Recipe())
         spec = {"dataset": "digitslt", "ir": 10.0, "model": "small-cnn"} | spec
         hparams = tuple(sorted(parse_variant(f"x[{variant}]")[1].items()))
-        full = CellSpec(method=method, seed=seed, recipe=recipe, variant=variant, hparams=hparams,
-                        threat=ThreatModel(0.1), **spec)  # fmt: skip
+        full = CellSpec(
+            method=method, seed=seed, recipe=recipe, variant=variant, hparams=hparams, threat=ThreatModel(0.1), **spec
+        )
         folder = self.root / full.id
         folder.mkdir(parents=True)
         samples, evaluations = {}, {}
@@ -44,16 +45,37 @@ class Maker:
             for strength, (attack, chance) in enumerate(attacks.items()):
                 samples[f"{split}/{attack}"] = (hard < chance + shift - 0.05 * label).astype(np.uint8)
                 evaluations[f"{split}/{attack}"] = {
-                    "engine": "bench", "params": {}, "notes": [], "flags": [], "strength": strength,
-                    "norm": "linf" if strength else "none", "eps": 0.1 if strength else None,
-                }  # fmt: skip
+                    "engine": "bench",
+                    "params": {},
+                    "notes": [],
+                    "flags": [],
+                    "strength": strength,
+                    "norm": "linf" if strength else "none",
+                    "eps": 0.1 if strength else None,
+                }
         cell = {
-            "schema": SCHEMA_VERSION, "benchmark": BENCHMARK_VERSION, "id": full.id, "spec": to_plain(full),
-            "status": "done", "history": [], "failure": None, "seeds": {}, "versions": {}, "device": {}, "stages": {},
-            "data": {"source": source, "data_hash": "d" * 16, "subset_hash": "s" * 16, "class_names": NAMES,
-                     "train_counts": [100, 46, 21, 10], "test_counts": TEST_COUNTS},
-            "evaluations": evaluations, "flags": [],
-        }  # fmt: skip
+            "schema": SCHEMA_VERSION,
+            "benchmark": BENCHMARK_VERSION,
+            "id": full.id,
+            "spec": to_plain(full),
+            "status": "done",
+            "history": [],
+            "failure": None,
+            "seeds": {},
+            "versions": {},
+            "device": {},
+            "stages": {},
+            "data": {
+                "source": source,
+                "data_hash": "d" * 16,
+                "subset_hash": "s" * 16,
+                "class_names": NAMES,
+                "train_counts": [100, 46, 21, 10],
+                "test_counts": TEST_COUNTS,
+            },
+            "evaluations": evaluations,
+            "flags": [],
+        }
         self.write(folder, cell)
         np.savez_compressed(folder / SAMPLES, **samples)
         build_rows(understood(cell), samples).to_csv(folder / ROWS, index=False, lineterminator="\n")

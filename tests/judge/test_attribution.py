@@ -34,9 +34,11 @@ def test_gains_pair_what_differs_in_one_thing(store):
     gains = attribution(store)
     pairs = {(g.what, g.at, g.of_enhancer) for g in gains}
     assert pairs == {
-        ("+ema[warmup=0]", "at[steps=1]", True), ("+ema[warmup=0]", "ce", True),
-        ("ce − at[steps=1]", "alone", False), ("ce − at[steps=1]", "+ema[warmup=0]", False),
-    }  # fmt: skip
+        ("+ema[warmup=0]", "at[steps=1]", True),
+        ("+ema[warmup=0]", "ce", True),
+        ("ce − at[steps=1]", "alone", False),
+        ("ce − at[steps=1]", "+ema[warmup=0]", False),
+    }
     assert {g.scope for g in gains} == set(SCOPES)
     assert {len(g.cells) for g in gains} == {4}
     assert {g.family for g in gains} == {len(gains)}

@@ -80,10 +80,13 @@ def store(maker, monkeypatch):
                 assert not kept.whole
                 stages = [{"name": name, "white_box": name != "square", "attacked": 0, "broken": 0} for name in STAGES]
                 cell["evaluations"]["balanced/aa-audited"] = whole | {
-                    "name": "aa-audited", "refused": 0,
-                    "audit": msgspec.to_builtins(kept), "notes": [in_words(kept)], "strength": None,
+                    "name": "aa-audited",
+                    "refused": 0,
+                    "audit": msgspec.to_builtins(kept),
+                    "notes": [in_words(kept)],
+                    "strength": None,
                     "stages": stages,
-                }  # fmt: skip
+                }
                 bits["balanced/aa-audited"] = (~done.broken).astype(np.uint8)
                 bits["balanced/aa-audited" + REACHED] = reached(done)
             maker.write(folder, cell)
@@ -95,8 +98,10 @@ def store(maker, monkeypatch):
 def difference(seeds=(0, 1)) -> float:
     """What the full attack would give: balanced robustness of taet minus that of at-bsl."""
     label = np.repeat(np.arange(4), PER_CLASS)
-    full = [[np.logical_and.reduce([c, *s]).mean() for c, s in (chain(label, more, seed=seed) for seed in seeds)]
-            for more in (0.2, 0.0)]  # fmt: skip
+    full = [
+        [np.logical_and.reduce([c, *s]).mean() for c, s in (chain(label, more, seed=seed) for seed in seeds)]
+        for more in (0.2, 0.0)
+    ]
     return float(np.mean(full[0]) - np.mean(full[1]))
 
 
@@ -192,8 +197,9 @@ def test_two_audits_are_compared_under_their_own_name(store):
     assert "an audit left some out" in said
     body = json.loads(bench("compare", "taet", "at-bsl", "--results", store.root, "--json")[1])
     assert {fact["attack"]: fact["audited"] for fact in body["comparisons"] if fact["test_split"] == "balanced"} == {
-        "clean": False, "aa-audited": True,
-    }  # fmt: skip
+        "clean": False,
+        "aa-audited": True,
+    }
 
 
 def test_an_audit_is_compared_with_the_full_attack_under_both_names(store):
@@ -260,8 +266,11 @@ def test_every_format_says_what_an_audited_number_is(store, tmp_path):
     bench("report", "--results", store.root, "--output", tmp_path, "--format", "html,markdown,latex,csv",
           "--tables", "overview", "--figures", "none")  # fmt: skip
     for name in ("report.html", "report.md", "tables.csv", "latex/report.tex"):
-        text = " ".join((tmp_path / name).read_text().split()) if name != "latex/report.tex" else " ".join(
-            " ".join(p.read_text().split()) for p in (tmp_path / "latex").glob("*.tex"))  # fmt: skip
+        text = (
+            " ".join((tmp_path / name).read_text().split())
+            if name != "latex/report.tex"
+            else " ".join(" ".join(p.read_text().split()) for p in (tmp_path / "latex").glob("*.tex"))
+        )
         assert "never aa itself" in text, name
 
 

@@ -64,9 +64,12 @@ def test_both_tolerances_must_be_exceeded(two, another):
     assert status == 0
     outcome = check_rows(Results(another.root).rows, Results(two.root).rows, name="two")
     assert {(n.name, n.verdict) for n in outcome.numbers if n.verdict != "same"} == {
-        ("class zero", "within noise"), ("head", "within noise"), ("balanced", "match"), ("standard", "match"),
+        ("class zero", "within noise"),
+        ("head", "within noise"),
+        ("balanced", "match"),
+        ("standard", "match"),
         ("tail-80", "match"),
-    }  # fmt: skip
+    }
     lose(another, folder, 20)  # 21 of 40
     status, output = run("--results", another.root, "--against", two.root)
     assert status == 1
@@ -78,9 +81,14 @@ def test_both_tolerances_must_be_exceeded(two, another):
 
 @pytest.mark.parametrize(
     ("difference", "tolerance", "margin", "expected"),
-    [(0.005, 0.01, 0.0, "match"), (-0.01, 0.01, 0.0, "match"), (0.02, 0.01, 0.03, "within noise"),
-     (-0.04, 0.01, 0.03, "off"), (0.04, 0.05, 0.03, "match")],
-)  # fmt: skip
+    [
+        (0.005, 0.01, 0.0, "match"),
+        (-0.01, 0.01, 0.0, "match"),
+        (0.02, 0.01, 0.03, "within noise"),
+        (-0.04, 0.01, 0.03, "off"),
+        (0.04, 0.05, 0.03, "match"),
+    ],
+)
 def test_verdict(difference, tolerance, margin, expected):
     assert judge(difference, tolerance, margin) == expected
 
@@ -132,13 +140,16 @@ def test_cells_that_differ_in_what_is_usually_equal_are_told_apart(two, another)
 
 @pytest.mark.parametrize(
     ("column", "value", "text"),
-    [("benchmark", "2", "benchmark differs: reference 1, measured 2"),
-     ("source", "cifar10-jpeg75", "source differs: reference digits, measured cifar10-jpeg75"),
-     ("recipe", "official", "recipe differs"),
-     ("reduced", "limit=50", "reduced differs: reference none, measured limit=50"),
-     ("precision", "bf16", "precision differs"), ("eps", "0.2", "eps differs: reference 0.1, measured 0.2"),
-     ("data_hash", "e" * 16, "data_hash differs")],
-)  # fmt: skip
+    [
+        ("benchmark", "2", "benchmark differs: reference 1, measured 2"),
+        ("source", "cifar10-jpeg75", "source differs: reference digits, measured cifar10-jpeg75"),
+        ("recipe", "official", "recipe differs"),
+        ("reduced", "limit=50", "reduced differs: reference none, measured limit=50"),
+        ("precision", "bf16", "precision differs"),
+        ("eps", "0.2", "eps differs: reference 0.1, measured 0.2"),
+        ("data_hash", "e" * 16, "data_hash differs"),
+    ],
+)
 def test_what_is_not_comparable_is_refused_by_its_field(two, another, column, value, text):
     shutil.copytree(two.root, another.root)
     for folder in another.root.iterdir():
@@ -252,9 +263,11 @@ def test_markdown_and_text(failing):
 
 
 def test_the_command_line_exit_code_and_no_torch(two):
-    code = ("import sys; sys.argv = ['bench', 'check', '--results', sys.argv[1], '--against', sys.argv[1]]\n"
-            "from bench.cli import main\n"
-            "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules")  # fmt: skip
+    code = (
+        "import sys; sys.argv = ['bench', 'check', '--results', sys.argv[1], '--against', sys.argv[1]]\n"
+        "from bench.cli import main\n"
+        "try:\n    main()\nfinally:\n    assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(two.root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "passed" in done.stdout
@@ -268,14 +281,35 @@ NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 
 def cifar(recalls, method="taet", attack="clean", seed=0, **more):
     """Rows of one evaluation on the long-tailed CIFAR-10 test set with these recalls."""
-    rows = pd.DataFrame({
-        "benchmark": "1", "cell": f"{method}-{seed}", "method": method, "variant": "", "recipe": "paper", "reduced": "",
-        "dataset": "cifar10lt", "source": "cifar10", "data_hash": "d", "ir": 10.0, "selection": "seeded",
-        "class_order": "natural", "model": "resnet18", "seed": seed, "precision": "fp32", "test_split": "long-tailed",
-        "attack": attack, "engine": "bench", "eps": 8 / 255, "flags": "", "class_index": range(10),
-        "class_name": NAMES, "train_count": COUNTS, "n": COUNTS,
-        "correct": [round(n * r) for n, r in zip(COUNTS, recalls, strict=True)],
-    }).assign(**more)  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "benchmark": "1",
+            "cell": f"{method}-{seed}",
+            "method": method,
+            "variant": "",
+            "recipe": "paper",
+            "reduced": "",
+            "dataset": "cifar10lt",
+            "source": "cifar10",
+            "data_hash": "d",
+            "ir": 10.0,
+            "selection": "seeded",
+            "class_order": "natural",
+            "model": "resnet18",
+            "seed": seed,
+            "precision": "fp32",
+            "test_split": "long-tailed",
+            "attack": attack,
+            "engine": "bench",
+            "eps": 8 / 255,
+            "flags": "",
+            "class_index": range(10),
+            "class_name": NAMES,
+            "train_count": COUNTS,
+            "n": COUNTS,
+            "correct": [round(n * r) for n, r in zip(COUNTS, recalls, strict=True)],
+        }
+    ).assign(**more)
     return rows[list(PER_CLASS)].astype(PER_CLASS)
 
 
@@ -287,8 +321,11 @@ def against_paper(rows, **options):
 def test_only_targets_are_compared_and_the_rest_is_missing():
     outcome, found = against_paper(cifar([0.7467] * 10))
     assert len(outcome.numbers) == 207
-    assert {(n.where["table"], n.name) for n in found} == {(1, "balanced"), (5, "balanced"),
-        *((2, f"class {c}") for c in NAMES[5:])}  # fmt: skip
+    assert {(n.where["table"], n.name) for n in found} == {
+        (1, "balanced"),
+        (5, "balanced"),
+        *((2, f"class {c}") for c in NAMES[5:]),
+    }
     balanced = next(n for n in found if n.where["table"] == 1)
     assert balanced.verdict == "match"
     assert balanced.reference == pytest.approx(0.7467)
@@ -322,10 +359,14 @@ def test_seeds_are_averaged_and_their_spread_counts():
 
 @pytest.mark.parametrize(
     ("field", "value", "text"),
-    [("source", "cifar10-jpeg75", "source differs: reference cifar10, measured cifar10-jpeg75"),
-     ("test_split", "balanced", "test_split differs"), ("reduced", "epochs=3 of 100", "reduced differs"),
-     ("recipe", "official", "recipe differs"), ("eps", 0.1, "eps differs")],
-)  # fmt: skip
+    [
+        ("source", "cifar10-jpeg75", "source differs: reference cifar10, measured cifar10-jpeg75"),
+        ("test_split", "balanced", "test_split differs"),
+        ("reduced", "epochs=3 of 100", "reduced differs"),
+        ("recipe", "official", "recipe differs"),
+        ("eps", 0.1, "eps differs"),
+    ],
+)
 def test_a_stand_in_is_refused_beside_the_paper(field, value, text):
     _, found = against_paper(cifar([0.7467] * 10, **{field: value}))
     assert {n.verdict for n in found} == {"refused"}

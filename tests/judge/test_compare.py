@@ -105,8 +105,13 @@ def test_the_advised_run_makes_the_missing_cell(tmp_path):
     words = shlex.split(command)
     given = dict(zip(words[2::2], words[3::2], strict=True))
     lists = {name: comma_list(given[f"--{name}"], name) for name in ("methods", "datasets", "irs", "models")}
-    advised = Axes(**lists, recipes=(given["--recipe"],), limit=int(given["--limit"]), epochs=int(given["--epochs"]),
-                   class_order=given["--class-order"])  # fmt: skip
+    advised = Axes(
+        **lists,
+        recipes=(given["--recipe"],),
+        limit=int(given["--limit"]),
+        epochs=int(given["--epochs"]),
+        class_order=given["--class-order"],
+    )
     mine, partner = (task.spec for task in expand(advised))
     assert mine == spec
     assert partner.method == "trades"
@@ -282,8 +287,9 @@ def test_it_opens_with_a_sentence_a_pair(grid):
     )
     assert re.fullmatch(
         r"taet against at-bsl \(digitslt, IR 10, small-cnn, balanced, 3 seeds\): better under aa by [\d.]+ points "
-        r"\(\+[\d.]+ to \+[\d.]+, p <?[\d.]+\); better clean by [\d.]+ points \(.*\)\.", sentence,
-    )  # fmt: skip
+        r"\(\+[\d.]+ to \+[\d.]+, p <?[\d.]+\); better clean by [\d.]+ points \(.*\)\.",
+        sentence,
+    )
     body = json.loads(run("taet", "at-bsl", "--results", grid.root, "--json"))
     assert len(body["sentences"]) == 2  # a test split each
     alone = json.loads(run("taet", "at-bsl", "--results", grid.root, "--test-split", "balanced", "--json"))

@@ -40,10 +40,16 @@ def facts(name: str, **changes: Any) -> dict[str, Any]:
     stages = [("apgd-ce", True, 70), ("square", False, 0)] if name.startswith("aa") else [(name, name != "clean", 5)]
     stages += [("rescaled", True, 0)] if name == "aa-plus" else []
     return {
-        "name": name, "norm": norm, "white_box": name != "clean", "strength": ORDER[name], "refused": 0,
-        "eps": 0.03 if norm == "linf" else None, "flags": [],
-        "stages": [{"name": s, "white_box": w, "broken": b, "attacked": 160} for s, w, b in stages], **changes,
-    }  # fmt: skip
+        "name": name,
+        "norm": norm,
+        "white_box": name != "clean",
+        "strength": ORDER[name],
+        "refused": 0,
+        "eps": 0.03 if norm == "linf" else None,
+        "flags": [],
+        "stages": [{"name": s, "white_box": w, "broken": b, "attacked": 160} for s, w, b in stages],
+        **changes,
+    }
 
 
 def audit(gap: bool) -> dict[str, Any]:
@@ -56,14 +62,20 @@ def typed(facts: dict[str, Any]) -> EvaluationFacts:
     return msgspec.convert(facts, EvaluationFacts)
 
 
-def evidence(standing: dict[str, int] | None = None, probes: dict[str, float] | None = None,
-             labels: np.ndarray | None = None, **changes: dict[str, Any]) -> Evidence:  # fmt: skip
+def evidence(
+    standing: dict[str, int] | None = None,
+    probes: dict[str, float] | None = None,
+    labels: np.ndarray | None = None,
+    **changes: dict[str, Any],
+) -> Evidence:
     counts = STANDING | (standing or {})
     return Evidence(
         {name: typed(facts(name, **changes.get(name, {}))) for name in counts},
         {name: np.arange(N) < count for name, count in counts.items()},
-        np.arange(N) % 4 if labels is None else labels, SOUND | (probes or {}), 0.03,
-    )  # fmt: skip
+        np.arange(N) % 4 if labels is None else labels,
+        SOUND | (probes or {}),
+        0.03,
+    )
 
 
 def who(found: dict[str, list[str]], flag: str) -> set[str]:
@@ -111,7 +123,7 @@ def test_a_sound_evaluation_has_no_flag() -> None:
         ("astray-gradient", WHITE, {"probes": {"astray_share": 0.26}}),
         ("coarse-logits", WHITE, {"probes": {"coarse_share": 0.51}}),
     ],
-)  # fmt: skip
+)
 def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], given: dict[str, Any]) -> None:
     assert who(raised(evidence(**given)), flag) == who_gets_it
 
@@ -135,7 +147,7 @@ def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], g
         ("astray-gradient", {"probes": {"astray_share": 0.5, "random_difference": 2e-4}}),
         ("coarse-logits", {"probes": {"coarse_share": 0.5}}),
     ],
-)  # fmt: skip
+)
 def test_flag_is_not_raised_without_reason(flag: str, given: dict[str, Any]) -> None:
     assert not who(raised(evidence(**given)), flag)
 
@@ -157,8 +169,9 @@ def test_flags_of_a_cell() -> None:
     e = evidence(standing={"pgd-20": 115})
     cell = {
         **new_cell(CellSpec("ce", "digitslt", 10.0, "small-cnn", 0, threat=ThreatModel(0.03))),
-        "probes": {"balanced": SOUND}, "evaluations": {f"balanced/{k}": facts(k) for k in e.attacks},
-    }  # fmt: skip
+        "probes": {"balanced": SOUND},
+        "evaluations": {f"balanced/{k}": facts(k) for k in e.attacks},
+    }
     bits = {f"balanced/{k}": v.astype(np.uint8) for k, v in e.correct.items()} | {"balanced/label": e.labels}
     flagged = flag_cell(cell, bits)
     assert flagged["flags"] == ["order"]

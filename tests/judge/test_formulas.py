@@ -77,7 +77,8 @@ def test_seeds():
 def test_estimate():
     n, k = [[100, 50]] * 4, [[80, 20]] * 4
     assert stats.estimate("balanced", n, k).sampling.margin == pytest.approx(
-        stats.sampling("balanced", [100, 50], [80, 20]).margin)  # fmt: skip
+        stats.sampling("balanced", [100, 50], [80, 20]).margin
+    )
 
 
 def test_bootstrap():

@@ -17,8 +17,18 @@ def frame(lines):
     rows = []
     for cell, attack, classes in lines:
         for c, (train, n, correct) in enumerate(classes):
-            rows.append({"cell": cell, "test_split": "long-tailed", "attack": attack, "class_index": c,
-                         "class_name": f"class {c}", "train_count": train, "n": n, "correct": correct})  # fmt: skip
+            rows.append(
+                {
+                    "cell": cell,
+                    "test_split": "long-tailed",
+                    "attack": attack,
+                    "class_index": c,
+                    "class_name": f"class {c}",
+                    "train_count": train,
+                    "n": n,
+                    "correct": correct,
+                }
+            )
     table = pd.DataFrame(rows)
     for name, kind in PER_CLASS.items():
         if name not in table:
@@ -107,8 +117,13 @@ def test_summarise_orders_classes_by_training_frequency():
 
 
 def test_summarise_keeps_the_order_of_evaluations_and_mixes_class_numbers():
-    rows = frame([("b", "clean", [(9, 4, 4), (3, 2, 1)]), ("a", "aa", [(9, 4, 1), (5, 2, 1), (3, 2, 0)]),
-                  ("b", "aa", [(9, 4, 2), (3, 2, 0)])])  # fmt: skip
+    rows = frame(
+        [
+            ("b", "clean", [(9, 4, 4), (3, 2, 1)]),
+            ("a", "aa", [(9, 4, 1), (5, 2, 1), (3, 2, 0)]),
+            ("b", "aa", [(9, 4, 2), (3, 2, 0)]),
+        ]
+    )
     shuffled = pd.concat([rows.iloc[[0]], rows.iloc[[3, 2, 6, 5, 4, 1]]], ignore_index=True)
     table = summarise(shuffled)
     assert list(zip(table["cell"], table["attack"], strict=True)) == [("b", "clean"), ("a", "aa"), ("b", "aa")]

@@ -225,12 +225,29 @@ def test_seeds_needed_are_unknown_with_one_seed():
 
 @pytest.mark.parametrize(
     ("n", "shared", "rate", "seeds"),
-    [(law(1000, 10, 10), 0.8, None, 1), (law(1000, 100, 10), 0.5, None, 1), (law(36, 10, 10), 0.8, None, 1),
-     (law(50, 50, 20), 0.8, None, 1), (np.ones(8, int), 0.0, None, 1), (law(1000, 10, 10), 0.7, 0.005, 1),
-     (law(1000, 100, 10), 0.7, 0.005, 3), (law(1000, 50, 10), 0.97, 0.995, 1), (law(1000, 100, 10), 0.97, 0.95, 3)],
-    ids=["IR 10", "IR 100", "digits", "20 classes", "one image each", "near 0", "near 0, three seeds",
-         "near 1, similar", "similar, three seeds"],
-)  # fmt: skip
+    [
+        (law(1000, 10, 10), 0.8, None, 1),
+        (law(1000, 100, 10), 0.5, None, 1),
+        (law(36, 10, 10), 0.8, None, 1),
+        (law(50, 50, 20), 0.8, None, 1),
+        (np.ones(8, int), 0.0, None, 1),
+        (law(1000, 10, 10), 0.7, 0.005, 1),
+        (law(1000, 100, 10), 0.7, 0.005, 3),
+        (law(1000, 50, 10), 0.97, 0.995, 1),
+        (law(1000, 100, 10), 0.97, 0.95, 3),
+    ],
+    ids=[
+        "IR 10",
+        "IR 100",
+        "digits",
+        "20 classes",
+        "one image each",
+        "near 0",
+        "near 0, three seeds",
+        "near 1, similar",
+        "similar, three seeds",
+    ],
+)
 def test_coverage_and_false_alarms_of_the_melded_differences(n, shared, rate, seeds):
     """Equal balanced accuracies: by other classes (rates 0.8 to 0.2 against their mirror), or by one rate for all."""
     rate_a = np.linspace(0.8, 0.2, len(n)) if rate is None else np.full(len(n), rate)

@@ -76,12 +76,17 @@ def test_variance_of_large_classes_is_the_plain_one():
 
 def test_standard_errors_printed_for_the_papers_test_sets():
     """The audit's table of sampling errors: balanced and standard, p = 0.75 and 0.35."""
-    printed = {10: (0.88, 0.96, 0.68, 0.75), 20: (1.13, 1.25, 0.74, 0.82), 50: (1.63, 1.79, 0.82, 0.90),
-               100: (2.17, 2.39, 0.87, 0.96)}  # fmt: skip
+    printed = {
+        10: (0.88, 0.96, 0.68, 0.75),
+        20: (1.13, 1.25, 0.74, 0.82),
+        50: (1.63, 1.79, 0.82, 0.90),
+        100: (2.17, 2.39, 0.87, 0.96),
+    }
     for ratio, errors in printed.items():
         n = law(1000, ratio, 10)
-        for (name, p), error in zip([("balanced", 0.75), ("balanced", 0.35), ("standard", 0.75), ("standard", 0.35)],
-                                    errors, strict=True):  # fmt: skip
+        for (name, p), error in zip(
+            [("balanced", 0.75), ("balanced", 0.35), ("standard", 0.75), ("standard", 0.35)], errors, strict=True
+        ):
             exact = np.sqrt((metrics.weights(name, n) ** 2 * p * (1 - p) / n).sum())
             assert 100 * exact == pytest.approx(error, abs=0.006)
             assert float(stats.standard_error(name, n, p * n)) == pytest.approx(exact, rel=0.06)
@@ -178,10 +183,19 @@ def test_bootstrap_of_the_balanced_accuracy_agrees_with_the_closed_form():
 
 # --------------------------------------------------------------------------------------------------- coverage
 
-SETS = {"IR 10": law(1000, 10, 10), "IR 100": law(1000, 100, 10), "100 classes, IR 100": law(100, 100, 100),
-        "digits": law(36, 10, 10), "one image each": np.ones(10, int)}  # fmt: skip
-RATES = {"equal": lambda c: np.full(c, 0.5), "falling": lambda c: np.linspace(0.9, 0.1, c),
-         "robust": lambda c: np.linspace(0.6, 0.02, c), "solved": lambda c: np.full(c, 0.97)}  # fmt: skip
+SETS = {
+    "IR 10": law(1000, 10, 10),
+    "IR 100": law(1000, 100, 10),
+    "100 classes, IR 100": law(100, 100, 100),
+    "digits": law(36, 10, 10),
+    "one image each": np.ones(10, int),
+}
+RATES = {
+    "equal": lambda c: np.full(c, 0.5),
+    "falling": lambda c: np.linspace(0.9, 0.1, c),
+    "robust": lambda c: np.linspace(0.6, 0.02, c),
+    "solved": lambda c: np.full(c, 0.97),
+}
 
 
 def coverage(name, n, p, draws=3000):

@@ -97,7 +97,7 @@ BITS_CHANGED = {
     "another label": (lambda b: b["balanced/label"].__setitem__(0, 1), "images a class: [39, 41, 40, 40]"),
     "a label too many": (lambda b: b["balanced/label"].__setitem__(0, 9), "reach 9, there are 4 classes"),
     "unknown bits": (lambda b: b.update({"balanced/mim": b["balanced/aa"]}), "balanced/mim, cell.json knows no"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BITS_CHANGED)
@@ -116,7 +116,7 @@ CELL_CHANGED = {
     "counts": (lambda c: c["data"]["test_counts"]["balanced"].__setitem__(0, 41), "[41, 40, 40, 40] in cell.json"),
     "no data": (lambda c: c.pop("data"), "nothing about its data"),
     "unknown field": (lambda c: c["spec"].update(colour="red"), "colour"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CELL_CHANGED)

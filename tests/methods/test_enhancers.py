@@ -48,8 +48,9 @@ def array(seed, *shape):
 
 
 def context(epoch=0, n=COUNTS, epochs=100, **recipe):
-    return context_for(make_method("at", recipe, "paper", epochs)[1], n, torch.zeros(1, dtype=torch.float64),
-                       epoch=epoch)  # fmt: skip
+    return context_for(
+        make_method("at", recipe, "paper", epochs)[1], n, torch.zeros(1, dtype=torch.float64), epoch=epoch
+    )
 
 
 def stepped(method="at", seed=1, **more):
@@ -222,8 +223,16 @@ def test_cfol_reweighted_scales_the_gradient_of_each_image():
         def forward(self, images):
             return self.head(self.body(images))
 
-    got = step("at", model=Whole(), x=x, y=y, class_counts=COUNTS, epoch=0, hparams={"start": "none", "steps": 0},
-               enhancers=[("cfol", {"reweight": True, "prior": "empirical", "gamma": 0.0})])  # fmt: skip
+    got = step(
+        "at",
+        model=Whole(),
+        x=x,
+        y=y,
+        class_counts=COUNTS,
+        epoch=0,
+        hparams={"start": "none", "steps": 0},
+        enhancers=[("cfol", {"reweight": True, "prior": "empirical", "gamma": 0.0})],
+    )
     weights = CLASSES * torch.tensor(COUNTS, dtype=torch.float64) / sum(COUNTS)
     fresh = Whole().train()
     (weights[y] * cross_entropy(fresh(x), y, reduction="none")).mean().backward()
@@ -261,8 +270,10 @@ def test_an_average_of_equal_networks_is_that_network_and_a_decay_of_zero_copies
         swa.collect(network)
     assert all(torch.allclose(swa.average[name], p) for name, p in network.named_parameters())
     ema.after_step(network, context())  # d = min(tau, 2/11) of the first step
-    mixed = {name: 9 / 11 * p + 2 / 11 * q for (name, p), q in zip(network.named_parameters(), other.parameters(),
-                                                                  strict=True)}  # fmt: skip
+    mixed = {
+        name: 9 / 11 * p + 2 / 11 * q
+        for (name, p), q in zip(network.named_parameters(), other.parameters(), strict=True)
+    }
     assert all(torch.allclose(ema.average[name], value) for name, value in mixed.items())
     off = make_enhancer("ema", {"tau": 0.0, "warmup": 0.0})
     off.setup(other, context())
@@ -396,9 +407,13 @@ def test_drw_wants_epochs_and_betas_that_fit():
 
 @pytest.mark.parametrize(
     ("method", "off", "bias"),
-    [("tau-norm", {"tau": 0.0}, False), ("lws", {}, False), ("la-posthoc", {"tau_p": 0.0}, True),
-     ("cdt-posthoc", {"tau": 0.0}, True)],
-)  # fmt: skip
+    [
+        ("tau-norm", {"tau": 0.0}, False),
+        ("lws", {}, False),
+        ("la-posthoc", {"tau_p": 0.0}, True),
+        ("cdt-posthoc", {"tau": 0.0}, True),
+    ],
+)
 def test_a_head_that_is_switched_off_is_the_plain_one(method, off, bias):
     features = array(1, 5, 6)
     head = build_head(method, 6, CLASSES, off).double()

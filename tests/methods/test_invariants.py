@@ -81,9 +81,16 @@ def test_attack_stays_in_the_ball_and_the_box(seed, start, eps, size, steps, mod
     (x, y), network = data(seed), net(seed)
     radius = torch.full((len(x), 1, 1, 1), eps, dtype=torch.float64) if per_image else eps
     adv = ascend(
-        network, x, lambda z: cross_entropy(z, y, reduction="sum"),
-        noise=draws(seed), start=start, mode=mode, eps=radius, step=size, steps=steps,
-    )  # fmt: skip
+        network,
+        x,
+        lambda z: cross_entropy(z, y, reduction="sum"),
+        noise=draws(seed),
+        start=start,
+        mode=mode,
+        eps=radius,
+        step=size,
+        steps=steps,
+    )
     assert float((adv - x).abs().max()) <= eps + 1e-12
     assert float(adv.min()) >= 0
     assert float(adv.max()) <= 1
@@ -120,9 +127,13 @@ def test_eval_attack_leaves_the_statistics_alone_and_train_attack_moves_them():
 def test_context_scales_with_the_threat_model():
     seen = {}
     context = Context(
-        torch.ones(3, dtype=torch.int64), Recipe(), ThreatModel(4 / 255), draws(0),
-        lambda *_, **more: seen.update(more) or torch.zeros(1), plain_gradient,
-    )  # fmt: skip
+        torch.ones(3, dtype=torch.int64),
+        Recipe(),
+        ThreatModel(4 / 255),
+        draws(0),
+        lambda *_, **more: seen.update(more) or torch.zeros(1),
+        plain_gradient,
+    )
     context.pgd(net(), torch.zeros(1), lambda z: z)
     assert seen["eps"] == pytest.approx(4 / 255)
     assert seen["step"] == pytest.approx(1 / 255)
@@ -155,11 +166,16 @@ def test_a_permuted_batch_gives_the_same_loss(seed, order):
     ):
         first, second = (
             loss(
-                method, y=y[i], class_counts=COUNTS, clean=clean[i], adv=adv[i], features=features[i],
+                method,
+                y=y[i],
+                class_counts=COUNTS,
+                clean=clean[i],
+                adv=adv[i],
+                features=features[i],
                 extras={"kappa": kappa[i]},
             ).loss
             for i in (torch.arange(8), order)
-        )  # fmt: skip
+        )
         assert first == pytest.approx(second, rel=1e-9, abs=1e-12), method
 
 
@@ -239,9 +255,14 @@ def test_extreme_logits_give_finite_losses_and_gradients(dtype, size):
         *("dafa", "ldam", "focal", "cb", "cdt", "la", "bce", "rw-fine", "udr"),
     ):
         result = loss(
-            method, y=y, class_counts=COUNTS, clean=-sharp, adv=sharp, features=sharp,
+            method,
+            y=y,
+            class_counts=COUNTS,
+            clean=-sharp,
+            adv=sharp,
+            features=sharp,
             extras={"kappa": torch.tensor([0, 3, 7, 10])},
-        )  # fmt: skip
+        )
         assert torch.isfinite(torch.tensor(result.loss)), method
         assert all(bool(torch.isfinite(g).all()) for g in result.gradients.values()), method
 
@@ -259,9 +280,15 @@ TRAIN_FORWARDS = {
 def test_train_mode_forwards_move_the_statistics(method):
     x, y = data(1)
     result = step(
-        method, model=net(), x=x, y=y, class_counts=COUNTS, noise=draws(1), epoch=99,
+        method,
+        model=net(),
+        x=x,
+        y=y,
+        class_counts=COUNTS,
+        noise=draws(1),
+        epoch=99,
         hparams={"strategy_width": 2} if method == "las-at" else None,
-    )  # fmt: skip
+    )
     assert result.forward_counts["train_mode"] == TRAIN_FORWARDS[method]
     assert int(result.buffers["1.num_batches_tracked"]) == TRAIN_FORWARDS[method]
 

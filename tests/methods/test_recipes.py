@@ -10,7 +10,7 @@ from bench.api import Context
 from bench.cli._explain import explain_method
 from bench.config import Recipe, ThreatModel, make
 from bench.engine.gradients.inner import ascend, plain_gradient
-from bench.engine.grid import settle
+from bench.engine.settled import settle
 from bench.errors import UsageError
 from bench.recipe.schedules import compounding
 from bench.registry import registry
@@ -69,10 +69,16 @@ def test_the_recipe_of_robal_and_the_schedule_of_its_card_are_one(settings):
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("trades", 75), ("mart", 75), ("he", 75), ("adt", 75), ("at-bsl", 75),
-        ("gairat", 60), ("dafa", 100), ("robal", 60),
+        ("trades", 75),
+        ("mart", 75),
+        ("he", 75),
+        ("adt", 75),
+        ("at-bsl", 75),
+        ("gairat", 60),
+        ("dafa", 100),
+        ("robal", 60),
     ],
-)  # fmt: skip
+)
 def test_scripts_that_count_epochs_from_one_drop_the_rate_in_that_epoch(name, first):
     _, recipe = method(name, "official")
     before, after = recipe.lr_at(first - 2), recipe.lr_at(first - 1)

@@ -65,8 +65,13 @@ def bench(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
         environment = os.environ | {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1"}
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
-            cwd=away, env=environment, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
+            cwd=away,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
         assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 

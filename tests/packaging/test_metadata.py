@@ -117,7 +117,11 @@ def test_the_command_has_a_second_name(metadata):
 def test_the_shell_completes_verbs_and_options(words, expected):
     asked = {"_BENCH_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     done = subprocess.run(
-        [sys.executable, "-c", "from bench.cli import main; main()"], env=os.environ | asked, capture_output=True,
-        text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", "from bench.cli import main; main()"],
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.stdout == f"plain,{expected}\n", done.stderr

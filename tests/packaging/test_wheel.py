@@ -51,8 +51,10 @@ def test_the_wheel_holds_every_tracked_file_of_the_packages(project, settings, w
     tops = sorted(settings["package-dir"].items(), key=lambda item: -len(item[0]))
     listed = subprocess.run(
         ["git", "-C", project, "ls-files", "-z", "--", *(top for _, top in tops)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     tracked = [name for name in listed.stdout.split("\0") if name and (project / name).exists()]
     shipped = set(zipfile.ZipFile(wheel).namelist())
     expected = {}

@@ -44,7 +44,18 @@ def value(tables, **keys):
 
 def test_number_of_values_and_marks_of_each_table(tables):
     assert tables["table"].value_counts().sort_index().to_dict() == {
-        1: 66, 2: 110, 3: 30, 4: 8, 5: 40, 6: 50, 7: 40, 8: 40, 9: 25, 10: 15, 11: 16}  # fmt: skip
+        1: 66,
+        2: 110,
+        3: 30,
+        4: 8,
+        5: 40,
+        6: 50,
+        7: 40,
+        8: 40,
+        9: 25,
+        10: 15,
+        11: 16,
+    }
     marks = tables.groupby(["table", "emphasis"]).size().to_dict()
     bold = {table: count for (table, mark), count in marks.items() if mark == "bold"}
     assert bold == {1: 6, 2: 11, 3: 6, 4: 1, 5: 20, 6: 5, 7: 20, 11: 8}
@@ -86,7 +97,10 @@ def test_standing_of_every_number(tables):
     assert tables["standing"].value_counts().to_dict() == {"report": 230, "target": 207, "never": 3}
     never = tables[tables["standing"] == "never"]
     assert set(zip(never["table"], never["method"], never["attack"], never["value"], strict=True)) == {
-        (10, "taet", "aa", "37.74"), (3, "trades", "cw", "31.18"), (7, "taet", "cw", "39.2")}  # fmt: skip
+        (10, "taet", "aa", "37.74"),
+        (3, "trades", "cw", "31.18"),
+        (7, "taet", "cw", "39.2"),
+    }
     assert (tables.loc[tables["standing"] != "target", "reason"] != "").all()
     assert (tables.loc[tables["attack"] == "cw", "standing"] != "target").all()
     for table in (3, 4, 8, 9, 10):
@@ -104,8 +118,9 @@ def test_standing_of_every_number(tables):
 
 def test_no_target_of_table_2_is_impossible(tables):
     table2 = select(tables, table=2)
-    impossible = [forensics.attainable(v, COUNTS[c]) is None
-                  for v, c in zip(table2["value"], table2["class_name"], strict=True)]  # fmt: skip
+    impossible = [
+        forensics.attainable(v, COUNTS[c]) is None for v, c in zip(table2["value"], table2["class_name"], strict=True)
+    ]
     assert not (table2[impossible]["standing"] == "target").any()
     sound = table2[[not i for i in impossible]]
     assert set(sound.loc[sound["standing"] != "target", "method"]) == {"robal"}
@@ -116,15 +131,21 @@ def test_no_target_of_table_2_is_impossible(tables):
 
 def test_table_2_is_measured_on_the_long_tailed_test_set(tables):
     table2 = select(tables, table=2)
-    fits = {(m, c, a): forensics.attainable(v, COUNTS[c]) for m, c, a, v in zip(
-        table2["method"], table2["class_name"], table2["attack"], table2["value"], strict=True)}  # fmt: skip
+    fits = {
+        (m, c, a): forensics.attainable(v, COUNTS[c])
+        for m, c, a, v in zip(table2["method"], table2["class_name"], table2["attack"], table2["value"], strict=True)
+    }
     assert len(fits) == 110
     assert Counter(fit.how for fit in fits.values() if fit) == {"exact": 59, "cut": 33, "rounded": 4, "short": 2}
     assert {key for key, fit in fits.items() if fit is None} == {
         *itertools.product(["robal"], ["dog", "frog", "horse", "ship"], ["clean"]),
         *itertools.product(["robal"], ["frog", "horse", "ship"], ["pgd-20"]),
-        ("trades", "frog", "pgd-20"), ("mart", "ship", "clean"), ("he", "dog", "clean"),
-        ("taet", "frog", "pgd-20"), ("taet", "ship", "pgd-20")}  # fmt: skip
+        ("trades", "frog", "pgd-20"),
+        ("mart", "ship", "clean"),
+        ("he", "dog", "clean"),
+        ("taet", "frog", "pgd-20"),
+        ("taet", "ship", "pgd-20"),
+    }
     # some counts of the grid as the audit lists them
     assert fits["at-bsl", "dog", "clean"] == (163, "exact")
     assert fits["taet", "ship", "clean"] == (104, "short")
@@ -137,15 +158,18 @@ def test_the_grid_would_notice_a_wrong_digit(tables):
     assert forensics.attainable("58.63", 278) == (163, "exact")
     assert forensics.attainable("58.65", 278) is None
     table2 = select(tables, table=2)
-    shifted = [forensics.attainable(v, COUNTS[c] + 1) for v, c in zip(
-        table2["value"], table2["class_name"], strict=True)]  # fmt: skip
+    shifted = [
+        forensics.attainable(v, COUNTS[c] + 1) for v, c in zip(table2["value"], table2["class_name"], strict=True)
+    ]
     assert sum(fit is not None for fit in shifted) < 60
 
 
 def test_standard_accuracies_of_table_6_and_7(tables):
     def fitting(frame, how):
-        fits = [forensics.attainable(v if "." in v else v + ".00", TOTALS[int(ir)])
-                for v, ir in zip(frame["value"], frame["ir"], strict=True)]  # fmt: skip
+        fits = [
+            forensics.attainable(v if "." in v else v + ".00", TOTALS[int(ir)])
+            for v, ir in zip(frame["value"], frame["ir"], strict=True)
+        ]
         return sum(fit is not None and fit.how in how for fit in fits)
 
     table6, table7 = select(tables, table=6), select(tables, table=7)
@@ -154,8 +178,11 @@ def test_standard_accuracies_of_table_6_and_7(tables):
     assert fitting(table6, ("exact", "cut")) == 42
     assert fitting(select(table7, method="at-bsl"), ("exact", "cut", "rounded")) == 20
     assert fitting(select(table7, method="taet"), ("exact", "cut", "rounded")) == 17
-    impossible = [v for v in select(table6, method="taet")["value"]
-                  if (forensics.attainable(v, 4084) or (0, "short"))[1] == "short"]  # fmt: skip
+    impossible = [
+        v
+        for v in select(table6, method="taet")["value"]
+        if (forensics.attainable(v, 4084) or (0, "short"))[1] == "short"
+    ]
     assert impossible == ["76.31", "40.8", "39.24"]
     assert forensics.attainable("76.31", 4084) is None
     below, above = 100 * 3116 / 4084, 100 * 3117 / 4084
@@ -166,8 +193,10 @@ def test_standard_accuracies_of_table_6_and_7(tables):
 
 
 def test_order_violations(tables):
-    found = {(key[0], key[3], key[4], key[7], strong, weak): points
-             for key, strong, weak, points in forensics.order_violations(tables)}  # fmt: skip
+    found = {
+        (key[0], key[3], key[4], key[7], strong, weak): points
+        for key, strong, weak, points in forensics.order_violations(tables)
+    }
     assert found == {
         (1, "resnet18", "trades", "", "aa", "pgd-100"): 0.04,
         (1, "resnet18", "reat", "", "aa", "pgd-100"): 0.17,
@@ -213,9 +242,11 @@ def test_repeated_numbers_agree(tables):
         assert value(tables, table=5, **keys) == value(tables, table=1, **keys)
     for attack in ("clean", "fgsm", "pgd-20", "cw", "aa"):
         assert value(tables, table=9, variable="train_steps=10", attack=attack) == value(
-            tables, table=10, variable="train_step_size=1/255", attack=attack)  # fmt: skip
+            tables, table=10, variable="train_step_size=1/255", attack=attack
+        )
     assert value(tables, table=4, variable="alpha=0.1;beta=0.1;gamma=0.1") == value(
-        tables, table=1, method="taet", attack="pgd-20")  # fmt: skip
+        tables, table=1, method="taet", attack="pgd-20"
+    )
 
 
 def test_the_constant_predictor_of_table_11(tables):

@@ -34,17 +34,40 @@ def engine(attack: str) -> str:
 
 
 def write_cell(
-    root: Path, method: str, *, dataset: str = "cifar10lt", source: str = "cifar10", ir: float = 10.0,
-    model: str = "resnet18", seed: int = 0, variant: str = "", names: tuple[str, ...] = CIFAR,
-    attacks: tuple[str, ...] = ATTACKS, splits: tuple[str, ...] = ("long-tailed",), status: str = "done",
-    largest: tuple[int, int] = (5000, 1000), flags: str = "", epochs: bool = False, features: bool = False,
-    spec: CellSpec | None = None, level: float | None = None, natural: bool = False,
-) -> str:  # fmt: skip
+    root: Path,
+    method: str,
+    *,
+    dataset: str = "cifar10lt",
+    source: str = "cifar10",
+    ir: float = 10.0,
+    model: str = "resnet18",
+    seed: int = 0,
+    variant: str = "",
+    names: tuple[str, ...] = CIFAR,
+    attacks: tuple[str, ...] = ATTACKS,
+    splits: tuple[str, ...] = ("long-tailed",),
+    status: str = "done",
+    largest: tuple[int, int] = (5000, 1000),
+    flags: str = "",
+    epochs: bool = False,
+    features: bool = False,
+    spec: CellSpec | None = None,
+    level: float | None = None,
+    natural: bool = False,
+) -> str:
     """One cell's folder; returns its id. Counts depend only on the arguments."""
     params = parse_variant(f"x[{variant}]")[1] if variant else {}
     base = spec or CellSpec(method, dataset, ir, model, seed)
-    cell = replace(base, method=method, dataset=dataset, ir=None if natural else ir, model=model, seed=seed,
-                   variant=variant, hparams=tuple(sorted(params.items())))  # fmt: skip
+    cell = replace(
+        base,
+        method=method,
+        dataset=dataset,
+        ir=None if natural else ir,
+        model=model,
+        seed=seed,
+        variant=variant,
+        hparams=tuple(sorted(params.items())),
+    )
     folder = root / cell.id
     folder.mkdir(parents=True, exist_ok=True)
     train, test = law(largest[0], ir, len(names)), law(largest[1], ir, len(names))
@@ -63,33 +86,77 @@ def write_cell(
                 for attack in attacks:
                     got = rng.binomial(counts[split], np.clip(recall * STRENGTH.get(attack, 0.4), 0, 1))
                     for i, name in enumerate(names):
-                        writer.writerow({
-                            "benchmark": BENCHMARK_VERSION, "cell": cell.id, "method": cell.trained, "variant": variant,
-                            "recipe": cell.recipe.name, "reduced": cell.reduced, "dataset": dataset, "source": source,
-                            "data_hash": "0123456789abcdef", "ir": ir, "selection": cell.selection,
-                            "class_order": cell.class_order, "model": model, "seed": seed,
-                            "precision": cell.precision, "test_split": split, "attack": attack,
-                            "engine": engine(attack), "eps": repr(cell.threat.eps),
-                            "flags": flags if attack != "clean" else "",
-                            "class_index": i, "class_name": name, "train_count": train[i],
-                            "n": counts[split][i], "correct": int(got[i]),
-                        })  # fmt: skip
+                        writer.writerow(
+                            {
+                                "benchmark": BENCHMARK_VERSION,
+                                "cell": cell.id,
+                                "method": cell.trained,
+                                "variant": variant,
+                                "recipe": cell.recipe.name,
+                                "reduced": cell.reduced,
+                                "dataset": dataset,
+                                "source": source,
+                                "data_hash": "0123456789abcdef",
+                                "ir": ir,
+                                "selection": cell.selection,
+                                "class_order": cell.class_order,
+                                "model": model,
+                                "seed": seed,
+                                "precision": cell.precision,
+                                "test_split": split,
+                                "attack": attack,
+                                "engine": engine(attack),
+                                "eps": repr(cell.threat.eps),
+                                "flags": flags if attack != "clean" else "",
+                                "class_index": i,
+                                "class_name": name,
+                                "train_count": train[i],
+                                "n": counts[split][i],
+                                "correct": int(got[i]),
+                            }
+                        )
     document: dict[str, Any] = {
-        "schema": SCHEMA_VERSION, "benchmark": BENCHMARK_VERSION, "id": cell.id, "spec": to_plain(cell),
-        "status": status, "history": [{"status": status, "at": "2026-01-01T00:00:00+00:00", "stage": ""}],
-        "failure": failure, "seeds": {"init": 11 + seed, "order": 12 + seed},
-        "data": {"source": source, "data_hash": "0123456789abcdef", "subset_hash": "fedcba9876543210",
-                 "class_names": list(names), "train_counts": train, "test_counts": {s: counts[s] for s in splits}},
+        "schema": SCHEMA_VERSION,
+        "benchmark": BENCHMARK_VERSION,
+        "id": cell.id,
+        "spec": to_plain(cell),
+        "status": status,
+        "history": [{"status": status, "at": "2026-01-01T00:00:00+00:00", "stage": ""}],
+        "failure": failure,
+        "seeds": {"init": 11 + seed, "order": 12 + seed},
+        "data": {
+            "source": source,
+            "data_hash": "0123456789abcdef",
+            "subset_hash": "fedcba9876543210",
+            "class_names": list(names),
+            "train_counts": train,
+            "test_counts": {s: counts[s] for s in splits},
+        },
         "versions": {"bench": "0.1.0", "python": "3.11.7", "torch": "2.15.0", "numpy": "2.4.0"},
         "device": {"name": "CPU", "kind": "cpu"},
-        "stages": {"train": {"seconds": 100.0, "peak_memory_mib": 512.0, "forward": 1000, "backward": 900,
-                             "images": 20431, "epochs": cell.recipe.epochs}},
-        "evaluations": {f"{s}/{a}": {"engine": engine(a), "notes": [],
-                                     "params": {"steps": 20, "step": 1 / 255} if "pgd" in a else {},
-                                     "flags": flags.split() if a != "clean" else []}
-                        for s in splits for a in attacks if not failure},
+        "stages": {
+            "train": {
+                "seconds": 100.0,
+                "peak_memory_mib": 512.0,
+                "forward": 1000,
+                "backward": 900,
+                "images": 20431,
+                "epochs": cell.recipe.epochs,
+            }
+        },
+        "evaluations": {
+            f"{s}/{a}": {
+                "engine": engine(a),
+                "notes": [],
+                "params": {"steps": 20, "step": 1 / 255} if "pgd" in a else {},
+                "flags": flags.split() if a != "clean" else [],
+            }
+            for s in splits
+            for a in attacks
+            if not failure
+        },
         "flags": flags.split(),
-    }  # fmt: skip
+    }
     if epochs:
         document["weights"] = "0123456789abcdef"
     (folder / CELL).write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -120,10 +187,14 @@ def write_curves(folder: Path, method: str, names: tuple[str, ...], test: list[i
                     counts.append(int(n * level))
             seconds = 23.0 if natural else (23.0 + 6.2 * steps) * cost
             row = {
-                "epoch": epoch, "phase": "natural" if natural else "adversarial", "lr": 0.1,
+                "epoch": epoch,
+                "phase": "natural" if natural else "adversarial",
+                "lr": 0.1,
                 "loss": round(2.3 - rise, 4),
-                "seconds": seconds, "images": 20431, "peak_memory_mib": 700 if natural else 1900 + 10 * len(method),
-            }  # fmt: skip
+                "seconds": seconds,
+                "images": 20431,
+                "peak_memory_mib": 700 if natural else 1900 + 10 * len(method),
+            }
             writer.writerow([*(row[name] for name in EPOCHS), *counts])
 
 
@@ -134,8 +205,13 @@ def write_features(folder: Path, names: tuple[str, ...], test: list[int], seed: 
     centres = rng.normal(size=(len(names), 12)) * 2
     features = centres[labels] + rng.normal(size=(len(labels), 12))
     logits = features @ rng.normal(size=(12, len(names)))
-    np.savez_compressed(folder / "features.npz", features=features.astype("float32"), logits=logits.astype("float32"),
-                        label=labels.astype("int64"), index=np.arange(len(labels)))  # fmt: skip
+    np.savez_compressed(
+        folder / "features.npz",
+        features=features.astype("float32"),
+        logits=logits.astype("float32"),
+        label=labels.astype("int64"),
+        index=np.arange(len(labels)),
+    )
 
 
 DIGITS = tuple(f"digit {i}" for i in range(10))
@@ -143,14 +219,25 @@ DIGITS = tuple(f"digit {i}" for i in range(10))
 
 def write_digits(
     root: Path, methods: tuple[str, ...] = ("ce", "at", "at-bsl", "taet"), seeds: int = 3, **more: Any
-) -> None:  # fmt: skip
+) -> None:
     """The quick preset's shape: four methods, two ratios, three seeds, reduced, on digits."""
     spec = CellSpec("x", "digitslt", 10.0, "small-cnn", 0, Recipe(epochs=30), threat=ThreatModel(eps=0.15))
     for method in methods:
         for ir in (10.0, 50.0):
             for seed in range(seeds):
-                write_cell(root, method, dataset="digitslt", source="scikit-learn digits 8x8", ir=ir, model="small-cnn",
-                           seed=seed, names=DIGITS, largest=(142, 36), spec=spec, **more)  # fmt: skip
+                write_cell(
+                    root,
+                    method,
+                    dataset="digitslt",
+                    source="scikit-learn digits 8x8",
+                    ir=ir,
+                    model="small-cnn",
+                    seed=seed,
+                    names=DIGITS,
+                    largest=(142, 36),
+                    spec=spec,
+                    **more,
+                )
 
 
 @pytest.fixture

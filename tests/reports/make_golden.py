@@ -40,8 +40,17 @@ def store(root: Path) -> None:
     write_cell(root, "taet", variant="beta=0.05", attacks=("clean", "pgd-20"))
     write_cell(root, "taet", ir=50.0, status="failed")
     for method in ("at-bsl", "my_método"):
-        write_cell(root, method, dataset="archive:odd_&_names", source="made up <b>&</b> 100% synthetic", ir=10.0,
-                   model="small-cnn", names=NASTY, attacks=("clean", "pgd-20"), largest=(500, 100))  # fmt: skip
+        write_cell(
+            root,
+            method,
+            dataset="archive:odd_&_names",
+            source="made up <b>&</b> 100% synthetic",
+            ir=10.0,
+            model="small-cnn",
+            names=NASTY,
+            attacks=("clean", "pgd-20"),
+            largest=(500, 100),
+        )
 
 
 def report(root: Path, folder: Path) -> None:

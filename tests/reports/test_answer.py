@@ -48,12 +48,22 @@ def test_the_card_says_what_the_paired_test_says(root: Path) -> None:
     best = max(means, key=lambda m: means[m])
     pairs = Pairs(source)
     results = {
-        m: compare([(pairs.bits(a.cell, "long-tailed", "aa"), pairs.bits(b.cell, "long-tailed", "aa"))  # type: ignore[misc]
-                    for a, b in zip(found[best], some, strict=True)])
-        for m, some in found.items() if m != best
-    }  # fmt: skip
-    verdicts = dict(zip(results, (r.verdict(p) for r, p in zip(
-        results.values(), holm([r.p for r in results.values()]), strict=True)), strict=True))  # fmt: skip
+        m: compare(
+            [
+                (pairs.bits(a.cell, "long-tailed", "aa"), pairs.bits(b.cell, "long-tailed", "aa"))  # type: ignore[misc]
+                for a, b in zip(found[best], some, strict=True)
+            ]
+        )
+        for m, some in found.items()
+        if m != best
+    }
+    verdicts = dict(
+        zip(
+            results,
+            (r.verdict(p) for r, p in zip(results.values(), holm([r.p for r in results.values()]), strict=True)),
+            strict=True,
+        )
+    )
     assert verdicts["trades"] == "better"
     assert said(card).startswith(f"Highest under AA: {best.upper()}, {means[best]:.2f} % balanced accuracy")
     worse = said(card).split("Worse: ")[1].split(". ")[0]
@@ -68,8 +78,11 @@ def test_the_card_says_what_the_paired_test_says(root: Path) -> None:
 def test_only_what_is_tested_is_marked_in_the_page(root: Path, tmp_path: Path) -> None:
     report = opened(root)
     table = report.tables[0]
-    words = {(row.labels[0], column.attack): render.stands(report, cell)
-             for row in table.rows for column, cell in zip(table.columns, row.cells, strict=True)}  # fmt: skip
+    words = {
+        (row.labels[0], column.attack): render.stands(report, cell)
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    }
     assert sorted(words[m, "aa"] == "best" for m in ("AT", "TAET", "TRADES")) == [False, False, True]
     assert words["TRADES", "aa"] == "worse"
     assert {word for (_, attack), word in words.items() if attack not in ("clean", "aa")} == {""}

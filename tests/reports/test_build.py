@@ -198,8 +198,11 @@ def test_report_and_check_judge_a_run_alike(tmp_path: Path, make_cell: Any, prec
         spec = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, precision=precision)
         make_cell(tmp_path, method, seed=seed, spec=spec)
     outcome = check_paper(Results(tmp_path).rows, paper_tables())
-    checked = {n.where["attack"]: n for n in outcome.numbers
-               if n.verdict != "missing" and n.where["table"] == 1 and n.where["method"] == "taet"}  # fmt: skip
+    checked = {
+        n.where["attack"]: n
+        for n in outcome.numbers
+        if n.verdict != "missing" and n.where["table"] == 1 and n.where["method"] == "taet"
+    }
     rows = [r for t in only(tmp_path, "table01") for r in t.rows if r.labels == ("TAET",)]
     shown = {c.selector[1]: c for r in rows for c in r.cells if c.value is not None}
     assert checked

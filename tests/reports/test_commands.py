@@ -99,9 +99,7 @@ def test_the_folder_and_the_data_are_named(tmp_path: Path, make_cell: Any, datas
     assert given.get("--data-root") == data_root
 
 
-def test_the_default_folder_is_not_named(
-    tmp_path: Path, make_cell: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+def test_the_default_folder_is_not_named(tmp_path: Path, make_cell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_cell(Path("results/runs"), "taet")
     assert "--results" not in words(overview(Path("results/runs")).cells[0].command)

@@ -161,9 +161,13 @@ def test_names_of_others_stay_text_in_every_format(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(",5000,1000,", ",5000,-1000,"), (",0,airplane,", ",1,airplane,"), (",0,airplane,", ",-1,airplane,"),
-     (",5000,1000,", ",5000,3,")],
-)  # fmt: skip
+    [
+        (",5000,1000,", ",5000,-1000,"),
+        (",0,airplane,", ",1,airplane,"),
+        (",0,airplane,", ",-1,airplane,"),
+        (",5000,1000,", ",5000,3,"),
+    ],
+)
 def test_impossible_counts_are_left_out_and_named(tmp_path: Path, old: str, new: str) -> None:
     good, bad = (write_cell(tmp_path, method, attacks=("clean", "pgd-20")) for method in ("at-bsl", "taet"))
     rows = tmp_path / bad / "per_class.csv"

@@ -20,8 +20,16 @@ METHOD = "ce[validation=0.2,select=best[clean]]"
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
-    axes = Axes(methods=(METHOD, "ce"), datasets=("digitslt",), irs=("2",), attacks=("clean",), epochs=3, limit=8,
-                seeds=(0, 1), track=("clean",))  # fmt: skip
+    axes = Axes(
+        methods=(METHOD, "ce"),
+        datasets=("digitslt",),
+        irs=("2",),
+        attacks=("clean",),
+        epochs=3,
+        limit=8,
+        seeds=(0, 1),
+        track=("clean",),
+    )
     for task in expand(axes):
         run_cell(task, Settings(results=root, device="cpu"), lambda _: None)
     return root

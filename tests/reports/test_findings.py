@@ -187,8 +187,13 @@ def test_a_full_and_a_reduced_cell_never_share_a_row(two_settings: Path) -> None
     page = findings(two_settings)
     for method in ("taet", "at-bsl"):
         where = {"method": method, "test_split": "long-tailed"}
-        own = {model: [points(accuracy(two_settings, **where, model=model, attack=attack))
-                       for attack in ("clean", "cw-l2", "cw-linf")] for model in ("resnet18", "small-cnn")}  # fmt: skip
+        own = {
+            model: [
+                points(accuracy(two_settings, **where, model=model, attack=attack))
+                for attack in ("clean", "cw-l2", "cw-linf")
+            ]
+            for model in ("resnet18", "small-cnn")
+        }
         for part, model, seconds in ((section, "resnet18", "100"), (folded, "small-cnn", "10")):
             (found,) = table_rows(part(page, CW), "10", method_label(method))
             assert found[2:5] == own[model]
@@ -212,8 +217,14 @@ def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> Non
     small, large = tmp_path / "small", tmp_path / "large"
     for seed, (method, level) in product((0, 1, 2), (("taet", 0.9), ("at-bsl", 0.3))):
         measured(small, method, seed=seed, spec=REDUCED, model="small-cnn", level=level)
-        measured(large, method, spec=CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20)),
-                 seed=seed, model="resnet10-slim", level=1.2 - level)  # fmt: skip
+        measured(
+            large,
+            method,
+            spec=CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20)),
+            seed=seed,
+            model="resnet10-slim",
+            level=1.2 - level,
+        )
     page = findings(small, large)
     assert page == findings(large, small)
     first, scale = page.splitlines()[0:3:2]
@@ -363,8 +374,10 @@ def test_attacks_are_compared_on_the_same_checkpoint(tmp_path: Path) -> None:
     assert wide[6] == points(found["cw-l2"] - found["cw-linf"], signed=True)
     assert wide[9] == points(found["aa"])
     assert [*weak[2:4], weak[5]] == [
-        points(found["aa"]), points(found["aa-10"]), points(found["aa-10"] - found["aa"], signed=True),
-    ]  # fmt: skip
+        points(found["aa"]),
+        points(found["aa-10"]),
+        points(found["aa-10"] - found["aa"], signed=True),
+    ]
 
 
 def test_what_was_trained_without_attack_is_known_by_its_epochs_not_by_its_name(tmp_path: Path) -> None:
@@ -373,8 +386,10 @@ def test_what_was_trained_without_attack_is_known_by_its_epochs_not_by_its_name(
         measured(tmp_path, "ce", phases=("natural",)),
         measured(tmp_path, "ce", phases=("natural",), spec=official),
     ]
-    attacked = [measured(tmp_path, method, phases=("natural", "adversarial"))
-                for method in ("taet", "harl", "at", "trades", "mart")]  # fmt: skip
+    attacked = [
+        measured(tmp_path, method, phases=("natural", "adversarial"))
+        for method in ("taet", "harl", "at", "trades", "mart")
+    ]
     for i, cell in enumerate([*plain, *attacked]):
         change(tmp_path, cell, probes={"long-tailed": {"margin": 0.1 * (i + 1)}})
     assert "over the 5 adversarially trained ones" in section(findings(tmp_path), CW)
@@ -404,8 +419,9 @@ def test_a_ranking_that_turns_is_told_with_the_pair_that_turned(tmp_path: Path) 
     turned = tmp_path / "turned"
     for method, level in levels.items():
         cell = measured(turned, method, splits=("long-tailed", "balanced"), level=level, attacks=("clean",))
-        other = measured(tmp_path / "other", method, splits=("long-tailed", "balanced"), level=1.2 - level,
-                         attacks=("clean",))  # fmt: skip
+        other = measured(
+            tmp_path / "other", method, splits=("long-tailed", "balanced"), level=1.2 - level, attacks=("clean",)
+        )
         join_splits(turned / cell, tmp_path / "other" / other)
     page = findings(turned)
     line = table_rows(section(page, RANKING), "10", "clean")[0]
@@ -433,8 +449,11 @@ def test_two_stages_are_compared_with_one_and_their_passes_counted(tmp_path: Pat
     page = findings(tmp_path)
     two, one = (accuracy(tmp_path, method=m, attack="aa", test_split="balanced") for m in ("taet", "harl"))
     assert row(page, STAGES, "10", "balanced", "aa")[3:7] == [
-        points(one), points(two), "1", points(two - one, signed=True),
-    ]  # fmt: skip
+        points(one),
+        points(two),
+        "1",
+        points(two - one, signed=True),
+    ]
     assert row(page, STAGES, "10", "2000")[:4] == ["10", "2000", "1200", "0.600"]
     assert "TAET trains with 0.600 of the passes of HARL" in section(page, STAGES)
 

@@ -32,8 +32,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compiled(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name], cwd=folder, check=False,
-                          capture_output=True, text=True, errors="replace", timeout=120)  # fmt: skip
+    return subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", name],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=120,
+    )
 
 
 def numbers(folder: Path) -> list[str]:
@@ -174,10 +181,13 @@ def test_the_csv_is_tidy(tmp_path: Path) -> None:
     assert len(measured) > 50
     for line in measured.to_dict("records"):
         found = [
-            e for s in source.index for c in source.configs(s) for e in source.evaluations(s, c, line["attack"])
+            e
+            for s in source.index
+            for c in source.configs(s)
+            for e in source.evaluations(s, c, line["attack"])
             if (s.dataset, s.test_split, s.recipe, c.method, c.variant, f"{c.ir:g}", c.model)
             == tuple(line[k] for k in ("dataset", "test_split", "recipe", "method", "variant", "ir", "model"))
-        ]  # fmt: skip
+        ]
         assert " ".join(str(e.seed) for e in found) == line["seeds"]
         if line["metric"] == "recall":
             position = found[0].counts.names.index(line["class"])

@@ -21,8 +21,15 @@ ATTACKS = ("clean", "pgd-20", "cw-linf", "aa-10", "aa")
 
 def wrapped(method: str, *more: str) -> CellSpec:
     names = sorted([*more, "robustlt"])
-    return CellSpec(method, "cifar10lt", 50.0, "wrn-28-10", 0, enhancers=tuple((n, ()) for n in names),
-                    enhanced="".join(f"+{n}" for n in names))  # fmt: skip
+    return CellSpec(
+        method,
+        "cifar10lt",
+        50.0,
+        "wrn-28-10",
+        0,
+        enhancers=tuple((n, ()) for n in names),
+        enhanced="".join(f"+{n}" for n in names),
+    )
 
 
 @pytest.fixture

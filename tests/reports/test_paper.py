@@ -52,8 +52,12 @@ def test_order_labels_and_numbers_are_the_authors_and_the_stores(tmp_path, capsy
     want = []
     for ir in (20.0, 10.0):
         for attack in ("aa", "clean"):
-            (one,) = [e for c in source.configs(setting) if (c.label, c.ir, c.model) == ("at-bsl", ir, "small-cnn")
-                      for e in source.evaluations(setting, c, attack)]  # fmt: skip
+            (one,) = [
+                e
+                for c in source.configs(setting)
+                if (c.label, c.ir, c.model) == ("at-bsl", ir, "small-cnn")
+                for e in source.evaluations(setting, c, attack)
+            ]
             want.append(f"{100 * float(metric('balanced', one.n, one.correct)):.2f}")
     assert [re.sub(r"[*]|<.*", "", cell) for cell in found["AT-BSL"]] == want
 
@@ -67,15 +71,23 @@ def test_what_stands_behind_the_mean(spread, seeds, tmp_path):
     (cell,) = rows(tmp_path)["TAET"]
     source = Source(seeds)
     (setting,) = source.index
-    found = [e for c in source.configs(setting) if (c.label, c.ir) == ("taet", 10.0)
-             for e in source.evaluations(setting, c, "clean")]  # fmt: skip
+    found = [
+        e
+        for c in source.configs(setting)
+        if (c.label, c.ir) == ("taet", 10.0)
+        for e in source.evaluations(setting, c, "clean")
+    ]
     values = np.array([100 * float(metric("balanced", e.n, e.correct)) for e in found])
     known = source.estimate(found, "balanced")
     half = {"std": values.std(ddof=1), "images": 100 * known.sampling.margin, "seeds": 100 * known.seeds.margin}
     assert cell == f"{values.mean():.2f}" + (f" ± {half[spread]:.2f}" if spread in half else "")
     caption = (tmp_path / "paper.md").read_text().splitlines()[0]
-    assert {"std": "standard deviation over 3 seeds", "images": "over test images", "seeds": "interval over 3 seeds",
-            "none": "mean over 3 seeds"}[spread] in caption  # fmt: skip
+    assert {
+        "std": "standard deviation over 3 seeds",
+        "images": "over test images",
+        "seeds": "interval over 3 seeds",
+        "none": "mean over 3 seeds",
+    }[spread] in caption
 
 
 def test_the_caption_is_one_line_without_a_command_or_a_path(tmp_path, seeds):
@@ -149,8 +161,14 @@ def test_it_compiles_with_booktabs_alone_and_fits_the_page(tmp_path, seeds):
     assert paper(tmp_path / "b", "--spread", "seeds", "--label", r"taet=\input{x} $ # _ ^ ~ é", results=seeds) == 0
     body = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{a/paper}\input{b/paper}\end{document}"
     (tmp_path / "own.tex").write_text(body)
-    ran = subprocess.run(["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "own.tex"], cwd=tmp_path,
-                         check=False, capture_output=True, text=True, timeout=120)  # fmt: skip
+    ran = subprocess.run(
+        ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "own.tex"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ran.returncode == 0, ran.stdout[-3000:]
     log = (tmp_path / "own.log").read_text(errors="replace")
     assert "Overfull" not in log

@@ -48,8 +48,10 @@ def test_a_summary_has_no_more_rows_than_a_page(crowded, monkeypatch):
     assert "settings more have no room" in made.notice
 
 
-@pytest.mark.parametrize("only", [{"method": ["at-bsl"]}, {"method": ["at-bsl"], "ir": ["20"]}, {"seed": ["0"]},
-                                  {"method": ["taet[alpha=0.05]"]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "only",
+    [{"method": ["at-bsl"]}, {"method": ["at-bsl"], "ir": ["20"]}, {"seed": ["0"]}, {"method": ["taet[alpha=0.05]"]}],
+)
 def test_narrowed_numbers_are_those_of_the_whole(only):
     whole = reports.make(GOLDEN, tables=["overview"], figures=[])
     part = reports.make(GOLDEN, tables=["overview"], figures=[], only=only)

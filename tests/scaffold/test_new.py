@@ -15,9 +15,13 @@ from bench.scaffold.plugin import KINDS, plan
 
 #: what the package under examples/ is made of
 EXAMPLE = {
-    "method": "label-smoothing", "enhancer": "rare-first", "dataset": "gratings", "attack": "best-step",
-    "model": "two-convs", "table": "tails",
-}  # fmt: skip
+    "method": "label-smoothing",
+    "enhancer": "rare-first",
+    "dataset": "gratings",
+    "attack": "best-step",
+    "model": "two-convs",
+    "table": "tails",
+}
 DYNAMIC = '[project]\nname = "mine"\ndynamic = ["entry-points"]\n'
 ODD = '[project]\nname = "mine"\n\n[project.entry-points]\n"bench.methods" = { one = "mine.one:One" }\n'
 
@@ -56,9 +60,13 @@ def test_a_folder_that_is_empty_becomes_a_package_of_its_name(tmp_path, new):
     assert said["name"] == "my-plugins"
     assert said["entry-points"] == {"bench.datasets": {"my-set": "my_plugins.my_set:MySet"}}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=tmp_path / "my-plugins",
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "my-plugins",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout
     assert re.search(r"[1-9]\d* passed", done.stdout)
     assert "python -m bench.testing contract my-set" in out

@@ -16,10 +16,21 @@ RIGHT = np.array([1, 0] + [1] * 5 + [0] + [1, 1, 1, 0] + [0, 0, 0, 1])
 
 def rows(cell="a", attack="clean", order=(0, 1, 2, 3)):
     n, k = np.bincount(LABEL), np.bincount(LABEL[RIGHT == 1])
-    return pd.DataFrame([
-        {"cell": cell, "test_split": "balanced", "attack": attack, "class_index": i, "class_name": NAMES[i],
-         "train_count": TRAIN[i], "n": n[i], "correct": k[i]} for i in order
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "cell": cell,
+                "test_split": "balanced",
+                "attack": attack,
+                "class_index": i,
+                "class_name": NAMES[i],
+                "train_count": TRAIN[i],
+                "n": n[i],
+                "correct": k[i],
+            }
+            for i in order
+        ]
+    )
 
 
 def test_bits_and_rows_give_the_same_counts_from_the_most_frequent_class_on():
@@ -45,9 +56,15 @@ def test_evaluations_come_in_the_order_in_which_they_first_appear():
 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
-    [("correct", 7, "class 1 has 7 of 6"), ("correct", -1, "-1 of 6"), ("n", 2**41, "of 2199023255552"),
-     ("class_index", 0, "class 0 is there twice"), ("class_index", -2, "class -2"), ("train_count", -1, "class 1")],
-)  # fmt: skip
+    [
+        ("correct", 7, "class 1 has 7 of 6"),
+        ("correct", -1, "-1 of 6"),
+        ("n", 2**41, "of 2199023255552"),
+        ("class_index", 0, "class 0 is there twice"),
+        ("class_index", -2, "class -2"),
+        ("train_count", -1, "class 1"),
+    ],
+)
 def test_what_cannot_be_is_said_with_its_place(column, value, words):
     frame = rows()
     frame.loc[1, column] = value

@@ -56,10 +56,15 @@ def test_other_counts_are_only_replaced_when_asked(runs, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("target", "source", "words"),
-    [("runs", "runs", "is the results folder itself"), ("out", "nowhere", "does not exist"),
-     ("out", "empty", "holds no cell"), ("out", "file", "is a file, not a results folder"),
-     ("file/out", "runs", "cannot write"), ("/proc/out", "runs", "cannot write")],
-)  # fmt: skip
+    [
+        ("runs", "runs", "is the results folder itself"),
+        ("out", "nowhere", "does not exist"),
+        ("out", "empty", "holds no cell"),
+        ("out", "file", "is a file, not a results folder"),
+        ("file/out", "runs", "cannot write"),
+        ("/proc/out", "runs", "cannot write"),
+    ],
+)
 def test_a_wrong_folder_is_one_sentence(runs, tmp_path, capsys, target, source, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")

@@ -24,10 +24,22 @@ from bench.store.where import (
     USUAL,
     Where,
     canonical,
-)  # fmt: skip
+)
 
-SPEC = CellSpec("taet", "cifar10lt", 10.0, "resnet18", 3, Recipe(epochs=5), (("beta", 0.5),), "beta=0.5",
-                ThreatModel(0.1), class_order="reversed", precision="bf16", compile=True)  # fmt: skip
+SPEC = CellSpec(
+    "taet",
+    "cifar10lt",
+    10.0,
+    "resnet18",
+    3,
+    Recipe(epochs=5),
+    (("beta", 0.5),),
+    "beta=0.5",
+    ThreatModel(0.1),
+    class_order="reversed",
+    precision="bf16",
+    compile=True,
+)
 PLAIN = CellSpec("ce", "digitslt", None, "small-cnn", 0)
 
 
@@ -48,8 +60,11 @@ def test_a_row_reads_back_as_the_cell_it_is_of():
 
 def test_what_is_unusual_is_said_and_nothing_else():
     where = Where.of(SPEC, test_split="balanced")
-    assert where.said() == {"reduced": "REDUCED RUN: epochs=5 of 100", "precision": "bf16, compiled",
-                            "class_order": "class order reversed"}  # fmt: skip
+    assert where.said() == {
+        "reduced": "REDUCED RUN: epochs=5 of 100",
+        "precision": "bf16, compiled",
+        "class_order": "class order reversed",
+    }
     assert where.heading().startswith("balanced test split, REDUCED RUN")
     assert Where.of(PLAIN).unusual() == {}
     assert set(USUAL) >= {"recipe", "reduced", "precision", "selection", "class_order"}
@@ -57,9 +72,15 @@ def test_what_is_unusual_is_said_and_nothing_else():
 
 @pytest.mark.parametrize(
     ("change", "names"),
-    [({}, []), ({"eps": 0.1 + 1e-12}, []), ({"eps": 0.2}, ["eps"]), ({"precision": "fp32"}, ["precision"]),
-     ({"source": "x", "benchmark": "2"}, ["source", "benchmark"]), ({"seed": 9, "method": "ce"}, [])],
-)  # fmt: skip
+    [
+        ({}, []),
+        ({"eps": 0.1 + 1e-12}, []),
+        ({"eps": 0.2}, ["eps"]),
+        ({"precision": "fp32"}, ["precision"]),
+        ({"source": "x", "benchmark": "2"}, ["source", "benchmark"]),
+        ({"seed": 9, "method": "ce"}, []),
+    ],
+)
 def test_conditions_that_differ_are_named(change, names):
     where = Where.of(SPEC)
     assert where.differing(dataclasses.replace(where, **change)) == names
@@ -90,10 +111,18 @@ def test_what_is_crossed_keeps_to_the_first_ones_conditions():
 
 @pytest.mark.parametrize(
     ("name", "word", "other"),
-    [("method", "taet", "ce"), ("method", "taet[beta=0.5]", "taet[beta=1]"), ("precision", "bf16", "fp32"),
-     ("precision", "compiled", "deterministic"), ("reduced", "epochs=5 of 100", "none"), ("ir", "10.0", "11"),
-     ("seed", "3", "0"), ("init", "none", "f"), ("class_order", "reversed", "natural")],
-)  # fmt: skip
+    [
+        ("method", "taet", "ce"),
+        ("method", "taet[beta=0.5]", "taet[beta=1]"),
+        ("precision", "bf16", "fp32"),
+        ("precision", "compiled", "deterministic"),
+        ("reduced", "epochs=5 of 100", "none"),
+        ("ir", "10.0", "11"),
+        ("seed", "3", "0"),
+        ("init", "none", "f"),
+        ("class_order", "reversed", "natural"),
+    ],
+)
 def test_a_coordinate_is_chosen_by_a_word_of_the_command_line(name, word, other):
     assert fits(Where.of(SPEC), name, [other, read(name, word)])
     assert not fits(Where.of(SPEC), name, [read(name, other)])
@@ -174,8 +203,15 @@ def test_an_axis_of_cells_is_added_in_four_files(project: Path, tmp_path: Path) 
         assert text.count(before) == 1, file
         behind = before.endswith(("\n", "{"))
         path.write_text(text.replace(before, before + more if behind else more + before), encoding="utf-8")
-    done = subprocess.run([sys.executable, "-c", USED], cwd=tmp_path, capture_output=True, text=True, timeout=300,
-                          env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", USED],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
     assert "shade differs: reference 0, measured 0.5" in done.stdout
     page = (tmp_path / "page" / "report.md").read_text(encoding="utf-8")

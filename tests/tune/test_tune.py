@@ -109,8 +109,13 @@ def test_other_test_images_change_nothing_of_a_tuning(tmp_path):
     outcomes = []
     for name, other in (("a", 0), ("b", 1)):
         test = draws.integers(0, 255, (30, 8, 8, 1), np.uint8)
-        np.savez(tmp_path / f"{name}.npz", train_images=images, train_labels=labels, test_images=test,
-                 test_labels=(np.arange(30) + other) % 3)  # fmt: skip
+        np.savez(
+            tmp_path / f"{name}.npz",
+            train_images=images,
+            train_labels=labels,
+            test_images=test,
+            test_labels=(np.arange(30) + other) % 3,
+        )
         axes = Axes(("plain",), (f"archive:{tmp_path / name}.npz",), ("2",), epochs=2)
         made = search(axes=axes).go(3, Settings(results=tmp_path / name), lambda _: None, lambda *_: None)
         outcomes.append((told(made), {read_cell(tmp_path / name / t.cell)["weights"] for t in made.trials}))
@@ -137,8 +142,9 @@ def test_a_trial_that_was_stopped_goes_on_at_its_epoch(whole, tmp_path):
     with pytest.raises(BenchError, match="stopped by SIGTERM"):
         search().go(4, Settings(results=tmp_path), stop, lambda *_: None)
     epochs = []
-    tuning = search().go(4, Settings(results=tmp_path), lambda e: epochs.append(e.get("row", {}).get("epoch")),
-                         lambda *_: None)  # fmt: skip
+    tuning = search().go(
+        4, Settings(results=tmp_path), lambda e: epochs.append(e.get("row", {}).get("epoch")), lambda *_: None
+    )
     assert [epoch for epoch in epochs if epoch is not None][:2] == [2, 0], "only the last epoch was left of the first"
     assert told(tuning) == told(whole[1])
 
@@ -157,8 +163,10 @@ def test_the_cell_is_the_truth_of_a_finished_trial(whole, tmp_path):
 
 
 ROOM = (Dimension("lr", 0.1, 0.01, 0.3, log=True),)
-GOOD = [Trial(f"x{i}", f"x[lr={lr}]", {"lr": lr}, "done", 0.9, [0.8, 0.85, 0.9, 0.9, 0.9, 0.9])
-        for i, lr in enumerate((0.1, 0.02, 0.05, 0.2))]  # fmt: skip
+GOOD = [
+    Trial(f"x{i}", f"x[lr={lr}]", {"lr": lr}, "done", 0.9, [0.8, 0.85, 0.9, 0.9, 0.9, 0.9])
+    for i, lr in enumerate((0.1, 0.02, 0.05, 0.2))
+]
 
 
 def test_a_trial_below_the_median_is_hopeless_but_not_early_and_not_without_pruning():
@@ -180,8 +188,17 @@ def test_what_comes_next_follows_from_what_is_known():
 
 def test_a_hopeless_trial_is_given_up_and_its_cell_could_go_on(tmp_path, capsys):
     made = search()
-    good = [Trial(f"gone-{i}", f"plain[lr={t.settings['lr']}]", t.settings | {"weight_decay": 0.0005}, "done", 1.0,
-                  [1.0, 1.0, 1.0]) for i, t in enumerate(GOOD)]  # fmt: skip
+    good = [
+        Trial(
+            f"gone-{i}",
+            f"plain[lr={t.settings['lr']}]",
+            t.settings | {"weight_decay": 0.0005},
+            "done",
+            1.0,
+            [1.0, 1.0, 1.0],
+        )
+        for i, t in enumerate(GOOD)
+    ]
     tunings.keep(tmp_path, tunings.Tuning(made.study, good))
     assert tune("--trials", 5, "--results", tmp_path) == 0
     seen = capsys.readouterr()
@@ -257,9 +274,7 @@ def test_what_cannot_be_searched_is_one_sentence(method, more, said):
 def test_without_optuna_one_sentence_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert tune("--results", tmp_path / "r") == 2
-    assert capsys.readouterr().err == (
-        "bench: optuna is not installed; pip install 'robust-longtail-bench[tune]'.\n"
-    )  # fmt: skip
+    assert capsys.readouterr().err == ("bench: optuna is not installed; pip install 'robust-longtail-bench[tune]'.\n")
     assert not (tmp_path / "r").exists()
 
 
@@ -289,8 +304,10 @@ def test_a_file_that_cannot_be_understood_is_named(whole, tmp_path):
     path.write_text("{}")
     with pytest.raises(BenchError, match="cannot be understood"):
         search().go(1, Settings(results=tmp_path), lambda _: None, lambda *_: None)
-    assert Source(tmp_path).problems == [f"{path} cannot be understood (Object missing required field `study`); move "
-                                         "it away, and the tuning begins anew."]  # fmt: skip
+    assert Source(tmp_path).problems == [
+        f"{path} cannot be understood (Object missing required field `study`); move "
+        "it away, and the tuning begins anew."
+    ]
 
 
 def test_an_audited_objective_is_the_audit_s_estimate():

@@ -95,9 +95,14 @@ class _Worker:
     """One process and the thread that feeds it, which is the one that runs `serve`."""
 
     def __init__(
-        self, number: int, todo: queue.SimpleQueue[Task], settings: Settings, on_event: OnEvent,
-        stopping: threading.Event, over: queue.SimpleQueue[BaseException | None],
-    ) -> None:  # fmt: skip
+        self,
+        number: int,
+        todo: queue.SimpleQueue[Task],
+        settings: Settings,
+        on_event: OnEvent,
+        stopping: threading.Event,
+        over: queue.SimpleQueue[BaseException | None],
+    ) -> None:
         self.number = number
         self.todo, self.settings, self.on_event, self.stopping, self.over = todo, settings, on_event, stopping, over
         self.process: subprocess.Popen[str] | None = None
@@ -171,9 +176,12 @@ class _Worker:
 
     def _start(self) -> None:
         self.process = subprocess.Popen(
-            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             env=environment(self.settings.threads, self.settings.device, self.number),
-        )  # fmt: skip
+        )
         if self.stopping.is_set():  # `kill` may have come too early to see it
             self.kill()
         self._send(json.dumps(self.settings.to_plain()))

@@ -91,9 +91,13 @@ def work(file: Path, say: Callable[[str], None] | None = None) -> int:
 
 
 def watch(
-    tasks: Sequence[Task], results: Path, on_event: OnEvent, alive: Callable[[], bool], why: Callable[[], str],
+    tasks: Sequence[Task],
+    results: Path,
+    on_event: OnEvent,
+    alive: Callable[[], bool],
+    why: Callable[[], str],
     refresh: float = REFRESH,
-) -> None:  # fmt: skip
+) -> None:
     """Turn what happens in the cells' folders into events until every task is done or no worker is `alive`.
 
     A cell that failed is only told of while a worker is left, because that one tries it too: on another machine it may

@@ -58,9 +58,14 @@ class Slurm:
     """`workers` jobs. `options`: of sbatch by name, with those of NAMES; `setup`: lines of shell before each worker."""
 
     def __init__(
-        self, workers: int, options: Mapping[str, str], setup: Sequence[str] = (), *, jobs: int = 0,
+        self,
+        workers: int,
+        options: Mapping[str, str],
+        setup: Sequence[str] = (),
+        *,
+        jobs: int = 0,
         detach: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.submitit = _submitit()
         self.workers, self.setup, self.jobs, self.detach = workers, tuple(setup), jobs, detach
         self.parameters = parameters(options)

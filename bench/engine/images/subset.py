@@ -167,9 +167,10 @@ def _extra(source: Dataset, shape: tuple[int, ...], rank: np.ndarray) -> dict[st
         )
     known = np.where(labels < 0, -1, rank[labels])
     return {
-        "extra_images": torch.from_numpy(images), "extra_labels": torch.from_numpy(known),
+        "extra_images": torch.from_numpy(images),
+        "extra_labels": torch.from_numpy(known),
         "extra_hash": longtail.digest(images, known),
-    }  # fmt: skip
+    }
 
 
 def read(name: str, data_root: Path | None = None) -> Arrays:

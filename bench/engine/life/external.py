@@ -125,9 +125,13 @@ class GivenNetwork:
             used: set[str] = set()
             if normalize is None:
                 normalize, used = beside_weights(stored.tensors, entry.beside, data.image[0])
-            facts |= {"file": str(file), "entry": entry.key, "normalised": sorted(used),
-                      "beside": [name for name in entry.beside if name not in used],
-                      "unread": list(stored.objects)}  # fmt: skip
+            facts |= {
+                "file": str(file),
+                "entry": entry.key,
+                "normalised": sorted(used),
+                "beside": [name for name in entry.beside if name not in used],
+                "unread": list(stored.objects),
+            }
         elif self.entry is not None:
             raise UsageError(f"--entry '{self.entry}' names a part of a file of weights; give one with --weights.")
         mean, std = parse_normalisation(normalize, data.image[0])
@@ -137,9 +141,7 @@ class GivenNetwork:
         with isolated(0, "probe"):
             wrapped.asked = check_network(network, some)
             with torch.no_grad(), evaluating(network):
-                wrapped.taken = find_logits(
-                    network(some.to(wrapped.asked, copy=True)), len(some), data.num_classes
-                )  # fmt: skip
+                wrapped.taken = find_logits(network(some.to(wrapped.asked, copy=True)), len(some), data.num_classes)
             with NetworkOracle(wrapped, data.num_classes, folded=False) as oracle:
                 oracle.plain(some)
         facts["logits"] = in_words(wrapped.taken)
@@ -155,8 +157,11 @@ def told(facts: dict[str, Any]) -> list[str]:
     if file := facts.get("file"):
         lines.append(f"read {facts['entry']!r} of {file}." if facts.get("entry") else f"read {file}.")
     by = f"by {facts['normalize']}" if facts["normalize"] else "by constants that change nothing"
-    for key, words in (("beside", "left out, as the network has no such part"), ("unread", "not read, as no tensors"),
-                       ("normalised", f"images are normalised {by}, from the file's")):  # fmt: skip
+    for key, words in (
+        ("beside", "left out, as the network has no such part"),
+        ("unread", "not read, as no tensors"),
+        ("normalised", f"images are normalised {by}, from the file's"),
+    ):
         if names := facts.get(key):
             lines.append(f"{words}: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}.")
     if taken := facts.get("logits"):

@@ -31,6 +31,14 @@ def linear_answer(images: int = 64, eps: float = 0.05) -> tuple[int, int]:
     labels = network(x).argmax(1)
     margin = (x.flatten(1) @ (weight[0] - weight[1]) + bias[0] - bias[1]) * (1 - 2 * labels)
     exact = int((margin > eps * (weight[0] - weight[1]).abs().sum()).sum())
-    result = evaluate(network, x, labels, torch.arange(images), [AttackSpec("pgd-20")], threat=ThreatModel(eps),
-                      num_classes=2, root_seed=0)  # fmt: skip
+    result = evaluate(
+        network,
+        x,
+        labels,
+        torch.arange(images),
+        [AttackSpec("pgd-20")],
+        threat=ThreatModel(eps),
+        num_classes=2,
+        root_seed=0,
+    )
     return exact, int(result.attacks["pgd-20"].correct.sum())

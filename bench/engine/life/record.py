@@ -28,12 +28,15 @@ def device_facts(device: torch.device, settings: Settings) -> dict[str, Any]:
 def data_facts(data: CellData) -> dict[str, Any]:
     """Where the images come from, their hashes, and how many there are of each class."""
     return {
-        "source": data.source, "data_hash": data.data_hash, "subset_hash": data.subset_hash,
-        "class_names": list(data.class_names), "train_counts": list(data.train_counts),
+        "source": data.source,
+        "data_hash": data.data_hash,
+        "subset_hash": data.subset_hash,
+        "class_names": list(data.class_names),
+        "train_counts": list(data.train_counts),
         "test_counts": {k: list(v) for k, v in data.test_counts.items()},
         **({} if data.validation is None else {"validation_counts": list(data.validation.counts)}),
         **({"extra_hash": data.extra_hash} if data.extra_hash else {}),
-    }  # fmt: skip
+    }
 
 
 def same_data(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> None:
@@ -68,13 +71,26 @@ def same_weights(cell: Mapping[str, Any], network: torch.nn.Module) -> None:
 def attack_facts(attack: AttackResult) -> dict[str, Any]:
     """What is kept of an attack besides its bits, with the mark of its code where that is known."""
     mark = identity.code("attacks", attack.name)
-    return ({"code": mark} if mark else {}) | {
-        "engine": attack.engine, "name": attack.name, "norm": attack.norm, "white_box": attack.white_box,
-        "strength": attack.strength, "eps": attack.eps, "params": attack.params, "notes": list(attack.notes),
-        "refused": int(attack.total("refused")), "flags": [],
-        "stages": [{"name": s.name, "white_box": s.white_box, "attacked": s.attacked, "broken": s.broken}
-                   for s in attack.stages],
-    } | audit_facts(attack)  # fmt: skip
+    return (
+        ({"code": mark} if mark else {})
+        | {
+            "engine": attack.engine,
+            "name": attack.name,
+            "norm": attack.norm,
+            "white_box": attack.white_box,
+            "strength": attack.strength,
+            "eps": attack.eps,
+            "params": attack.params,
+            "notes": list(attack.notes),
+            "refused": int(attack.total("refused")),
+            "flags": [],
+            "stages": [
+                {"name": s.name, "white_box": s.white_box, "attacked": s.attacked, "broken": s.broken}
+                for s in attack.stages
+            ],
+        }
+        | audit_facts(attack)
+    )
 
 
 def audit_facts(attack: AttackResult) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bench.config import AttackSpec, CellSpec, Recipe, Task
 from bench.engine.best import Best
 from bench.engine.host.memory import peak_memory, reset_peak
 from bench.engine.images.subset import VALIDATION, CellData
+from bench.engine.learner import Progress
 from bench.engine.life.before import INIT, build, finished, same_before
 from bench.engine.life.before import start as begin
 from bench.engine.life.record import same_weights, weights_hash
@@ -28,7 +29,7 @@ from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network
 from bench.engine.nets.weights import weights_mib
 from bench.engine.resume.prefix import Prefix, make_prefix
-from bench.engine.train import Progress, make_context, train
+from bench.engine.train import make_context, train
 from bench.engine.verdicts.results import SuiteResult
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
@@ -154,9 +155,17 @@ class Trained:
         (desk.folder.path / REDRAWN).unlink(missing_ok=True)
 
     def _run(
-        self, desk: Desk, data: CellData, network: Network, method: Method, stage: str, checkpoint: str,
-        track: Sequence[str], start: Mapping[str, Any] | None, prefix: Prefix | None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        desk: Desk,
+        data: CellData,
+        network: Network,
+        method: Method,
+        stage: str,
+        checkpoint: str,
+        track: Sequence[str],
+        start: Mapping[str, Any] | None,
+        prefix: Prefix | None,
+    ) -> dict[str, Any]:
         """The loop with its curves; what is known of the cell after it."""
         desk.say(stage, 0, self.spec.recipe.epochs)
         reset_peak(desk.device)
@@ -167,7 +176,11 @@ class Trained:
         if start is None:
             begin(self.spec, network, before, desk.settings)
         done = train(
-            self.spec, data, network, method, desk.device,
+            self.spec,
+            data,
+            network,
+            method,
+            desk.device,
             enhancers=make_enhancers(self.spec),
             networks={role: one.network(data) for role, one in before.items() if role != INIT},
             start=start,
@@ -177,14 +190,19 @@ class Trained:
             best=best,
             on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"], row=row),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
-        )  # fmt: skip
+        )
         drawn = desk.folder.put(desk.cell, CURVES, _curves(done))
         forward, backward = passes(self.spec, method)
         facts = {
-            "seconds": round(done.seconds, 3), "peak_memory_mib": peak_memory(desk.device), "epochs": done.epoch,
-            "images": done.images, "forward": done.images * forward, "backward": done.images * backward,
-            "weights_mib": weights_mib(network), **({} if best is None else {"kept_epoch": best.epoch}),
-        }  # fmt: skip
+            "seconds": round(done.seconds, 3),
+            "peak_memory_mib": peak_memory(desk.device),
+            "epochs": done.epoch,
+            "images": done.images,
+            "forward": done.images * forward,
+            "backward": done.images * backward,
+            "weights_mib": weights_mib(network),
+            **({} if best is None else {"kept_epoch": best.epoch}),
+        }
         stages = drawn["stages"] | {stage: facts}
         return drawn | {"tracked": _tracked(done.curves, track), "stages": stages}
 

@@ -89,9 +89,10 @@ def load_weights(
             raise UsageError(f"--entry '{entry}' is not in the file; it has {_listed(_tops(tensors, level))}.")
         inside = {prefix: names for prefix, names in inside.items() if prefix.startswith(above)}
     fits = [
-        Entry(prefix, names) for prefix, theirs in inside.items()
+        Entry(prefix, names)
+        for prefix, theirs in inside.items()
         if (names := _fitting(prefix, theirs, own, tensors)) is not None
-    ]  # fmt: skip
+    ]
     if not fits:
         raise _misfit(inside, own, tensors, what)
     chosen, given = fits[0], _values(fits[0], tensors)
@@ -105,10 +106,12 @@ def load_weights(
         raise ModelError(f"these weights do not fit {what}: {' '.join(str(error).split())[:200]}.") from error
     levels = {level[name] for name in chosen.names} if level else {""}
     beside = (
-        name for name in tensors
-        if not name.startswith(chosen.prefix) and (level[name] if level else "") in levels
+        name
+        for name in tensors
+        if not name.startswith(chosen.prefix)
+        and (level[name] if level else "") in levels
         and not name.endswith((COUNTER, COUNTED))
-    )  # fmt: skip
+    )
     return Entry(chosen.prefix, chosen.names, tuple(beside) if chosen.prefix else ())
 
 
@@ -165,10 +168,16 @@ def _misfit(
     given = {ours: tensors[theirs] for theirs, ours in names.items()}
     unknown = [theirs for theirs, ours in names.items() if ours not in own or given[ours] is not tensors[theirs]]
     absent = [name for name in own if name not in given and not name.endswith(COUNTER)]
-    sizes = [f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}" for name in own
-             if name in given and given[name].shape != own[name].shape]  # fmt: skip
-    reasons = [f"{label} {', '.join(found[:3])}" for label, found in
-               (("missing", absent), ("not known", unknown), ("of another shape", sizes)) if found]  # fmt: skip
+    sizes = [
+        f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    reasons = [
+        f"{label} {', '.join(found[:3])}"
+        for label, found in (("missing", absent), ("not known", unknown), ("of another shape", sizes))
+        if found
+    ]
     return ModelError(
         f"these weights do not fit {what}: {'; '.join(reasons)}; name the network they were trained with."
     )

@@ -59,8 +59,11 @@ def measured(model: str, image: tuple[int, int, int], precision: str, device: st
         job = {"model": model, "image": image, "precision": precision, "device": device, **more}
         done = subprocess.run(
             [sys.executable, "-m", "bench.engine.price.measure", json.dumps(job), str(answer)],
-            capture_output=True, text=True, check=False, env=environment(int(more.get("threads", 1))),
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(int(more.get("threads", 1))),
+        )
         if not answer.exists():
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise BenchError(f"model '{model}' cannot be calibrated on {device}: {last}")
@@ -74,8 +77,11 @@ def describe(name: str, rate: Rate) -> str:
     """One line for people."""
     batch, per = rate.batch, 1e3
     parts = {
-        "training step": rate.step, "attack step": rate.attack, "forward": rate.forward, "gradient": rate.gradient,
-    }  # fmt: skip
+        "training step": rate.step,
+        "attack step": rate.attack,
+        "forward": rate.forward,
+        "gradient": rate.gradient,
+    }
     times = ", ".join(f"{what} {line.seconds(batch, batch) * per:.1f} ms" for what, line in parts.items())
     memory = "" if rate.memory_mib is None else f"; {rate.memory_mib:.0f} MiB"
     return f"{name}: {times} a batch of {batch}; {rate.cell:.2f} s a cell, {rate.evaluation:.2f} s an attack{memory}"

@@ -56,10 +56,12 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         known = [m for m in (self.memory_mib, other.memory_mib) if m is not None]
         return Cost(
-            self.forward + other.forward, self.backward + other.backward,
+            self.forward + other.forward,
+            self.backward + other.backward,
             None if self.seconds is None or other.seconds is None else self.seconds + other.seconds,
-            max(known, default=None), self.disk_mib + other.disk_mib,
-        )  # fmt: skip
+            max(known, default=None),
+            self.disk_mib + other.disk_mib,
+        )
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,13 @@ def too_large(works: Sequence[Work], results: Path, data_root: Path | None, devi
             seconds = operations / speed(device) if operations > FEW else 0.0
         if seconds is not None and seconds > LIMIT:
             before = found.get(spec.model)
-            found[spec.model] = Large(spec.model, (before.cells if before else 0) + 1,
-                                      max(seconds, before.seconds if before else 0.0), reckoned,
-                                      smaller(spec.model))  # fmt: skip
+            found[spec.model] = Large(
+                spec.model,
+                (before.cells if before else 0) + 1,
+                max(seconds, before.seconds if before else 0.0),
+                reckoned,
+                smaller(spec.model),
+            )
     return sorted(found.values(), key=lambda large: -large.seconds)
 
 

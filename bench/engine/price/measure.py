@@ -78,9 +78,16 @@ class Nothing(Attack):
 
 
 def measure(
-    model: str, image: tuple[int, int, int], precision: Precision, device: str, folder: Path, *, threads: int = 1,
-    batch: int = BATCH, startup: float = 0.0,
-) -> Rate:  # fmt: skip
+    model: str,
+    image: tuple[int, int, int],
+    precision: Precision,
+    device: str,
+    folder: Path,
+    *,
+    threads: int = 1,
+    batch: int = BATCH,
+    startup: float = 0.0,
+) -> Rate:
     """The rate of a model on images (channels, height, width). `folder`: an empty one for the tiny cells.
 
     Raises BenchError when a cell fails.
@@ -98,9 +105,20 @@ def measure(
     peak = peak_memory(where)
     slowdown = attack_slowdowns(tested, image, where, forward, gradient, clock)
     return Rate(
-        step, attack, forward, gradient, evaluation=evaluation, cell=cell, startup=startup, first=first,
-        memory_mib=peak, base_mib=base, batch=batch, weights_mib=weights_mib(network), slowdown=slowdown,
-    )  # fmt: skip
+        step,
+        attack,
+        forward,
+        gradient,
+        evaluation=evaluation,
+        cell=cell,
+        startup=startup,
+        first=first,
+        memory_mib=peak,
+        base_mib=base,
+        batch=batch,
+        weights_mib=weights_mib(network),
+        slowdown=slowdown,
+    )
 
 
 def tiny_cells(
@@ -217,9 +235,16 @@ def attack_slowdowns(
     def whole(*names: str) -> tuple[float, dict[str, AttackResult]]:
         began = clock()
         attacks = evaluate(
-            network, x, y, torch.arange(WHOLE), [AttackSpec(name) for name in names], threat=threat,
-            num_classes=CLASSES, root_seed=0, device=device,
-        ).attacks  # fmt: skip
+            network,
+            x,
+            y,
+            torch.arange(WHOLE),
+            [AttackSpec(name) for name in names],
+            threat=threat,
+            num_classes=CLASSES,
+            root_seed=0,
+            device=device,
+        ).attacks
         return clock() - began, attacks
 
     whole()
@@ -261,10 +286,20 @@ def _data(count: int, image: tuple[int, int, int]) -> CellData:
     x, y, index = noise(count, image), torch.arange(count) % CLASSES, torch.arange(count)
     counts = tuple(int(c) for c in y.bincount(minlength=CLASSES))
     return CellData(
-        train_images=x, train_labels=y, train_index=index, test_images=x, test_labels=y, splits={"long-tailed": index},
-        class_names=tuple(map(str, range(CLASSES))), native_labels=tuple(range(CLASSES)), train_counts=counts,
-        test_counts={"long-tailed": counts}, source="noise", data_hash="", subset_hash="",
-    )  # fmt: skip
+        train_images=x,
+        train_labels=y,
+        train_index=index,
+        test_images=x,
+        test_labels=y,
+        splits={"long-tailed": index},
+        class_names=tuple(map(str, range(CLASSES))),
+        native_labels=tuple(range(CLASSES)),
+        train_counts=counts,
+        test_counts={"long-tailed": counts},
+        source="noise",
+        data_hash="",
+        subset_hash="",
+    )
 
 
 def _settle(device: torch.device) -> None:

@@ -37,13 +37,23 @@ def facts(done: Audit, continues: str) -> Kept:
     """What cell.json keeps of an audit: the plan, what was seen, the estimate and both intervals."""
     counts, result, plan = done.counts, done.result, done.plan
     return Kept(
-        continues=continues, gap=done.gap, whole=bool(counts.whole),
+        continues=continues,
+        gap=done.gap,
+        whole=bool(counts.whole),
         plan=KeptPlan(plan.first.tolist(), plan.second.tolist(), plan.draws, plan.bound, plan.passes),
-        seen=counts.seen.tolist(), stood=counts.stood.tolist(), draws=counts.draws.tolist(),
-        broken=counts.broken.tolist(), look=counts.look,
-        balanced=result.value, early=result.early.tolist(), shares=result.shares.tolist(), added=result.added.tolist(),
-        late=result.late, audit=result.audit, sampling=result.sampling,
-    )  # fmt: skip
+        seen=counts.seen.tolist(),
+        stood=counts.stood.tolist(),
+        draws=counts.draws.tolist(),
+        broken=counts.broken.tolist(),
+        look=counts.look,
+        balanced=result.value,
+        early=result.early.tolist(),
+        shares=result.shares.tolist(),
+        added=result.added.tolist(),
+        late=result.late,
+        audit=result.audit,
+        sampling=result.sampling,
+    )
 
 
 def in_words(kept: Kept) -> str:

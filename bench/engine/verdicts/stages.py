@@ -33,10 +33,22 @@ Progress = Callable[[str, int, int], None]
 class Stages:
     """One evaluation under way: the set, the network, and where partial verdicts go."""
 
-    def __init__(self, network: nn.Module, images: Tensor, labels: Tensor, indices: Tensor, threat: ThreatModel,
-                 root_seed: int, device: torch.device, dtype: torch.dtype, batch_size: int | None,
-                 store: StageStore | None, progress: Progress | None, notice: Callable[[str], None] | None,
-                 known: Mapping[str, np.ndarray]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        threat: ThreatModel,
+        root_seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        batch_size: int | None,
+        store: StageStore | None,
+        progress: Progress | None,
+        notice: Callable[[str], None] | None,
+        known: Mapping[str, np.ndarray],
+    ) -> None:
         self.network, self.images, self.labels, self.indices = network, images, labels, indices
         self.threat, self.root_seed, self.device, self.dtype = threat, root_seed, device, dtype
         self.batch_size, self.store, self.known = batch_size, store, known
@@ -71,17 +83,23 @@ class Stages:
         """What is known of a stage: `done`, `correct` (bool N), `counts`, and `predicted` of a `plain` one."""
         key, total = f"{label}/{number}-{stage.name}", len(self.labels)
         mark = hashlib.sha256(f"{self.fingerprint}{key}{canonical_json(stage.params)}".encode()).hexdigest()
-        state = self.states.get(key) or (self.store.load(key) if self.store else None)
+        state = self.states.get(key) or (self.store.load(key) if self.store is not None else None)
         if state is not None and str(state["mark"]) == mark:
             return state
         done, correct = np.zeros(total, bool), np.ones(total, bool)
         if label in self.known:
             done, correct = sample.known(self.known[label], number)
-        return {"mark": np.array(mark), "done": done, "correct": correct, "counts": np.zeros(4),
-                "predicted": np.zeros(total if plain else 0, np.int64)}  # fmt: skip
+        return {
+            "mark": np.array(mark),
+            "done": done,
+            "correct": correct,
+            "counts": np.zeros(4),
+            "predicted": np.zeros(total if plain else 0, np.int64),
+        }
 
-    def stage(self, label: str, number: int, stage: Attack, standing: np.ndarray,
-              clean: np.ndarray | None) -> tuple[np.ndarray, StageResult]:  # fmt: skip
+    def stage(
+        self, label: str, number: int, stage: Attack, standing: np.ndarray, clean: np.ndarray | None
+    ) -> tuple[np.ndarray, StageResult]:
         """(bool N, True where the image stands; facts) of one stage on the images at `standing`."""
         key = f"{label}/{number}-{stage.name}"
         state = self.states[key] = self.state(label, number, stage, clean is None)
@@ -102,7 +120,9 @@ class Stages:
             state["counts"] = state["counts"] + counts
             if clean is None:
                 state["predicted"][chunk] = predicted
-            if self.store and not state["counts"][2]:  # verdicts that only stand in are not kept for a later run
+            if (
+                self.store is not None and not state["counts"][2]
+            ):  # verdicts that only stand in are not kept for a later run
                 self.store.save(key, state)
             if self.progress:
                 self.progress(label, *self.far(number, len(standing) - len(todo), state["correct"][standing]))
@@ -111,8 +131,9 @@ class Stages:
         forwards, backwards, refused, seconds = state["counts"].tolist()
         check_refused(label, stage.name, int(refused), max(len(standing), int(state["done"].sum())))
         broken = int((~state["correct"][standing]).sum())
-        facts = StageResult(stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards),
-                            int(backwards), seconds)  # fmt: skip
+        facts = StageResult(
+            stage.name, stage.white_box, len(standing), broken, int(refused), int(forwards), int(backwards), seconds
+        )
         return state["correct"].copy(), facts
 
     def far(self, number: int, done: int, held: np.ndarray) -> tuple[int, int]:
@@ -120,8 +141,9 @@ class Stages:
         at = done if self.way is None else self.way.at(number, done, len(held), int(held.sum()))
         return at, len(held) if self.way is None else self.way.images
 
-    def chunk(self, label: str, stage: Attack, positions: Tensor,
-              clean: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    def chunk(
+        self, label: str, stage: Attack, positions: Tensor, clean: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(still correct, predicted class, [forwards, backwards, refused, seconds]) of the images at `positions`."""
         x, y = self.take(positions)
         names = self.indices[positions].to(self.device)
@@ -134,6 +156,10 @@ class Stages:
                 raise ModelError(f"attack '{label}' returned {tuple(answer.shape)} for images {tuple(x.shape)}.")
             inside = within(answer, x, stage)
             predicted = self.oracle.plain(torch.where(inside.view(-1, 1, 1, 1), answer, x)).argmax(1)
-        counts = (self.oracle.forwards - forwards, self.oracle.backwards - backwards,
-                  int((~inside).sum()), time.perf_counter() - began)  # fmt: skip
+        counts = (
+            self.oracle.forwards - forwards,
+            self.oracle.backwards - backwards,
+            int((~inside).sum()),
+            time.perf_counter() - began,
+        )
         return (predicted == y).cpu().numpy(), predicted.cpu().numpy(), np.array(counts, dtype=np.float64)

@@ -74,8 +74,11 @@ class Cell:
         if not self.clean(test_split):
             return {}
         found = self.record.on(test_split).items()
-        return {label: Sampled(f.audit, len(f.stages)) for label, f in found
-                if f.audit is not None and not f.counted and not f.refused}  # fmt: skip
+        return {
+            label: Sampled(f.audit, len(f.stages))
+            for label, f in found
+            if f.audit is not None and not f.counted and not f.refused
+        }
 
     def clean(self, test_split: str) -> str:
         """The evaluation without attack; empty where there is none."""

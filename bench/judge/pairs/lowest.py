@@ -33,11 +33,15 @@ def compare_lowest(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL) -> 
     value = float(np.mean(per_seed))
     low, high = ends((1 - level) / 2)
     return Comparison(
-        tuple(per_seed), Interval(value, low, high, "sampling", level, "exact bounds of each"),
-        p_value(ends, 1 / (DRAWS + 1)) if value else 1.0, over_seeds(np.array(per_seed), level, bounds=(-1.0, 1.0)),
-        t_test(np.array(per_seed)), class_tests(pairs), (high - low) / 2 / two_sided_z(level),
+        tuple(per_seed),
+        Interval(value, low, high, "sampling", level, "exact bounds of each"),
+        p_value(ends, 1 / (DRAWS + 1)) if value else 1.0,
+        over_seeds(np.array(per_seed), level, bounds=(-1.0, 1.0)),
+        t_test(np.array(per_seed)),
+        class_tests(pairs),
+        (high - low) / 2 / two_sided_z(level),
         len(np.unique(np.concatenate([a.index for a, _ in pairs]))),
-    )  # fmt: skip
+    )
 
 
 def lowest(bits: Bits) -> float:

@@ -13,13 +13,11 @@ from bench.store.where import PAIRED
 #: What two cells must share to be compared, by name as it is printed
 SHARED = PAIRED
 #: the same, said as the options that make it, in the order in which a reader asks
-TOLD: dict[str, Callable[[CellSpec], Any]] = {
-    name: read for name, read in SHARED.items() if name != "reduced"
-} | {
+TOLD: dict[str, Callable[[CellSpec], Any]] = {name: read for name, read in SHARED.items() if name != "reduced"} | {
     "epochs": lambda s: s.recipe.epochs,
     "limit": lambda s: s.limit,
     "seed": lambda s: s.seed,
-}  # fmt: skip
+}
 
 
 def shared(spec: CellSpec) -> tuple[Any, ...]:
@@ -62,5 +60,7 @@ def same_source(a: Cell, b: Cell) -> None:
         if mine != other:
             raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: {name} differs ({mine}, {other}).")
     if a.record.benchmark != b.record.benchmark:
-        raise StoreError(f"{a.spec.id} and {b.spec.id} are not comparable: the benchmark version differs "
-                         f"({a.record.benchmark}, {b.record.benchmark}).")  # fmt: skip
+        raise StoreError(
+            f"{a.spec.id} and {b.spec.id} are not comparable: the benchmark version differs "
+            f"({a.record.benchmark}, {b.record.benchmark})."
+        )

@@ -189,8 +189,11 @@ class CellRecord(msgspec.Struct, frozen=True, dict=True):
 
     def on(self, split: str) -> dict[str, EvaluationFacts]:
         """Every evaluation of a test split, by the attack's label."""
-        return {key.attack: f for key, f in zip(map(Key.of, self.evaluations), self.evaluations.values(), strict=True)
-                if key.split == split}  # fmt: skip
+        return {
+            key.attack: f
+            for key, f in zip(map(Key.of, self.evaluations), self.evaluations.values(), strict=True)
+            if key.split == split
+        }
 
     def only(self, keys: Container[str]) -> CellRecord:
         """Without the evaluations that are not among `keys`."""
@@ -203,8 +206,13 @@ class CellRecord(msgspec.Struct, frozen=True, dict=True):
     def place(self) -> Where:
         """Its coordinates, test split and attack left open."""
         data = self.data or DataFacts("", "", [], [], {})
-        return Where.of(self.made, source=data.source, data_hash=data.data_hash, train_counts=data.train_counts,
-                        benchmark=self.benchmark)  # fmt: skip
+        return Where.of(
+            self.made,
+            source=data.source,
+            data_hash=data.data_hash,
+            train_counts=data.train_counts,
+            benchmark=self.benchmark,
+        )
 
     @cached_property
     def made(self) -> CellSpec:

@@ -125,8 +125,12 @@ def resumes(cls: type[Enhancer]) -> None:
     states: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "state.pt")
-        whole = trained(cell(cls), checkpoint=path, checkpoint_seconds=0.0,
-                        on_epoch=lambda _: states.append(copy.deepcopy(load_checkpoint(path))))  # fmt: skip
+        whole = trained(
+            cell(cls),
+            checkpoint=path,
+            checkpoint_seconds=0.0,
+            on_epoch=lambda _: states.append(copy.deepcopy(load_checkpoint(path))),
+        )
     for epoch, state in enumerate(states[:-1], 1):
         wrong = other(whole, trained(cell(cls), start=state))
         require(not wrong, f"a run resumed after epoch {epoch} ends with another {wrong[:1]}; state() lacks something.")

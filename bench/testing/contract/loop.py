@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from bench.api import Method
 from bench.config import CellSpec, make
-from bench.engine.grid import settle
 from bench.engine.images.subset import CellData
 from bench.engine.nets.network import build_network
 from bench.engine.resume.checkpoint import load_checkpoint
+from bench.engine.settled import settle
 from bench.engine.train import train
 from bench.plugins import make_enhancers
 from bench.seeding import torch_stream
@@ -34,11 +34,22 @@ def noise_data(n: int) -> CellData:
     y, index = torch.arange(n) % 4, torch.arange(n)
     counts = tuple(int(c) for c in y.bincount(minlength=4))
     return CellData(
-        train_images=x, train_labels=y, train_index=index, test_images=x, test_labels=y, splits={"long-tailed": index},
-        class_names=tuple("abcd"), native_labels=(0, 1, 2, 3), train_counts=counts,
-        test_counts={"long-tailed": counts}, source="noise", data_hash="0", subset_hash="0",
-        extra_images=x, extra_labels=y,
-    )  # fmt: skip
+        train_images=x,
+        train_labels=y,
+        train_index=index,
+        test_images=x,
+        test_labels=y,
+        splits={"long-tailed": index},
+        class_names=tuple("abcd"),
+        native_labels=(0, 1, 2, 3),
+        train_counts=counts,
+        test_counts={"long-tailed": counts},
+        source="noise",
+        data_hash="0",
+        subset_hash="0",
+        extra_images=x,
+        extra_labels=y,
+    )
 
 
 def tiny_cell(
@@ -53,9 +64,12 @@ def tiny_cell(
 
 
 def run(
-    spec: CellSpec, method: Method, images: int, start: Mapping[str, Any] | None = None,
+    spec: CellSpec,
+    method: Method,
+    images: int,
+    start: Mapping[str, Any] | None = None,
     states: list[dict[str, Any]] | None = None,
-) -> Weights:  # fmt: skip
+) -> Weights:
     """Train a tiny cell; the weights and statistics that are evaluated. `states` gains the checkpoint of each epoch.
 
     The networks that a method asks for are drawn, not trained.

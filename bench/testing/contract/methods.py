@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench.api import Context, Method
 from bench.config import Recipe, ThreatModel, format_value, make
 from bench.engine.gradients.inner import ascend, plain_gradient
-from bench.engine.grid import settle
+from bench.engine.settled import settle
 from bench.plugins import phase_of
 from bench.seeding import StreamNoise, isolated, torch_stream
 from bench.testing.contract import Target, require
@@ -95,10 +95,15 @@ def prepare(cls: type[Method], settings: Mapping[str, Any]) -> Made:
         network = Tiny(method.build_head(64, CLASSES) or nn.Linear(64, CLASSES)).train()
         others = {role: Tiny(nn.Linear(64, CLASSES)).eval() for role in method.cells() if role != "init"}
     context = Context(
-        class_counts=torch.tensor(COUNTS), recipe=resolved, threat=ThreatModel(), ascend=ascend,
-        gradient=plain_gradient, noise=StreamNoise(torch_stream(0, "setup"), torch.float32),
-        networks=others, extra=extra,
-    )  # fmt: skip
+        class_counts=torch.tensor(COUNTS),
+        recipe=resolved,
+        threat=ThreatModel(),
+        ascend=ascend,
+        gradient=plain_gradient,
+        noise=StreamNoise(torch_stream(0, "setup"), torch.float32),
+        networks=others,
+        extra=extra,
+    )
     method.setup(network, context)
     return method, network, context
 

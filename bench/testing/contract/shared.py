@@ -65,8 +65,9 @@ def refuses(cls: type[Any], what: str, settle: Callable[[Mapping[str, Any]], Any
 def wrong_values(cls: Any, field: dataclasses.Field[Any]) -> list[Any]:
     """Values that do not fit a field: beyond each limit, no such choice, another type."""
     kind, limits = kinds(cls)[field.name], field.metadata
-    wrong: list[Any] = [limits[bound] + by for bound, by in (("low", -1), ("high", 1), ("above", 0))
-                        if limits.get(bound) is not None]  # fmt: skip
+    wrong: list[Any] = [
+        limits[bound] + by for bound, by in (("low", -1), ("high", 1), ("above", 0)) if limits.get(bound) is not None
+    ]
     if kind and (kind.choices or limits.get("choices")):
         wrong.append("no such choice")
     if kind and kind.base is not str:

@@ -55,7 +55,11 @@ def fits(table: Table) -> None:
     """Rows, columns and heads of one table."""
     require(table.title and table.caption, f"the table '{table.key}' has no title or no caption.")
     for row in table.rows:
-        require(len(row.cells) == len(table.columns), f"a row of '{table.title}' has {len(row.cells)} cells for "
-                f"{len(table.columns)} columns.")  # fmt: skip
-        require(len(row.labels) == len(table.heads), f"a row of '{table.title}' has {len(row.labels)} labels for "
-                f"{len(table.heads)} heads.")  # fmt: skip
+        require(
+            len(row.cells) == len(table.columns),
+            f"a row of '{table.title}' has {len(row.cells)} cells for {len(table.columns)} columns.",
+        )
+        require(
+            len(row.labels) == len(table.heads),
+            f"a row of '{table.title}' has {len(row.labels)} labels for {len(table.heads)} heads.",
+        )

@@ -23,10 +23,12 @@ def attack_only(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, 
     net, x = network(case, forms, {}), closed_form(**case["inputs"]["x"])
     result = attack(name, model=net, x=x, y=labels(case), params=params, noise=FormNoise())
     return {
-        "x_adv": image_facts(result.x_adv, x), "l2_per_sample": (result.x_adv - x).flatten(1).norm(dim=1).tolist(),
-        "pred": result.predictions.tolist(), "pred_clean": predictions(net, x),
+        "x_adv": image_facts(result.x_adv, x),
+        "l2_per_sample": (result.x_adv - x).flatten(1).norm(dim=1).tolist(),
+        "pred": result.predictions.tolist(),
+        "pred_clean": predictions(net, x),
         "forward_count": round(result.forwards),
-    }  # fmt: skip
+    }
 
 
 def predictions(net: torch.nn.Module, x: Tensor) -> list[int]:
@@ -70,13 +72,16 @@ def probability_margin_attack(case: Mapping[str, Any], forms: Mapping[str, Any])
     steps = chosen.params.steps
     entering = watched.seen[1:]  # the first forward finds the images that are correct
     return {
-        "x_adv": image_facts(answer, x), "pred": predicted.tolist(), "pred_clean": predictions(net, x),
-        "resists": (predicted == y).tolist(), "step_sizes": [chosen.step_size(i) for i in range(steps)],
+        "x_adv": image_facts(answer, x),
+        "pred": predicted.tolist(),
+        "pred_clean": predictions(net, x),
+        "resists": (predicted == y).tolist(),
+        "step_sizes": [chosen.step_size(i) for i in range(steps)],
         "images_forwarded": sum(len(images) for images in watched.seen),
         "iterates": [
             iterate(entering, wanted["run"], wanted["step"], steps) for wanted in case["expected"].get("iterates", [])
         ],
-    }  # fmt: skip
+    }
 
 
 def iterate(entering: list[Tensor], run: int, step: int, steps: int) -> dict[str, Any]:
@@ -84,9 +89,12 @@ def iterate(entering: list[Tensor], run: int, step: int, steps: int) -> dict[str
     at = run * (steps + 1) + step
     images = entering[at] if at < len(entering) else torch.empty(0)
     return {
-        "run": run, "step": step, "images": len(images), "sum": float(images.sum()),
+        "run": run,
+        "step": step,
+        "images": len(images),
+        "sum": float(images.sum()),
         "first4": images.flatten()[:4].tolist(),
-    }  # fmt: skip
+    }
 
 
 def target_order(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,18 +64,26 @@ def stepped(case: Mapping[str, Any], forms: Mapping[str, Any], base: str, hparam
     """One step of the case's network."""
     net, x = network(case, forms, {}), closed_form(**case["inputs"]["x"])
     return step(
-        base, model=net, x=x, y=labels(case), class_counts=case["inputs"]["class_counts"], hparams=hparams,
-        noise=FormNoise(), **more,
-    )  # fmt: skip
+        base,
+        model=net,
+        x=x,
+        y=labels(case),
+        class_counts=case["inputs"]["class_counts"],
+        hparams=hparams,
+        noise=FormNoise(),
+        **more,
+    )
 
 
 def facts(case: Mapping[str, Any], result: StepResult) -> dict[str, Any]:
     """What all these cases state of a step."""
     first = case["expected"].get("grad", {}).get("first_param", next(iter(result.grads)))
     got = {
-        "loss": result.loss, "grad": gradient_facts(result.grads, first), "bn_after": statistics(result.buffers),
+        "loss": result.loss,
+        "grad": gradient_facts(result.grads, first),
+        "bn_after": statistics(result.buffers),
         "forward_counts": result.forward_counts,
-    }  # fmt: skip
+    }
     if result.x_adv is not None:
         got["x_adv"] = image_facts(result.x_adv, closed_form(**case["inputs"]["x"]))
     return got
@@ -95,10 +103,11 @@ def radius(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
         for epoch in case["expected"]["eps_at_epoch"]
     }
     return {
-        "eps_max": largest.tolist(), "mean_eps_max": float((shares * largest).sum()),
+        "eps_max": largest.tolist(),
+        "mean_eps_max": float((shares * largest).sum()),
         "eps_at_epoch": {epoch: (eps * factor).tolist() for epoch, factor in at.items()},
         "step_at_epoch": {epoch: (size * factor).tolist() for epoch, factor in at.items()},
-    }  # fmt: skip
+    }
 
 
 def wrapped_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,9 +131,10 @@ def wrapped_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str,
     context = context_for(recipe, case["inputs"]["class_counts"], torch.zeros(1), epoch=where["epoch"])
     factors = trick.factors(context)[labels(case)]
     return {
-        **facts(case, result), "eps_per_image": (factors * recipe.eps).tolist(),
+        **facts(case, result),
+        "eps_per_image": (factors * recipe.eps).tolist(),
         "step_per_image": (factors * recipe.step).tolist(),
-    }  # fmt: skip
+    }
 
 
 def awp_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,17 +161,27 @@ def awp_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any
     net = network(case, forms, {})
     before = {name: p.detach() for name, p in net.named_parameters()}
     result = stepped(
-        case, forms, base, hparams, enhancers=[*enhancers, ("awp", awp)], **where, lr=params["lr"],
+        case,
+        forms,
+        base,
+        hparams,
+        enhancers=[*enhancers, ("awp", awp)],
+        **where,
+        lr=params["lr"],
         momentum_buffers=buffers(params.get("momentum_buffers"), before),
-    )  # fmt: skip
+    )
     trick: Any = result.enhancers[-1]
     moved = {name: float((p - before[name]).norm()) for name, p in result.parameters.items()}
     return {
-        **facts(case, result), "natural_ce": result.logs.get("natural_ce"), "kl": result.logs.get("kl_mean"),
-        "perturbation_norm": moved, "perturbed": {name: front(p, 3) for name, p in result.parameters.items()},
-        "after": {name: front(p, 3) for name, p in result.after.items()}, "proxy_forwards": result.enhancer_forwards,
+        **facts(case, result),
+        "natural_ce": result.logs.get("natural_ce"),
+        "kl": result.logs.get("kl_mean"),
+        "perturbation_norm": moved,
+        "perturbed": {name: front(p, 3) for name, p in result.parameters.items()},
+        "after": {name: front(p, 3) for name, p in result.after.items()},
+        "proxy_forwards": result.enhancer_forwards,
         "loss_unperturbed": None if trick.unperturbed is None else float(trick.unperturbed),
-    }  # fmt: skip
+    }
 
 
 def based(case: Mapping[str, Any]) -> tuple[str, Settings]:
@@ -202,10 +222,12 @@ def udr_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any
     assert result.x_adv is not None
     offset = (result.x_adv - closed_form(**case["inputs"]["x"])).abs()
     return {
-        **facts(case, result), "natural_ce": result.logs.get("natural_ce"), "robust": result.logs.get("robust"),
+        **facts(case, result),
+        "natural_ce": result.logs.get("natural_ce"),
+        "robust": result.logs.get("robust"),
         "delta_l1_mean": float(offset.mean()),
         "share_outside": float((offset > params["eps"] + 1e-12).double().mean()),
-    }  # fmt: skip
+    }
 
 
 def lambda_update(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +255,9 @@ def lambda_update(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, An
 
 
 KINDS = {
-    "radius": radius, "wrapped_step": wrapped_step, "awp_step": awp_step, "udr_step": udr_step,
+    "radius": radius,
+    "wrapped_step": wrapped_step,
+    "awp_step": awp_step,
+    "udr_step": udr_step,
     "lambda_update": lambda_update,
-}  # fmt: skip
+}

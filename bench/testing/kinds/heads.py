@@ -41,10 +41,13 @@ def head(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     (logits * arrays["grad_out"]).sum().backward()
     logits = logits.detach()
     got = {
-        "logits_row0": logits[0].tolist(), "logits_last": logits[-1].tolist(), "sum": float(logits.sum()),
-        "abs_sum": float(logits.abs().sum()), "grad_feat": front(grad_of(features), 5),
+        "logits_row0": logits[0].tolist(),
+        "logits_last": logits[-1].tolist(),
+        "sum": float(logits.sum()),
+        "abs_sum": float(logits.abs().sum()),
+        "grad_feat": front(grad_of(features), 5),
         "grad_weight": front(grad_of(built.weight), 5),
-    }  # fmt: skip
+    }
     if isinstance(getattr(built, "scale", None), Tensor):
         got["grad_scale"] = front(grad_of(built.scale), 5)
     if isinstance(getattr(built, "moving", None), Tensor):

@@ -28,8 +28,10 @@ def loss_only(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
     if case["method"] in SPECIAL:
         return SPECIAL[case["method"]](case)
     special: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-        "cosplus": robal_heads, "actions": policy_loss, "phi": perturbation,
-    }  # fmt: skip
+        "cosplus": robal_heads,
+        "actions": policy_loss,
+        "phi": perturbation,
+    }
     for key, function in special.items():
         if key in params or key in inputs.get("arrays", {}):
             return function(case)
@@ -40,11 +42,15 @@ def loss_only(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
         part = "rebalanced"
     arrays: dict[str, Any] = {ARRAYS[name]: closed_form(**form) for name, form in inputs["arrays"].items()}
     result = loss(
-        METHODS[case["method"]][0], part=part, y=labels(case), class_counts=inputs["class_counts"],
-        hparams=settings(case), state=method_state(case),
+        METHODS[case["method"]][0],
+        part=part,
+        y=labels(case),
+        class_counts=inputs["class_counts"],
+        hparams=settings(case),
+        state=method_state(case),
         extras={"kappa": torch.tensor(params["kappa"])} if "kappa" in params else None,
         **arrays,
-    )  # fmt: skip
+    )
     gradients = {GRADIENTS[name]: front(grad, 5) for name, grad in result.gradients.items()}
     return {"loss": result.loss, "total": result.loss, **result.parts, **plain(result.extras), **gradients}
 
@@ -89,9 +95,11 @@ def perturbation(case: Mapping[str, Any]) -> dict[str, Any]:
     phi = closed_form(**case["inputs"]["arrays"]["phi"])
     a, entropy = loss("adt", part="perturbation", noise=FormNoise(), phi=phi).outputs
     return {
-        "adv_sum": float(a.sum()), "adv_abs_sum": float(a.abs().sum()), "adv_first8": a.flatten()[:8].tolist(),
+        "adv_sum": float(a.sum()),
+        "adv_abs_sum": float(a.abs().sum()),
+        "adv_first8": a.flatten()[:8].tolist(),
         "entropy": float(entropy),
-    }  # fmt: skip
+    }
 
 
 def class_weights(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +129,11 @@ def probability_margin(case: Mapping[str, Any]) -> dict[str, Any]:
     total = values.sum() if reduction == "sum" else values.mean()
     (gradient,) = torch.autograd.grad(total, z)
     return {
-        "loss": float(total.detach()), "per_sample": values.detach().tolist(),
-        "runner_up": attack.runner_up(z.detach(), y).tolist(), "grad_adv_logits": front(gradient, 5),
-    }  # fmt: skip
+        "loss": float(total.detach()),
+        "per_sample": values.detach().tolist(),
+        "runner_up": attack.runner_up(z.detach(), y).tolist(),
+        "grad_adv_logits": front(gradient, 5),
+    }
 
 
 def smoothed(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +144,12 @@ def smoothed(case: Mapping[str, Any]) -> dict[str, Any]:
     if params or variant not in over or amount is None:
         raise UnsupportedError(f"settings {case['params']}; known: smoothing, variant={' | '.join(over)}")
     result = loss(
-        "at", y=labels(case), class_counts=case["inputs"]["class_counts"],
+        "at",
+        y=labels(case),
+        class_counts=case["inputs"]["class_counts"],
         enhancers=[("smoothing", {"s": amount, "over": over[variant]})],
         adv=closed_form(**case["inputs"]["arrays"]["adv"]),
-    )  # fmt: skip
+    )
     return {"loss": result.loss, "grad_adv_logits": front(result.gradients["adv"], 5)}
 
 

@@ -35,8 +35,9 @@ def rice(family: str, given: Settings) -> Rate:
         if family == "BoT":
             return bag_of_tricks(lr, given)
         return lambda t: schedules.steps(t, lr, [(0.5 * epochs, 0.1), (0.75 * epochs, 0.01)])
-    raise UnsupportedError(f"lr_schedule={name!r}; known: piecewise, cosine, linear, superconverge, cyclic, "
-                           "multipledecay, onedrop")  # fmt: skip
+    raise UnsupportedError(
+        f"lr_schedule={name!r}; known: piecewise, cosine, linear, superconverge, cyclic, multipledecay, onedrop"
+    )
 
 
 def bag_of_tricks(lr: float, given: Settings) -> Rate:

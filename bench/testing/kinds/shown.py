@@ -46,18 +46,23 @@ def image_facts(x_adv: Tensor, x: Tensor) -> dict[str, Any]:
     """The figures by which a file states an adversarial batch."""
     offset = (x_adv - x).abs()
     return {
-        "sum": float(x_adv.sum()), "l1_to_x": float(offset.sum()), "linf_to_x": float(offset.max()),
-        "first8": x_adv.flatten()[:8].tolist(), "linf_per_image": offset.flatten(1).amax(1).tolist(),
-    }  # fmt: skip
+        "sum": float(x_adv.sum()),
+        "l1_to_x": float(offset.sum()),
+        "linf_to_x": float(offset.max()),
+        "first8": x_adv.flatten()[:8].tolist(),
+        "linf_per_image": offset.flatten(1).amax(1).tolist(),
+    }
 
 
 def gradient_facts(gradients: Mapping[str, Tensor], first: str) -> dict[str, Any]:
     """Norms of the gradients by parameter and first entries of the one named `first`."""
     norms = {name: float(grad.norm()) for name, grad in gradients.items()}
     return {
-        "total_norm": sum(norm**2 for norm in norms.values()) ** 0.5, "per_param_norm": norms,
-        "first_param": first, "first5": gradients[first].flatten()[:5].tolist(),
-    }  # fmt: skip
+        "total_norm": sum(norm**2 for norm in norms.values()) ** 0.5,
+        "per_param_norm": norms,
+        "first_param": first,
+        "first5": gradients[first].flatten()[:5].tolist(),
+    }
 
 
 def statistics(buffers: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -19,15 +19,24 @@ def full_step(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, An
     natural = "steps" not in case["params"] and "policies" not in case["params"]
     net, x = network(case, forms, hparams), closed_form(**case["inputs"]["x"])
     result = step(
-        METHODS[case["method"]][0], model=net, x=x, y=labels(case), class_counts=case["inputs"]["class_counts"],
-        hparams=hparams, noise=FormNoise(), epoch=0 if natural else 99, state=method_state(case),
+        METHODS[case["method"]][0],
+        model=net,
+        x=x,
+        y=labels(case),
+        class_counts=case["inputs"]["class_counts"],
+        hparams=hparams,
+        noise=FormNoise(),
+        epoch=0 if natural else 99,
+        state=method_state(case),
         policies=case["params"].get("policies"),
-    )  # fmt: skip
+    )
     got: dict[str, Any] = {
-        "loss": result.loss, "forward_counts": result.forward_counts, **plain(result.extras),
+        "loss": result.loss,
+        "forward_counts": result.forward_counts,
+        **plain(result.extras),
         "grad": gradient_facts(result.grads, first_parameter(case, result.grads)),
         "bn_after": statistics(result.buffers),
-    }  # fmt: skip
+    }
     if result.x_adv is not None:
         got["x_adv"] = image_facts(result.x_adv, x)
     if "fc.weight" in result.parameters:
@@ -47,9 +56,17 @@ def reward(case: Mapping[str, Any], forms: Mapping[str, Any]) -> dict[str, Any]:
     params, hparams = case["params"], settings(case)
     net, x = network(case, forms, hparams), closed_form(**case["inputs"]["x"])
     result = step(
-        "las-at", model=net, x=x, y=labels(case), class_counts=case["inputs"]["class_counts"], hparams=hparams,
-        noise=FormNoise(), lr=params.get("lr"), policies=params["policies"], step_index=19,
-    )  # fmt: skip
+        "las-at",
+        model=net,
+        x=x,
+        y=labels(case),
+        class_counts=case["inputs"]["class_counts"],
+        hparams=hparams,
+        noise=FormNoise(),
+        lr=params.get("lr"),
+        policies=params["policies"],
+        step_index=19,
+    )
     parts = result.extras["rewards"]
     got = {name: float(parts[name]) for name in ("R1", "R2", "R3")}
     return {**got, "reward": sum(params.get(k, 1) * got[r] for k, r in (("a", "R1"), ("b", "R2"), ("c", "R3")))}
