@@ -176,9 +176,10 @@ def results(path: str | Path = RUNS) -> pd.DataFrame:
 
 def compare(
     a: str,
-    b: str,
+    b: str = "",
     *,
     results: str | Path = RUNS,
+    across: str | None = None,
     attack: Words | None = None,
     dataset: str | None = None,
     ir: float | str | None = None,
@@ -187,12 +188,20 @@ def compare(
 ) -> pd.DataFrame:
     """Method `a` minus method `b` on the same images, a line a comparison: `bench compare`, as its JSON has it.
 
-    Differences and intervals are in percentage points. Raises UsageError and StoreError as the command does.
+    `across`: in place of `b`, a setting of the protocol with two values, as in `precision=bf16,fp32`. Differences and
+    intervals are in percentage points. Raises UsageError and StoreError as the command does.
     """
     import pandas as pd
 
-    given = {"results": results, "attack": attack, "dataset": dataset, "ir": ir, "test_split": test_split}
-    told, _ = _call("compare", [a, b], {**given, **more, "format": "json"})
+    given = {
+        "results": results,
+        "across": across,
+        "attack": attack,
+        "dataset": dataset,
+        "ir": ir,
+        "test_split": test_split,
+    }
+    told, _ = _call("compare", [a, b] if b else [a], {**given, **more, "format": "json"})
     return pd.DataFrame(
         [
             {key: value for key, value in line.items() if not isinstance(value, Mapping) and key != "classes"}

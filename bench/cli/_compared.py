@@ -112,9 +112,8 @@ def _parts(where: dict[str, Any], test_split: str) -> dict[str, str]:
     """What a line is about, by what it is."""
     from bench.store.where import FIELDS, USUAL
 
-    ratio = "natural" if where["ir"] is None else f"IR {where['ir']:g}"
-    named = {"method": where["method"]} if "method" in where else {}
-    named |= {"dataset": where["dataset"], "ir": ratio, "model": where["model"]}
+    told = {**where, "ir": "natural" if where["ir"] is None else f"IR {where['ir']:g}"} if "ir" in where else where
+    named = {name: told[name] for name in ("method", "dataset", "ir", "model") if name in told}
     unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where.get(k, v) != v}
     return named | unusual | {"test_split": test_split}
 

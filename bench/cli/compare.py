@@ -1,4 +1,4 @@
-"""`bench compare`: two methods, or two stores, on the same test images."""
+"""`bench compare`: two methods, one method in two settings, or two stores, on the same test images."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from bench.errors import UsageError
     type=UserPath(path_type=Path),
     metavar="FOLDER FOLDER",
     help="Compare the cells that two results folders share, instead of two methods.",
+)
+@click.option(
+    "--across",
+    metavar="NAME=A,B",
+    help="Compare one method in two settings of the protocol: precision=bf16,fp32, recipe=official,paper.",
 )
 @click.option("--attack", "attacks", metavar="NAME[,NAME]", help="Attacks to compare; all by default.")
 @click.option("--dataset", metavar="NAME", help="Only this data set.")
@@ -46,6 +51,7 @@ from bench.errors import UsageError
 def command(
     methods: tuple[str, ...],
     stores: tuple[Path, Path] | None,
+    across: str | None,
     attacks: str | None,
     dataset: str | None,
     ir: str | None,
@@ -60,12 +66,12 @@ def command(
 ) -> None:
     """Is A better than B? One sentence a pair, then every line: A minus B on the same images.
 
-    A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05]. The sentence is about AutoAttack and no
-    attack; other attacks stand below it.
+    A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05]; with --across, A alone. The sentence is about
+    AutoAttack and no attack; other attacks stand below it.
     """
     from bench.cli import _compared as compared
     from bench.cli._verdicts import table
-    from bench.judge.compare import compare_methods, compare_stores
+    from bench.judge.compare import compare_across, compare_methods, compare_stores
     from bench.store.results import Results
 
     wanted = () if attacks is None else comma_list(attacks, "attack")
@@ -76,16 +82,27 @@ def command(
         raise UsageError(
             f"--gap {gap:g} cannot be looked for; give a difference other than 0, of 0.000001 to 100 points."
         )
-    if stores and methods:
-        raise UsageError("give two methods or --stores FOLDER FOLDER, not both.")
-    if not stores and len(methods) != 2:
+    if stores and (methods or across):
+        raise UsageError("give methods or --stores FOLDER FOLDER, not both.")
+    if across and len(methods) != 1:
+        raise UsageError(
+            f"--across compares one method with itself, {len(methods)} given; write for instance "
+            "`bench compare taet --across precision=bf16,fp32`."
+        )
+    if not stores and not across and len(methods) != 2:
         raise UsageError(
             f"two methods are compared, {len(methods)} given; write for instance "
             "`bench compare taet at-bsl --attack aa`."
         )
-    names = (str(stores[0]), str(stores[1])) if stores else (methods[0], methods[1])
     read = [Results(folder) for folder in stores or (results,)]
-    verb = partial(compare_stores, read[0], read[1]) if stores else partial(compare_methods, read[0], *names)
+    if stores:
+        names, verb = (str(stores[0]), str(stores[1])), partial(compare_stores, read[0], read[1])
+    elif across:
+        coordinate, _, values = across.partition("=")
+        first, _, second = (f"{methods[0]} with {coordinate}={value}" for value in values.partition(","))
+        names, verb = (first, second), partial(compare_across, read[0], methods[0], across)
+    else:
+        names, verb = (methods[0], methods[1]), partial(compare_methods, read[0], *methods)
     lines = verb(attacks=wanted, test_split=test_split, level=level, dataset=dataset or "", ir=ir or "", metric=metric)
     for problem in (problem for store in read for problem in store.problems):
         click.echo(f"left out: {problem}", err=True)

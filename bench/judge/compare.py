@@ -1,4 +1,4 @@
-"""Evaluations of a store that belong together, compared pairwise: two methods in one store, or one cell in two.
+"""Evaluations that belong together, compared pairwise: two methods, one method in two settings, one cell in two stores.
 
 What a comparison is about are no attack and AutoAttack: their lines are primary, and their p is corrected among them
 alone. Other attacks are secondary: their p is corrected among all lines, so that asking for them costs the primary ones
@@ -8,20 +8,21 @@ lines are primary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.config import parse_variant
+from bench.config import CellSpec, parse_variant
 from bench.errors import StoreError
 from bench.judge import metrics
 from bench.judge.paired import Bits, Comparison, compare, holm
+from bench.judge.pairs.across import Across
 from bench.judge.pairs.cells import AGAINST, Cell, Common, common, finished
 from bench.judge.pairs.lowest import compare_lowest
-from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source, shared
+from bench.judge.pairs.partners import SHARED, apart, full, rivals, same_source
 from bench.judge.selected import check_attacks, filtered, label, of_method, run_command
 from bench.judge.stats import LEVEL
 from bench.store.parts.record import CellRecord
@@ -162,6 +163,41 @@ def _lacking(pairs: Iterable[tuple[Cell, Cell]], asked: Question) -> list[str]:
     return [attack for attack in asked.attacks if attack not in both]
 
 
+def compare_across(
+    store: Path | Results,
+    method: str,
+    across: str,
+    *,
+    attacks: Sequence[str] = (),
+    dataset: str = "",
+    ir: str = "",
+    test_split: str = "",
+    level: float = LEVEL,
+    metric: str = "balanced",
+) -> list[Line]:
+    """One method in two settings of the protocol, the first minus the second: `across` is `precision=bf16,fp32`.
+
+    All but that coordinate is equal, so the difference is what it does. Raises UsageError for a coordinate or a value
+    that there is not, StoreError when no two evaluations belong together.
+    """
+    asked, between = Question(tuple(map(canonical, attacks)), test_split, metric, level), Across.parse(across)
+    found = opened(store)
+    everywhere = finished(found)
+    cells = of_method(filtered(everywhere, found.root, dataset=dataset, ir=ir), method, everywhere)
+    first, second = between.sides(cells)
+    pairs = between.pairs(first, second)
+    check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in cells)))
+    lines = [] if _lacking(pairs, asked) else _lines(pairs, asked, between.place)
+    if not lines:
+        names = (f"{between.name} {between.first}", f"{between.name} {between.second}")
+        why = "" if pairs else apart(first, second, names, besides=between.name)
+        raise StoreError(
+            f"{found.root} holds no evaluations of {method} that differ in {between.name} alone: "
+            f"{why or 'its cells share no evaluation'}."
+        )
+    return lines
+
+
 def compare_stores(
     a: Path | Results,
     b: Path | Results,
@@ -185,7 +221,7 @@ def compare_stores(
     pairs = [(c, other[full(c.spec)]) for c in mine if full(c.spec) in other]
     check_attacks(asked.attacks, set[str]().union(*(c.evaluated() for c in (*mine, *other.values()))))
     lacking = _lacking(pairs, asked)
-    lines = [] if lacking else _lines(pairs, asked, by_method=True)
+    lines = [] if lacking else _lines(pairs, asked, lambda spec: {"method": label(spec)} | _place(spec))
     if not lines:
         under = f" under {', '.join(lacking)}" if lacking else ""
         why = "" if pairs else apart(mine, other.values(), (str(root_a), str(root_b)))
@@ -196,15 +232,21 @@ def compare_stores(
     return lines
 
 
-def _lines(pairs: Sequence[tuple[Cell, Cell]], asked: Question, by_method: bool = False) -> list[Line]:
-    """All lines of these pairs: single seeds first, then pooled, each kind corrected by Holm."""
+def _place(spec: CellSpec) -> dict[str, Any]:
+    """What two rivals share, by name."""
+    return {name: read(spec) for name, read in SHARED.items()}
+
+
+def _lines(
+    pairs: Sequence[tuple[Cell, Cell]], asked: Question, place: Callable[[CellSpec], dict[str, Any]] = _place
+) -> list[Line]:
+    """All lines of these pairs: single seeds first, then pooled, each corrected by Holm. `place`: what two share."""
     groups: dict[tuple[Any, ...], Group] = {}
     for a, b in pairs:
         same_source(a, b)
         for what in filter(asked.wants, common(a, b, asked.test_split)):
-            key = (label(a.spec) if by_method else "", *shared(a.spec), what)
-            where = {"method": label(a.spec)} if by_method else {}
-            where |= {name: read(a.spec) for name, read in SHARED.items()}
+            where = place(a.spec)
+            key = (*where.values(), what)
             both = a.bits(what.split, what.a), b.bits(what.split, what.b)
             names = dict(enumerate(a.record.seen.class_names))
             blank = Group(where, what, names, class_weights(asked.metric, a.record, both[0]), [])

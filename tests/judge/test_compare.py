@@ -13,7 +13,7 @@ from bench.cli._options import comma_list
 from bench.config import CellSpec
 from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError
-from bench.judge.compare import compare_methods, compare_stores
+from bench.judge.compare import compare_across, compare_methods, compare_stores
 from bench.judge.selected import called, run_command
 from bench.store.schema import SAMPLES
 
@@ -360,3 +360,53 @@ def test_what_keeps_cells_apart_is_named_with_both_values(maker):
         StoreError, match="together: ir is 10 in taet, 50 in at-bsl; seed is 0 in taet, 1 in at-bsl; run"
     ):
         compare_methods(maker.root, "taet", "at-bsl")
+
+
+def test_one_method_is_compared_across_a_setting_of_the_protocol(maker, short_recipe):
+    for seed in (0, 1):
+        maker.cell("taet", seed, draw="shared")
+        maker.cell("taet", seed, draw="shared", shift=-0.3, precision="bf16")
+    maker.cell("taet", 0, recipe=short_recipe)
+    maker.cell("at-bsl", 0, precision="bf16")
+    lines = compare_across(maker.root, "taet", "precision=fp32,bf16", attacks=["aa"], test_split="balanced")
+    (pooled,) = [line for line in lines if line.seed is None]
+    assert pooled.seeds == (0, 1)
+    assert "precision" not in pooled.where
+    assert pooled.comparison.difference > 0.1
+    mirrored = compare_across(maker.root, "taet", "precision=bf16,fp32", attacks=["aa"], test_split="balanced")
+    assert [-line.comparison.difference for line in mirrored] == [line.comparison.difference for line in lines]
+    told = run("taet", "--across", "precision=fp32,bf16", "--results", maker.root)
+    assert "taet with precision=fp32 minus taet with precision=bf16" in told
+    assert "taet with precision=fp32 against taet with precision=bf16 (digitslt" in told
+
+
+def test_other_networks_may_be_compared_on_the_same_images(maker):
+    maker.cell("taet", 0, draw="shared", shift=0.1)
+    maker.cell("taet", 0, draw="shared", model="wide")
+    told = run("taet", "--across", "model=small-cnn,wide", "--results", maker.root)
+    assert "taet with model=small-cnn against taet with model=wide (digitslt, IR 10" in told
+
+
+@pytest.mark.parametrize(
+    ("across", "said"),
+    [
+        ("precison=bf16,fp32", "Did you mean 'precision'"),
+        ("seed=0,1", "names no coordinate"),
+        ("precision=bf16", "has not two values"),
+        ("precision=bf16,bf16", "has not two values"),
+        ("precision=bf16,tf32", "no finished cell has precision 'bf16'; what there is has fp32"),
+    ],
+)
+def test_what_cannot_be_compared_across_is_said(maker, across, said):
+    maker.cell("taet", 0)
+    with pytest.raises(UsageError, match=said):
+        compare_across(maker.root, "taet", across)
+
+
+def test_cells_that_differ_in_more_than_the_setting_are_named(maker, short_recipe):
+    maker.cell("taet", 0, precision="bf16")
+    maker.cell("taet", 0, recipe=short_recipe)
+    with pytest.raises(
+        StoreError, match="differ in precision alone: epochs is 100 in precision bf16, 3 in precision fp32"
+    ):
+        compare_across(maker.root, "taet", "precision=bf16,fp32")

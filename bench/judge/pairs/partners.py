@@ -36,12 +36,19 @@ def rivals(first: Sequence[Cell], second: Sequence[Cell]) -> list[tuple[Cell, Ce
     return [(c, partner[key]) for c in first if (key := (shared(c.spec), c.spec.seed)) in partner]
 
 
-def apart(first: Iterable[Cell], second: Iterable[Cell], names: tuple[str, str]) -> str:
-    """What keeps the two nearest cells apart: `epochs is 100 in taet, 20 in at-bsl`; empty where nothing does."""
+def apart(first: Iterable[Cell], second: Iterable[Cell], names: tuple[str, str], besides: str = "") -> str:
+    """What keeps the two nearest cells apart (`besides` one coordinate), empty where nothing does.
+
+    As in `epochs is 100 in taet, 20 in at-bsl`.
+    """
     others = list(second)
-    found = [differing(a.spec, b.spec) for a in first for b in others]
+    found = [
+        {name: both for name, both in differing(a.spec, b.spec).items() if name != besides}
+        for a in first
+        for b in others
+    ]
     nearest = min(found, key=len, default={})
-    return "; ".join(f"{n} is {_said(a)} in {names[0]}, {_said(b)} in {names[1]}" for n, (a, b) in nearest.items())
+    return "; ".join(f"{n} is {said(a)} in {names[0]}, {said(b)} in {names[1]}" for n, (a, b) in nearest.items())
 
 
 def differing(a: CellSpec, b: CellSpec) -> dict[str, tuple[Any, Any]]:
@@ -49,7 +56,8 @@ def differing(a: CellSpec, b: CellSpec) -> dict[str, tuple[Any, Any]]:
     return {name: (read(a), read(b)) for name, read in TOLD.items() if read(a) != read(b)}
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
+    """A coordinate's value as it is printed."""
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
