@@ -100,10 +100,16 @@ class ClassFocused(Enhancer["ClassFocused.Hparams"]):
         return None
 
     def draw(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """As many indices as the batch has: a class from p, then an image of it."""
+        """As many indices as the batch has: a class from p, then an image of it. Raises UsageError where p is lost."""
         if self.images is None:
             return batch
-        classes = torch.multinomial(self.p.cpu(), len(batch), replacement=True, generator=generator)
+        p = self.p.cpu()
+        if not bool(torch.isfinite(p).all()):
+            raise UsageError(
+                f"cfol: with eta {self.hp.eta:g} and gamma {self.hp.gamma:g} the adversary's weights became infinite; "
+                "take a smaller eta, or a gamma above 0."
+            )
+        classes = torch.multinomial(p, len(batch), replacement=True, generator=generator)
         places = torch.rand(len(batch), generator=generator, dtype=torch.float64)
         picked = [
             self.images[c][int(place * len(self.images[c]))]

@@ -66,7 +66,7 @@ def cost(setting: Setting) -> Cost | None:
             key = spot.config.ir, spot.split != SPLIT, spot.split, order.index(spot.attack)
             new = Work((setting.ratio(spot.config.ir), spot.split, spot.attack))
             attacks.setdefault(key, new).stages.append(attacked)
-    devices = {f"{d.kind.upper()} ({d.name})" for cell in setting.runs if (d := setting.facts(cell).device)}
+    devices = {d.label for cell in setting.runs if (d := setting.facts(cell).device) and d.label}
     made = Cost(sorted(devices), list(trainings.values()), [attacks[key] for key in sorted(attacks)])
     return made if trainings or attacks else None
 

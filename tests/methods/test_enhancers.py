@@ -191,6 +191,16 @@ def test_cfols_distribution(seed, gamma, base):
     assert torch.allclose(other.w, trick.w)
 
 
+def test_an_adversary_that_ran_away_is_a_sentence():
+    trick = sampler(eta=1e300, gamma=0.0)
+    trick.images = [torch.tensor([c]) for c in range(len(trick.w))]
+    for _ in range(3):
+        trick.update(torch.tensor([0, 0]), torch.ones(2).double())
+        trick.update(torch.tensor([1, 1]), torch.ones(2).double())
+    with pytest.raises(UsageError, match="with eta 1e.300 and gamma 0 the adversary's weights became infinite"):
+        trick.draw(torch.tensor([0, 1]), torch.Generator())
+
+
 def test_cfol_learns_from_the_logits_of_the_outer_forward_and_draws_what_is_wrong():
     result = stepped(enhancers=[("cfol", {"eta": 1.0})])
     assert result.enhancers[0].w.tolist() != [0.0] * CLASSES

@@ -18,7 +18,7 @@ from bench.store import query
 from bench.store.folders import CellFolder, read_cell, read_record
 from bench.store.parts.bits import marked
 from bench.store.parts.files import LARGEST
-from bench.store.parts.record import understood
+from bench.store.parts.record import Device, understood
 from bench.store.results import Results
 from bench.store.rows import build_rows, rows_text
 from bench.store.schema import CELL, ROWS, SAMPLES
@@ -177,3 +177,11 @@ def test_arrays_that_lie_about_their_size_are_refused(tmp_path):
         archive.writestr("a.npy", body)
     with pytest.raises(Exception, match="not what it holds"):
         query.samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "label"),
+    [("cuda", "NVIDIA H100", "CUDA (NVIDIA H100)"), ("cpu", "", "CPU"), ("", "x86_64", "x86_64"), ("", "", "")],
+)
+def test_a_device_is_called_by_what_is_known_of_it(kind, name, label):
+    assert Device(kind=kind, name=name).label == label

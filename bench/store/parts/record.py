@@ -141,6 +141,11 @@ class Device(msgspec.Struct, frozen=True):
     threads: int = 0
     at: float = 0
 
+    @property
+    def label(self) -> str:
+        """`CUDA (NVIDIA H100)`; what is not known is left out."""
+        return f"{self.kind.upper()} ({self.name})" if self.kind and self.name else self.name or self.kind.upper()
+
 
 class CellRecord(msgspec.Struct, frozen=True, dict=True):
     """A whole cell.json. `files`: marks of what lies beside it; `seal`: mark of the record itself.
