@@ -197,7 +197,7 @@ def test_an_adversary_that_ran_away_is_a_sentence():
     for _ in range(3):
         trick.update(torch.tensor([0, 0]), torch.ones(2).double())
         trick.update(torch.tensor([1, 1]), torch.ones(2).double())
-    with pytest.raises(UsageError, match="with eta 1e.300 and gamma 0 the adversary's weights became infinite"):
+    with pytest.raises(UsageError, match=r"with eta 1e\+300 and gamma 0 the adversary's weights became infinite"):
         trick.draw(torch.tensor([0, 1]), torch.Generator())
 
 
