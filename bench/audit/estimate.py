@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from bench.audit import recall
 from bench.audit.late import bounds, rate
 
 Floats = npt.NDArray[np.float64]
@@ -63,9 +64,8 @@ def estimate(counts: Counts, level: float = 0.95) -> Audited:
     survive, relative, population = np.ones_like(n), np.zeros_like(n), clean.copy()
     for seen, stood in zip(counts.seen, counts.stood, strict=True):
         share = np.divide(stood, seen, out=np.ones_like(n), where=seen > 0)
-        smooth = (stood + 1) / (seen + 2)
         unseen = 1 - np.minimum(np.divide(seen, population, out=np.ones_like(n), where=population > 0), 1)
-        relative += np.where(seen > 0, (1 - smooth) / smooth / np.maximum(seen, 1) * unseen, unseen)
+        relative += np.where(seen > 0, recall.relative(seen, stood) * unseen, unseen)
         survive, population = survive * share, population * share
     early = np.where(there, clean / np.maximum(n, 1) * survive, 0.0)
     added = early**2 * relative
@@ -82,8 +82,7 @@ def estimate(counts: Counts, level: float = 0.95) -> Audited:
     value = before * (1 - taken)
     z = float(special.ndtri((1 + level) / 2))
     variance = float((weight**2 * added).sum()) * (1 - taken) ** 2
-    smooth = (shares * n + 1) / (n + 2)
-    test = float((weight**2 * np.where(there, smooth * (1 - smooth) / np.maximum(n, 1), 0)).sum())
+    test = float((weight**2 * recall.variance(n, shares * n)).sum())
     ends = (before * (high - taken), before * (taken - low))
     return Audited(
         value,

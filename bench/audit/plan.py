@@ -17,14 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.audit import recall
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: images of each class that every early stage sees before the plan is made
 PILOT = 24
-#: images by which a class's pilot is drawn towards all classes': where few of a pilot break by luck a size that follows
-#: them stays small, and the luck stays in the estimate (simulated: a bias of 0.1 standard errors at 24, 0.05 at 200)
-PRIOR = 200
+#: fewest and most images by which a class's pilot is drawn towards all classes' (`_prior`): where few of a pilot break
+#: by luck a size that follows them stays small, and the luck stays in the estimate
+PRIOR = (5.0, 1000.0)
 #: part of the variance allowed that the early stages may take; the rest is left to the late stages' bound
 EARLY_PART = 0.7
 
@@ -59,17 +61,15 @@ class Rates:
         return np.asarray(there / max(float(there.sum()), 1.0))
 
     def full(self) -> float:
-        """Variance of the full evaluation's balanced robustness, over test sets."""
-        n = np.maximum(self.n, 1)
-        share = self.clean / n * self.first * self.second
-        return float((self.weights**2 * share * (1 - share) / n).sum())
+        """Variance of the full evaluation's balanced robustness, over test sets, as its interval has it."""
+        return float((self.weights**2 * recall.variance(self.n, self.clean * self.first * self.second)).sum())
 
     def audit(self, first: Ints, second: Ints) -> float:
         """Variance that sampling adds, with `first` and `second` images of each class."""
         m, one, two = np.maximum(self.clean, 1), np.maximum(first, 1), np.maximum(second, 1)
-        share, s1, s2 = self.clean / np.maximum(self.n, 1), self.first, self.second
-        early = s2**2 * s1 * (1 - s1) / one * (1 - np.minimum(one / m, 1))
-        late = s1 * s2 * (1 - s2) / two * (1 - np.minimum(two / m, 1))
+        share, met = self.clean / np.maximum(self.n, 1) * self.first * self.second, two * self.first
+        early = recall.relative(one, one * self.first) * (1 - np.minimum(one / m, 1))
+        late = recall.relative(met, met * self.second) * (1 - np.minimum(two / m, 1))
         return float((self.weights**2 * share**2 * (early + late)).sum())
 
     def passes(self, first: Ints, second: Ints) -> float:
@@ -80,11 +80,28 @@ class Rates:
 def pilot_rates(n: Ints, clean: Ints, seen: Floats, stood: Floats, cost: tuple[float, float]) -> Rates:
     """Rates from the pilot: `seen`, `stood` (2 x classes) images that each early stage attacked and did not break.
 
-    A class's share is drawn towards all classes' by as much as `PRIOR` images say.
+    A class's share is drawn towards all classes' by as many images as the classes are alike.
     """
-    together = (stood.sum(axis=1) + 1) / (seen.sum(axis=1) + 2)
-    share = (stood + PRIOR * together[:, None]) / (seen + PRIOR)
-    return Rates(n, clean, share[0], share[1], cost)
+    shares = []
+    for attacked, left in zip(seen, stood, strict=True):
+        together = float((left.sum() + 1) / (attacked.sum() + 2))
+        prior = _prior(attacked, left, together)
+        shares.append((left + prior * together) / (attacked + prior))
+    return Rates(n, clean, shares[0], shares[1], cost)
+
+
+def _prior(seen: Floats, stood: Floats, together: float) -> float:
+    """Images by which a class's share counts as all classes' `together`, p: many where the classes are alike.
+
+    With B the variance between classes, (stood / seen - p)^2 is p (1 - p) / seen + B (1 - 1 / seen) in expectation; a
+    beta distribution of the classes' shares with that B counts p (1 - p) / B - 1 images (method of moments).
+    """
+    seen, stood = seen[seen > 1], stood[seen > 1]
+    if not len(seen):
+        return PRIOR[1]
+    chance = together * (1 - together)
+    between = float(np.mean(((stood / seen - together) ** 2 - chance / seen) * seen / (seen - 1)))
+    return float(np.clip(chance / between - 1, *PRIOR)) if between > 0 else PRIOR[1]
 
 
 def allocate(rates: Rates, goal: Goal, pilot: int = PILOT) -> tuple[Ints, Ints]:

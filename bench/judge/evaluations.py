@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.audit.recall import variance
 from bench.judge.metrics import AMOUNTS, metric, recalls
-from bench.judge.stats import standard_error, variance
+from bench.judge.stats import standard_error
 from bench.store.counts import Counts, of_rows
 from bench.store.parts.record import CellRecord
 from bench.store.rows import WORST, attacks_of_worst

@@ -5,13 +5,10 @@
 
 Sampling, metric a weighted mean of recalls (balanced, standard, head, tail): normal interval around the value with
 
-    variance = sum_c w_c^2 v_c,     v_c = (k + 1)(n - k + 1) / (n (n^2 + 3n + 4))
+    variance = sum_c w_c^2 v_c,     v_c: `bench.audit.recall.variance` of k of n correct
 
-for k of n correct. This v_c is the adjusted estimate of Agresti and Coull's kind (one success and one failure more),
-scaled so that its expectation is p(1-p)/n at p = 1/2 and larger for every other p: on average it never understates the
-error, not even for a class of one image, where the plain estimate is 0. One class alone: Wilson's score interval. The
-worst class: bounds that hold for the smallest of C recalls (`worst_class`). Anything else: stratified bootstrap.
-docs/statistics.md states the measured coverage.
+One class alone: Wilson's score interval. The worst class: bounds that hold for the smallest of C recalls
+(`worst_class`). Anything else: stratified bootstrap. docs/statistics.md states the measured coverage.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bench.audit.recall import variance
 from bench.errors import UsageError
 from bench.judge.metrics import WORST_CLASS, Floats, metric, recalls, weights
 from bench.seeding import numpy_stream
@@ -53,13 +51,6 @@ def two_sided_z(level: float) -> float:
     if not 0 < level < 1:
         raise UsageError(f"level={level} is not a coverage; give a number between 0 and 1, such as 0.95.")
     return float(special.ndtri((1 + level) / 2))
-
-
-def variance(n: Any, correct: Any) -> Floats:
-    """v_c of the module's head for each class, shape of `n`; 0 where n is 0."""
-    n, k = np.asarray(n, dtype=float), np.asarray(correct, dtype=float)
-    safe = np.where(n > 0, n, 1.0)
-    return np.where(n > 0, (k + 1) * (n - k + 1) / (safe * (n * n + 3 * n + 4)), 0.0)
 
 
 def wilson(n: Any, correct: Any, z: float) -> tuple[Floats, Floats]:

@@ -8,6 +8,7 @@ from bench.audit import late, order, plan
 from bench.audit.estimate import Counts, estimate
 from bench.audit.plan import Goal
 from bench.audit.run import run
+from bench.judge.stats import weighted
 from bench.seeding import numpy_stream
 
 COSTS = (203.0, 1827.0, 2700.0, 5000.0)
@@ -41,8 +42,11 @@ class Chain:
     def audit(self, goal=None):
         return run(self.index, self.label, self.clean, self.label.max() + 1, COSTS, goal or Goal(), self.attack)
 
+    def standing(self):
+        return np.logical_and.reduce([self.clean, *self.stands])
+
     def full(self):
-        whole = np.logical_and.reduce([self.clean, *self.stands])
+        whole = self.standing()
         return np.mean([whole[self.label == c].mean() for c in np.unique(self.label)])
 
     def passes(self):
@@ -158,6 +162,25 @@ def test_everything_attacked_is_the_full_chain():
         done = chain.audit(Goal(half_width=0.0))
         assert done.result.audit == pytest.approx((chain.full(), chain.full()))
         assert done.result.value == pytest.approx(chain.full())
+        n, left = np.bincount(chain.label), np.bincount(chain.label[chain.standing()], minlength=10)
+        assert done.result.sampling == pytest.approx(weighted("balanced", n, left)[1:], abs=1e-9)  # and its interval
+
+
+def test_a_plan_for_a_network_that_the_tail_breaks_keeps_the_interval_it_promises():
+    """Classes of few images without one that stands are not certain: a plan that took them so would do too much."""
+    n = law(1000, 100)
+    first = np.linspace(0.9, 0.02, 10)
+    widths, costs = [], []
+    for number in range(40):
+        chain = Chain(n, 0.0, "tail", number, first=1.0)
+        chain.stands[0] = numpy_stream(0, "hard", number).random(len(chain.label)) < first[chain.label]
+        done = chain.audit()
+        left = np.bincount(chain.label[chain.standing()], minlength=10)
+        _, low, high = weighted("balanced", n, left)
+        widths.append((done.result.sampling[1] - done.result.sampling[0]) / (high - low))
+        costs.append(np.divide(*chain.passes()))
+    assert 1.03 < np.mean(widths) < 1.15
+    assert np.mean(costs) < 1 / 7
 
 
 def test_no_image_meets_a_stage_twice_or_out_of_turn():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from bench.audit import recall
 from bench.judge import metrics, paired, stats
 from bench.judge.pairs import needed
 
@@ -39,9 +40,9 @@ def test_wilson():
 
 def test_variance():
     n, k = 6, np.arange(7)
-    expected = (scipy_stats.binom.pmf(k, n, 0.5) * stats.variance(np.full(7, n), k)).sum()
+    expected = (scipy_stats.binom.pmf(k, n, 0.5) * recall.variance(np.full(7, n), k)).sum()
     assert expected == pytest.approx(0.25 / n)
-    assert float(stats.variance(10_000, 3_000)) == pytest.approx(0.21 / 10_000, rel=1e-3)
+    assert float(recall.variance(10_000, 3_000)) == pytest.approx(0.21 / 10_000, rel=1e-3)
 
 
 def test_error():

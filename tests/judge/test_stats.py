@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from bench.audit import recall
 from bench.errors import UsageError
 from bench.judge import metrics, stats
 from bench.seeding import numpy_stream
@@ -64,14 +65,14 @@ def test_variance_never_understates_on_average(n, p):
     k = np.arange(n + 1)
     # written out: SciPy's own overflows for a p next to zero
     chance = np.array([math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(n + 1)])
-    expected = (chance * stats.variance(np.full(n + 1, n), k)).sum()
+    expected = (chance * recall.variance(np.full(n + 1, n), k)).sum()
     assert expected >= p * (1 - p) / n - 1e-12
-    at_half = (scipy_stats.binom.pmf(k, n, 0.5) * stats.variance(np.full(n + 1, n), k)).sum()
+    at_half = (scipy_stats.binom.pmf(k, n, 0.5) * recall.variance(np.full(n + 1, n), k)).sum()
     assert at_half == pytest.approx(0.25 / n)
 
 
 def test_variance_of_large_classes_is_the_plain_one():
-    assert float(stats.variance(10_000, 3_000)) == pytest.approx(0.3 * 0.7 / 10_000, rel=1e-3)
+    assert float(recall.variance(10_000, 3_000)) == pytest.approx(0.3 * 0.7 / 10_000, rel=1e-3)
 
 
 def test_standard_errors_printed_for_the_papers_test_sets():
