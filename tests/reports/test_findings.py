@@ -334,6 +334,33 @@ def test_the_papers_own_settings_are_missed_until_they_are_there(tmp_path: Path)
     assert "Under the paper's own settings" not in section(page, SUPERIORITY)
 
 
+@pytest.mark.parametrize(
+    ("key", "where", "others", "absent"),
+    [
+        (
+            "medical",
+            {"dataset": "dermamnist", "source": "dermamnist", "ir": 58.66, "natural": True},
+            "adt,mart,trades",
+            "ADT",
+        ),
+        ("rivals", {}, "at,harl,mart,reat,robal,trades", "AT, IR 10"),
+    ],
+)
+def test_better_than_all_others_takes_all_others(
+    tmp_path: Path, key: str, where: Any, others: str, absent: str
+) -> None:
+    for seed in (0, 1, 2):
+        for method, level in (("taet", 0.9), ("at-bsl", 0.4)):
+            measured(tmp_path, method, seed=seed, level=level, **where)
+    line = claim(findings(tmp_path), key)
+    assert "**cannot be told here**" in line
+    assert f"Not measured: {absent}" in line
+    for seed in (0, 1, 2):
+        for method in others.split(","):
+            measured(tmp_path, method, seed=seed, level=0.4, **where)
+    assert "**holds**" in claim(findings(tmp_path), key)
+
+
 def test_data_with_their_own_imbalance_have_a_ratio_too(tmp_path: Path) -> None:
     for method in ("taet", "at-bsl"):
         measured(tmp_path, method, dataset="dermamnist", source="dermamnist", ir=58.66, natural=True)
