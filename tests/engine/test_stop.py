@@ -18,7 +18,8 @@ from bench.engine.resume.checkpoint import load_checkpoint
 from bench.store import lease
 from bench.store.folders import read_cell
 
-EPOCHS = 12
+#: enough that no machine is done before a signal has reached its worker
+EPOCHS = 48
 ARGUMENTS = [
     "--methods", "at", "--datasets", "digitslt", "--irs", "10", "--attacks", "clean,pgd-20", "--epochs", str(EPOCHS),
 ]  # fmt: skip

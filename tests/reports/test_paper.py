@@ -118,11 +118,16 @@ def test_bold_is_tested_or_the_highest_or_nothing(tmp_path):
 
 
 def test_several_networks_are_a_column_and_what_is_missing_is_said(tmp_path, capsys):
-    assert paper(tmp_path, "--methods", "ce[batch_size=32,lr=0.02],at-bsl", "--irs", "10", "--columns", "clean,pgd-100") == 0
+    assert (
+        paper(tmp_path, "--methods", "ce[batch_size=32,lr=0.02],at-bsl", "--irs", "10", "--columns", "clean,pgd-100")
+        == 0
+    )
     text = (tmp_path / "paper.md").read_text()
     assert "| Method | Network |" in text
     assert "| resnet18-thin |" in text
-    assert "missing: ce[batch_size=32,lr=0.02] has no number for digitslt, IR 10 under pgd-100" in capsys.readouterr().err
+    assert (
+        "missing: ce[batch_size=32,lr=0.02] has no number for digitslt, IR 10 under pgd-100" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
