@@ -429,3 +429,13 @@ def test_memory_that_does_not_hold_one_image_is_a_sentence(error) -> None:
 
     with pytest.raises(DeviceError, match="memory ran out with one image"):
         run(["fgsm"], network=greedy, progress=limit, fold=False)
+
+
+def test_a_store_that_is_empty_is_a_store():
+    class Memory(dict):
+        load = dict.get
+        save = dict.__setitem__
+
+    kept = Memory()
+    run(store=kept)
+    assert any(key.startswith("clean/") for key in kept)
