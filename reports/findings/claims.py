@@ -1,4 +1,4 @@
-"""The paper's claims: a verdict on each from the differences that it is about, at the largest scale that has them.
+"""The paper's claims: a verdict on each from the differences that it is about, at the scale that measured most of them.
 
 holds                 every difference of the claim lies on its side, beyond both intervals
 fails                 one of them lies on the other side
@@ -10,7 +10,7 @@ not measured          there is none
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
@@ -92,8 +92,8 @@ CLAIMS = (
 class Answer:
     """What a setting says of a claim: `gaps` decide, `low`: of which neither number is above a constant answer.
 
-    `alone`: those of one seed, among the others. `smaller`: the setting is of a smaller scale than the page's.
-    `lacking`: cases of the claim that were not measured.
+    `alone`: those of one seed, among the others. `lacking`: cases of the claim that were not measured. `others`: what
+    other scales say that can tell.
     """
 
     claim: Claim
@@ -103,7 +103,17 @@ class Answer:
     low: Sequence[Gap] = ()
     alone: Sequence[Gap] = ()
     lacking: Sequence[str] = ()
-    smaller: bool = False
+    others: Sequence[Answer] = ()
+
+    @property
+    def telling(self) -> bool:
+        """Whether one of its differences is of numbers above chance and of more than one seed."""
+        return len(self.gaps) > len(self.low) + len(self.alone)
+
+    @property
+    def open(self) -> int:
+        """How many cases of the claim this setting leaves without a difference that tells."""
+        return len(self.lacking) + len(self.low) + len(self.alone)
 
     @property
     def needed(self) -> tuple[Gap, float, int, int | None] | None:
@@ -121,17 +131,20 @@ class Answer:
 
 
 def answer(claim: Claim, groups: Sequence[Sequence[Setting]], asked: Callable[[str, Setting], Paired]) -> Answer:
-    """From the first scale that has an answer; `groups`: settings by scale, the largest first."""
-    for i, group in enumerate(groups):
-        for setting in group:
-            if setting.where.natural == claim.natural:
-                made = _of(claim, setting, asked(claim.question, setting), smaller=i > 0)
-                if made:
-                    return made
-    return Answer(claim, UNMEASURED)
+    """From the scale that leaves the fewest of the claim's cases open; `groups`: settings by scale, largest first."""
+    found = [
+        made
+        for group in groups
+        for setting in group
+        if setting.where.natural == claim.natural and (made := _of(claim, setting, asked(claim.question, setting)))
+    ]
+    if not found:
+        return Answer(claim, UNMEASURED)
+    best = min(found, key=lambda one: one.open)
+    return replace(best, others=[one for one in found if one is not best and one.telling])
 
 
-def _of(claim: Claim, setting: Setting, paired: Paired, *, smaller: bool) -> Answer | None:
+def _of(claim: Claim, setting: Setting, paired: Paired) -> Answer | None:
     about = claim.deciding(paired.cases, setting)
     found = [gap for gap in paired.found if gap.case in about]
     if not found:
@@ -141,7 +154,7 @@ def _of(claim: Claim, setting: Setting, paired: Paired, *, smaller: bool) -> Ans
     lacking = [case.name for case in about if case.lacking(setting)]
     deciding = [gap for gap in found if gap not in low and gap not in alone]
     word = verdict(claim.expected, deciding, incomplete=bool(low or alone or lacking))
-    return Answer(claim, word, setting, found, low, alone, lacking, smaller)
+    return Answer(claim, word, setting, found, low, alone, lacking)
 
 
 def verdict(expected: str, found: Sequence[Gap], *, incomplete: bool) -> str:

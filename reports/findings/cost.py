@@ -39,6 +39,13 @@ class Cost:
     trainings: Sequence[Work]
     attacks: Sequence[Work]
 
+    #: what it costs comes with every cell; there is nothing to run for it
+    commands: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        """How many kinds of training and attack were run."""
+        return len(self.trainings) + len(self.attacks)
+
     @property
     def told(self) -> list[Work]:
         """All trainings, and AutoAttack on the long-tailed split; without what was not run."""

@@ -53,6 +53,10 @@ class Attacks:
     notes: Sequence[Footnote]
     commands: Sequence[str]
 
+    def __len__(self) -> int:
+        """Rows of both tables."""
+        return len(self.cw) + len(self.weak)
+
     @property
     def correlated(self) -> list[Cw]:
         """Adversarially trained rows with a margin; empty when they are too few for a rank correlation."""
@@ -168,6 +172,10 @@ class Rankings:
     rankings: Sequence[Ranking]
     swapped: Sequence[Gap]
     commands: Sequence[str]
+
+    def __len__(self) -> int:
+        """How many rankings there are."""
+        return len(self.rankings)
 
     @property
     def sure(self) -> int:

@@ -1,16 +1,16 @@
-"""The page: an answer to every claim, what was measured, then question by question; smaller scales below a fold."""
+"""The page: an answer to every claim, what was measured, then each question; scales that decide none below a fold."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.reports.findings import claims, cost, measures, numbers, picture, questions
+from bench.reports.findings import claims, cost, measures, numbers, picture, questions, scales
 from bench.reports.findings.setting import Setting, settings
 from bench.reports.paper import method_label
 from bench.reports.render import markdown_environment
@@ -90,11 +90,21 @@ def findings(*roots: Path) -> Page:
     def asked(key: str, setting: Setting) -> Any:
         return by_key[key].answer(setting)
 
+    def fullest(key: str, some: Sequence[Setting]) -> list[Setting]:
+        """The settings that measured most of a question, of data with an imbalance of their own and of others."""
+        kinds = {one.where.natural: one for one in sorted(some, key=lambda one: len(asked(key, one)))}
+        return list(kinds.values())
+
     answers = [claims.answer(claim, list(groups.values()), asked) for claim in claims.CLAIMS]
+    telling = Counter(one.setting for one in answers if one.setting and one.telling)
+    front = [group for group in groups.values() if not telling.keys().isdisjoint(group)] or list(groups.values())[:1]
+    shown = [setting for group in front for setting in group]
+    for number, setting in enumerate([*shown, *(one for one in found if one not in shown)], 1):
+        setting.number = number
     pictures = {
         path: picture.draw(one.setting, one.gaps, one.claim.sides)
         for path, one in zip(DRAWINGS, answers, strict=True)
-        if one.setting and not one.smaller
+        if one.setting in shown
     }
     cells = [cell for source in sources for cell in source.cells.values()]
     text = (
@@ -110,9 +120,13 @@ def findings(*roots: Path) -> Page:
             QUESTIONS=QUESTIONS,
             drawings=dict(zip(claims.CLAIMS, DRAWINGS, strict=True)),
             settings=found,
-            groups=list(groups.values()),
+            front=shown,
+            main=max(shown, key=lambda setting: telling[setting], default=None),
+            folded=[group for group in groups.values() if group not in front and _answers(group, asked)],
+            scales=scales.scales(found),
             answers=answers,
             asked=asked,
+            fullest=fullest,
             campaigns={one: _campaign(one) for one in found},
             targets=[(one, one.measured(found)) for one in cost.TARGETS],
             cells=len(cells),
@@ -124,6 +138,11 @@ def findings(*roots: Path) -> Page:
         )
     )
     return Page(re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures)
+
+
+def _answers(group: Sequence[Setting], asked: Callable[[str, Setting], Any]) -> bool:
+    """Whether these settings say anything besides what they cost: a trial of a network alone does not."""
+    return any(asked(question.key, one) for question in QUESTIONS for one in group if question.answer is not cost.cost)
 
 
 def _campaign(setting: Setting) -> Campaign:

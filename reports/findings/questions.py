@@ -43,9 +43,9 @@ class Paired:
         """What could be paired."""
         return [gap for _, gap in self.rows if gap]
 
-    def __bool__(self) -> bool:
-        """Whether there is an answer."""
-        return bool(self.found)
+    def __len__(self) -> int:
+        """How many differences were measured; without one there is no answer."""
+        return len(self.found)
 
 
 def ask(
@@ -198,7 +198,9 @@ def tricks(setting: Setting) -> Paired:
         base, plus, some = c.method.partition("+")
         there[c.ir] |= {some} if plus and base in (OURS, RIVAL) and not c.params else set()
     irs = [ir for ir, some in there.items() if some] or setting.irs(OURS, RIVAL)[-1:]
-    asked = [(ir, some) for ir in irs for some in sorted(there[ir] or TRICKS, key=lambda text: (text.count("+"), text))]
+    asked = [
+        (ir, some) for ir in irs for some in sorted(there.get(ir) or TRICKS, key=lambda text: (text.count("+"), text))
+    ]
     pairs = [(ir, f"{OURS}+{some}", f"{RIVAL}+{some}") for ir, some in asked]
     pairs += [(ir, f"{base}+{some}", base) for ir, some in asked for base in (RIVAL, OURS)]
     cases = [

@@ -43,7 +43,7 @@ class Spot:
 
 
 class Setting:
-    """The cells of one results folder with these conditions and network. `number` is its name on the page."""
+    """The cells of one results folder with these conditions and network. `number`: its name on the page."""
 
     def __init__(self, source: Source, pairs: Pairs, where: Where, model: str) -> None:
         self.source, self.where, self.model, self.number = source, where, model, 0
@@ -106,9 +106,14 @@ class Setting:
     @cached_property
     def title(self) -> str:
         """Everything that tells it from other settings, beginning with the data."""
+        return f"{self.data}; {self.run}"
+
+    @cached_property
+    def run(self) -> str:
+        """The network and what is reduced or otherwise unlike the reference."""
         w = self.where
         # The heading's first words are the test split, which is an axis here.
-        parts = [self.data, paper.MODEL_LABEL.get(self.model, self.model), self.place().heading().partition(", ")[2]]
+        parts = [paper.MODEL_LABEL.get(self.model, self.model), self.place().heading().partition(", ")[2]]
         if abs(w.eps - REFERENCE_EPS) > 1e-6:
             parts.append(f"radius {radius(w.eps)}")
         if w.benchmark != BENCHMARK_VERSION:
@@ -193,10 +198,7 @@ def settings(sources: Sequence[Source]) -> list[Setting]:
         pairs = Pairs(source)
         keys = {(_common(place), c.model) for place, configs in source.index.items() for c in configs}
         made += [Setting(source, pairs, *key) for key in sorted(keys)]
-    ordered = sorted(made, key=lambda setting: setting.strength)
-    for number, setting in enumerate(ordered, 1):
-        setting.number = number
-    return ordered
+    return sorted(made, key=lambda setting: setting.strength)
 
 
 def name(config: Config, recipe: str = RECIPE) -> str:

@@ -79,7 +79,7 @@ def section(page: str, title: str) -> str:
 
 
 def folded(page: str, title: str) -> str:
-    """What is said of a question at the smaller scales, below the fold."""
+    """What is said of a question at the other scales, below the fold."""
     return page.split("<details")[1].split(f"\n### {title}\n")[1].split("\n### ")[0]
 
 
@@ -210,7 +210,7 @@ def test_every_row_stands_under_its_setting(two_settings: Path) -> None:
         (small,) = re.findall(r"^#### Setting \d: (.*)$", folded(page, title), re.M)
         assert small == "CIFAR-10-LT; small-cnn; REDUCED RUN: epochs=12, limit=500"
     assert "epochs=12 of 100" not in section(page, "What was measured")
-    assert "epochs=12 of 100, limit=500" in section(page, "Smaller scales")
+    assert "epochs=12 of 100, limit=500" in section(page, "Other scales")
 
 
 def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> None:
@@ -236,6 +236,41 @@ def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> Non
     assert table_rows(folded(page, SUPERIORITY), "10")[0][-1] == "better"
     (large / "none").mkdir()
     assert findings(large / "none", small).startswith("# Findings with CIFAR-10-LT, small-cnn, epochs=12, limit=500")
+
+
+def test_a_claim_is_answered_at_the_scale_that_measured_most_of_it(tmp_path: Path) -> None:
+    wide, deep, both = tmp_path / "wide", tmp_path / "deep", (0, 1, 2)
+    for seed, (method, level) in product(both, (("taet", 0.3), ("at-bsl", 0.9))):
+        for ir in (10.0, 20.0, 50.0, 100.0):
+            measured(wide, method, seed=seed, level=level, ir=ir, spec=REDUCED, model="small-cnn")
+        large = CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20))
+        measured(deep, method, seed=seed, level=level, spec=large, model="resnet10-slim")
+    page = findings(wide, deep)
+    assert "**fails** (setting 1). aa: worse, IR 10" in claim(page, "superiority")
+    assert "**fails** (setting 2). aa: better at 0, worse at 4 of 4" in claim(page, "ratios")
+    assert "Setting 1, aa: worse, IR 10 (" in claim(page, "ratios")
+    assert "resnet10-slim; REDUCED RUN: epochs=20; and" not in page.splitlines()[2], "data are named once"
+    assert "small-cnn; REDUCED RUN: epochs=12, limit=500" in page.splitlines()[2]
+    assert "Other scales" not in page
+    missing = section(page, SUPERIORITY).split("what measures it:")
+    assert len(missing) == 1, "nothing is asked for at one scale that another has measured"
+
+
+def test_what_a_scale_gives_for_its_cost(tmp_path: Path) -> None:
+    wanted = {}
+    for epochs, variant, level in ((12, "", 0.5), (30, "", 0.8), (12, "schedule=cosine", 0.6)):
+        spec = CellSpec("x", "cifar10lt", 10.0, "small-cnn", 0, Recipe(epochs=epochs))
+        more = {"spec": spec, "variant": variant, "level": level, "splits": ("balanced",)}
+        cell = measured(tmp_path, "at-bsl", model="small-cnn", **more)
+        facts = read_cell(tmp_path / cell)["stages"]
+        facts["train"] |= {"seconds": 60.0 * epochs, "forward": 5e5 * epochs, "backward": 5e5 * epochs}
+        change(tmp_path, cell, stages=facts)
+        name = f"AT-BSL\\[{variant}\\]" if variant else "AT-BSL"
+        where = {"cell": cell, "test_split": "balanced"}
+        wanted[name, epochs] = [points(accuracy(tmp_path, attack=attack, **where)) for attack in ("clean", "pgd-20")]
+    rows = table_rows(section(findings(tmp_path), "What was measured"), "cifar10lt", "small-cnn")
+    assert {(r[2], int(r[3].removeprefix("epochs="))): r[8:] for r in rows} == wanted
+    assert [r[6:8] for r in rows] == [["12.00", "12.0"], ["12.00", "12.0"], ["30.00", "30.0"]]
 
 
 # ----------------------------------------------------------------------------------------------- the claims
