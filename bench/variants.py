@@ -72,14 +72,14 @@ def _number(text: str) -> int | float | None:
 
 
 def format_value(value: Any) -> str:
-    """The shortest text `parse_value` reads back; multiples of 1/255 are written as such."""
+    """The shortest text that `parse_value` reads back: `8/255`, but `0.2`, which is 51/255 too."""
     if isinstance(value, tuple):
         return ":".join(map(format_value, value))
     if isinstance(value, float) and math.isfinite(value):
-        in_255 = value * 255
-        if 0 < in_255 < 255 and abs(in_255 - round(in_255)) < 1e-9 and 0 < round(in_255) < 255:
-            return f"{round(in_255)}/255"
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        text = repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        if 0.5 < value * 255 < 254.5 and abs(value * 255 - round(value * 255)) < 1e-9:
+            text = min(text, f"{round(value * 255)}/255", key=len)
+        return text
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

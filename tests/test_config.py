@@ -117,3 +117,10 @@ def test_lists_are_read_back_as_they_were_written(values):
 @pytest.mark.parametrize("value", [1e308, -1e308, 254.9999999999999 / 255, 8 / 255, 1.0, 0.0, -8 / 255])
 def test_every_finite_number_is_written_so_that_it_is_read_back(value):
     assert parse_value(format_value(value)) == pytest.approx(value, rel=1e-9, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8 / 255, "8/255"), (254 / 255, "254/255"), (0.2, "0.2"), (0.6, "0.6"), (1.0, "1")]
+)
+def test_a_value_is_written_in_255ths_where_that_is_shorter(value: float, text: str) -> None:
+    assert format_value(value) == text

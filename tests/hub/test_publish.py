@@ -185,7 +185,7 @@ def test_the_card_says_what_the_cell_holds(store, published):
         cell["id"],
         cell["weights"],
         cell["data"]["data_hash"],
-        "linf, radius 51/255",
+        "linf, radius 0.2",
         "- epochs: 6",
         "bench run --methods la-posthoc --datasets digitslt",
         "--epochs 6",
