@@ -33,6 +33,13 @@ data_root_option = click.option(
 )
 device_option = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 quiet_option = click.option("--quiet", is_flag=True, help="Say only what went wrong.")
+sink_option = click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="NAME:TARGET",
+    help="Also tell a tracking program (`bench ls sinks`): tensorboard:DIR, mlflow:DIR; as often as needed.",
+)
 json_option = click.option("--json", "machine", is_flag=True, help="Print the scores and how each cell ended as JSON.")
 
 

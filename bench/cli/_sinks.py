@@ -30,10 +30,17 @@ class Sinks:
         twice = next((text for i, text in enumerate(texts) if text in texts[:i]), None)
         if twice:
             raise UsageError(f"--sink '{twice}' stands twice; give it once.")
-        self.specs, self.results = {task.spec.id: task.spec for task in tasks}, results
+        self.results = results
+        self.specs: dict[str, CellSpec] = {}
         self._open: dict[str, Sink] = {text: _opened(text) for text in texts}
         #: cell under way -> the epoch that comes next; what is out of turn is told at the cell's end
         self._next: dict[str, int] = {}
+        for task in tasks:
+            self.expect(task)
+
+    def expect(self, task: Task) -> None:
+        """Tell of this cell too, once something happens to it."""
+        self.specs[task.spec.id] = task.spec
 
     def beside(self, listener: OnEvent) -> OnEvent:
         """A listener that hears of everything first, the sinks after it."""
@@ -121,8 +128,11 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _scores(folder: Path) -> Iterator[tuple[str, float]]:
     from bench.judge.metrics import summarise
     from bench.store import query
+    from bench.store.folders import read_record
     from bench.store.schema import ROWS
 
+    if not read_record(folder).evaluations:  # a trial of a tuning, which no attack saw
+        return
     for line in summarise(query.read_rows(folder / ROWS)).to_dict("records"):
         for name in SCORES:
             yield f"{line['test_split']}/{line['attack']}/{name}", 100 * float(line[name])

@@ -12,7 +12,14 @@ import click
 from bench.cli import _scores
 from bench.cli._format import counted, seconds
 from bench.cli._grid import Priced, left_out, price
-from bench.cli._options import data_root_option, device_option, json_option, quiet_option, results_option
+from bench.cli._options import (
+    data_root_option,
+    device_option,
+    json_option,
+    quiet_option,
+    results_option,
+    sink_option,
+)
 from bench.cli._placement import Placement, placement_options
 from bench.cli._stream import tell
 from bench.config import PRECISIONS
@@ -82,13 +89,7 @@ def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="What to do with cells that failed before: try them again with the rest, try only them, or leave them alone.",
 )
-@click.option(
-    "--sink",
-    "sinks",
-    multiple=True,
-    metavar="NAME:TARGET",
-    help="Also tell a tracking program (`bench ls sinks`): tensorboard:DIR, mlflow:DIR; as often as needed.",
-)
+@sink_option
 @click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")

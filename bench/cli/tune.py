@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli._format import counted
-from bench.cli._options import data_root_option, device_option, json_option, quiet_option, results_option
+from bench.cli._options import (
+    data_root_option,
+    device_option,
+    json_option,
+    quiet_option,
+    results_option,
+    sink_option,
+)
 from bench.cli._stream import tell
 from bench.config import PRECISIONS
 from bench.errors import BenchError
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
 @data_root_option
 @results_option
 @device_option
+@sink_option
 @quiet_option
 @json_option
 def command(
@@ -69,6 +77,7 @@ def command(
     data_root: Path | None,
     results: Path,
     device: str,
+    sinks: tuple[str, ...],
     quiet: bool,
     machine: bool,
 ) -> int:
@@ -80,6 +89,9 @@ def command(
     were tuned, with how many trials. Settings that METHOD fixes are not searched; those of an enhancer are written
     `ema.tau`.
     """
+    from contextlib import closing
+
+    from bench.cli._sinks import Sinks
     from bench.engine.grid import Axes
     from bench.engine.host import stop
     from bench.engine.host.device import resolve_device
@@ -109,7 +121,11 @@ def command(
     if not quiet:
         tell(f"searching {', '.join(search.study.space)}")
     stop.listen()
-    tuning = search.go(trials, settings, _heard(quiet), lambda n, trial: _told(n, trial, trials, quiet))
+    with closing(Sinks(sinks, (), results)) as told:
+        listener = told.beside(_heard(quiet))
+        tuning = search.go(
+            trials, settings, listener, lambda n, trial: _told(n, trial, trials, quiet), begun=told.expect
+        )
     if tuning.best is None:
         last = next((trial.message for trial in reversed(tuning.trials) if trial.message), "")
         raise BenchError(f"none of {counted(len(tuning.trials), 'trial')} was finished: {last}")

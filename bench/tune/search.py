@@ -66,9 +66,17 @@ class Search:
         self.epochs = plain.recipe.epochs
         self.task({})
 
-    def go(self, trials: int, settings: Settings, emit: Emit, told: Callable[[int, Trial], None]) -> Tuning:
-        """Trials until there are so many; those that are known are only looked at. `told` hears of each new one.
+    def go(
+        self,
+        trials: int,
+        settings: Settings,
+        emit: Emit,
+        told: Callable[[int, Trial], None],
+        begun: Callable[[Task], None] | None = None,
+    ) -> Tuning:
+        """Trials until there are so many; those that are known are only looked at.
 
+        `begun` hears of each new one before, `told` after it; `emit` of all that happens to its cell.
         Raises BenchError where no trial can be made and StoppedError when told to stop; what was done is kept.
         """
         tuning = tunings.load(settings.results, self.study)
@@ -79,6 +87,8 @@ class Search:
                 continue
             advice = Known(known) if known else self._advice(before)
             task = self.task(advice.settings)
+            if begun is not None:
+                begun(task)
             trial = run_trial(task, self.label(advice.settings), advice, settings, emit)
             rest = tuning.trials[number + 1 :]
             tuning = Tuning(self.study, [*before, trial, *rest])

@@ -121,6 +121,25 @@ def test_a_sink_is_told_everything_in_order_and_no_byte_depends_on_it(plain, tmp
         assert [call[1] for call in Diary.calls if call[0] == target][-1] == "close"
 
 
+def test_a_tuning_tells_of_each_trial(tmp_path, capsys):
+    small = ["--dataset", "digitslt", "--epochs", "2", "--limit", "30", "--validation", "0.3", "--objective", "clean"]
+    with pytest.raises(SystemExit) as ended:
+        main(["tune", "at", "--over", "lr", *small, "--trials", "2", "--results", str(tmp_path), "--sink", "diary:t"])
+    assert not ended.value.code
+    assert "sink" not in capsys.readouterr().err
+    by_cell: dict[str, list[Any]] = {}
+    for call in Diary.calls[:-1]:
+        by_cell.setdefault(call[2], []).append(call[1:])
+    assert [[call[0] for call in calls] for calls in by_cell.values()] == 2 * [["start", "row", "row", "scores", "end"]]
+    rates = [calls[0][2]["recipe.lr"] for calls in by_cell.values()]
+    assert rates[0] != rates[1]
+    for cell, calls in by_cell.items():
+        curve = pd.read_csv(tmp_path / cell / "epochs.csv")
+        assert [call[3]["validation"] for call in calls[1:3]] == pytest.approx(list(curve["validation"]))
+        assert calls[3][2] == {}, "no test image was attacked"
+    assert Diary.calls[-1] == ("t", "close")
+
+
 def test_a_failing_sink_costs_one_warning_and_no_cell(tmp_path, capsys):
     assert run(tmp_path, "--jobs", "0", "--sink", "broken:x", "--sink", "diary:b") == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "broken:x" in line]
