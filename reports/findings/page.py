@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.reports.findings import claims, cost, measures, numbers, picture, questions, scales
+from bench.reports.findings import claims, cost, effects, measures, numbers, picture, questions, scales
 from bench.reports.findings.setting import Setting, settings
 from bench.reports.paper import method_label
 from bench.reports.render import markdown_environment
@@ -116,6 +116,7 @@ def findings(*roots: Path) -> Page:
             questions=questions,
             measures=measures,
             cost=cost,
+            effects=effects,
             claims=claims,
             QUESTIONS=QUESTIONS,
             drawings=dict(zip(claims.CLAIMS, DRAWINGS, strict=True)),

@@ -57,10 +57,13 @@ def write_cell(
 ) -> str:
     """One cell's folder; returns its id. Counts depend only on the arguments."""
     params = parse_variant(f"x[{variant}]")[1] if variant else {}
-    base = spec or CellSpec(method, dataset, ir, model, seed)
+    name, *tricks = method.split("+")
+    base = spec or CellSpec(name, dataset, ir, model, seed)
     cell = replace(
         base,
-        method=method,
+        method=name,
+        enhancers=tuple((trick, ()) for trick in sorted(tricks)),
+        enhanced="".join(f"+{trick}" for trick in sorted(tricks)),
         dataset=dataset,
         ir=None if natural else ir,
         model=model,
