@@ -62,8 +62,8 @@ def write_cell(
     cell = replace(
         base,
         method=name,
-        enhancers=tuple((trick, ()) for trick in sorted(tricks)),
-        enhanced="".join(f"+{trick}" for trick in sorted(tricks)),
+        enhancers=tuple((trick, ()) for trick in sorted(tricks)) or base.enhancers,
+        enhanced="".join(f"+{trick}" for trick in sorted(tricks)) or base.enhanced,
         dataset=dataset,
         ir=None if natural else ir,
         model=model,
