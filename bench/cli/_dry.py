@@ -29,8 +29,12 @@ def show(grid: Priced, results: Path, data_root: Path | None, large: Sequence[La
         state = states.get(task.spec.id, "done")
         far = detail(now[task.spec.id]) if state in ("running", "interrupted", "failed") else ""
         click.echo(f"{state:11}  {task.spec.id}  {_told(task)}{far}")
+    alike: dict[tuple[str, ...], list[str]] = {}
     for where, lines in plans(todo, data_root).items():
-        click.echo("\n  ".join([f"plan of {where}, at typical rates (a pilot makes the real one):", *lines]))
+        alike.setdefault(tuple(lines), []).append(where)
+    for lines, (first, *rest) in alike.items():
+        more = f" and of {len(rest)} more" if rest else ""
+        click.echo("\n  ".join([f"plan of {first}{more}, at typical rates (a pilot makes the real one):", *lines]))
     number = Counter(states.values())
     under_way = [f"{number[state]} {state}" for state in ("running", "interrupted", "failed", "stale") if number[state]]
     some = f" (of them {', '.join(under_way)})" if under_way else ""

@@ -42,6 +42,10 @@ def test_the_plan_is_printed_before_anything_runs(tmp_path):
     said = run(tmp_path, AUDIT, more=["--dry-run"])
     assert "plan of ce-digitslt" in said
     assert "weighted draws at first" in said
+    # one plan for all cells with the same test images, whatever was trained
+    many = run(tmp_path, AUDIT, more=["--dry-run", "--seeds", "0,1,2"])
+    assert many.count("weighted draws at first") == 1
+    assert "and of 2 more, at typical rates" in many
 
 
 def test_an_audit_is_kept_without_counts_and_shown_in_words(store):
