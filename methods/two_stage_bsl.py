@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from bench.api import Context, Method, Phase, Recipe, register, setting
-from bench.baselines._terms import log_counts
 
 
 @register("methods")
@@ -55,4 +55,5 @@ class TwoStageBalancedSoftmax(Method["TwoStageBalancedSoftmax.Hparams"]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Balanced softmax cross-entropy of the epoch's images; in a natural phase x_adv is x."""
         logits = model(x_adv)
-        return context.cross_entropy(logits + log_counts(context, logits), y), {}
+        log_n = context.class_counts.to(torch.promote_types(logits.dtype, torch.float32)).log()
+        return context.cross_entropy(logits + log_n, y), {}
