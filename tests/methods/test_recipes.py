@@ -101,6 +101,19 @@ def test_taet_costs_what_its_stages_cost():
     assert official.passes(recipe) == (8.0, 7.0)
 
 
+def test_two_stage_bsl_is_at_bsl_in_the_stages_and_at_the_cost_of_taet():
+    y, adv = torch.tensor([0, 1, 2]), torch.eye(3).double()
+    given = {"adv": adv, "y": y, "class_counts": (30, 20, 1)}
+    for epoch in (0, 39, 40, 99):
+        assert loss("two-stage-bsl", epoch=epoch, **given).loss == loss("at-bsl", epoch=epoch, **given).loss
+    for epochs in (100, 10, 3):
+        ours, recipe = method("two-stage-bsl", epochs=epochs)
+        taet, _ = method("taet", epochs=epochs)
+        assert ours.passes(recipe) == pytest.approx(taet.passes(recipe))
+        for epoch in range(epochs):
+            assert ours.phase(context(recipe, epoch)) == taet.phase(context(recipe, epoch))
+
+
 def test_gairat_weighs_from_its_begin_epoch_on():
     y, adv = torch.tensor([0, 1, 2]), torch.eye(3).double()
     given = {"adv": adv, "y": y, "class_counts": (3, 2, 1), "extras": {"kappa": torch.tensor([0, 5, 10])}}
