@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.reports.findings import claims, cost, effects, measures, numbers, picture, questions, scales
+from bench.reports.findings import claims, cost, effects, measures, numbers, picture, questions, scales, trials
 from bench.reports.findings.setting import Setting, settings
 from bench.reports.paper import method_label
 from bench.reports.render import markdown_environment
@@ -41,6 +41,9 @@ QUESTIONS = (
     Question("Does TAET beat AT-BSL in balanced robustness under AutoAttack?", "bench run --preset table5",
              questions.superiority),
     Question("Does TAET beat the other methods?", "bench run --preset table1", questions.rivals),
+    Question("Does a baseline of this project beat TAET at its cost?",
+             "bench run --methods two-stage-bsl,two-stage-bsl+ema,taet,at-bsl --datasets cifar10lt --irs 10 "
+             "--models resnet18", questions.own),
     Question("HARL against TAET: what do the cross-entropy epochs give?",
              "bench run --methods harl,taet --datasets cifar10lt --irs 10 --models resnet18", questions.stages),
     Question("Which part of HARL matters?",
@@ -125,6 +128,7 @@ def findings(*roots: Path) -> Page:
             main=max(shown, key=lambda setting: telling[setting], default=None),
             folded=[group for group in groups.values() if group not in front and _answers(group, asked)],
             scales=scales.scales(found),
+            trials=trials.trials(found),
             answers=answers,
             asked=asked,
             fullest=fullest,

@@ -19,6 +19,8 @@ OTHERS = ("at", "harl", "mart", "reat", "robal", "trades")
 #: the others of the paper's Table 3, whose images are medical and imbalanced by themselves
 MEDICAL = ("adt", "at-bsl", "mart", "trades")
 TWO_STAGES, ONE_STAGE = "taet", "harl"
+#: a baseline of this project at the cost of the paper's method, and the same with averaged weights
+OWN = ("two-stage-bsl", "two-stage-bsl+ema")
 #: methods that are trained with the hierarchical loss, and the setting that weighs a part of it -> the part
 HIERARCHICAL, PARTS = ("harl", "taet"), {"alpha": "BCL", "beta": "HDL", "gamma": "RCEL"}
 #: other values of TAET's settings: clean epochs, and the steps and step sizes of the paper's Tables 9 and 10
@@ -120,6 +122,25 @@ def rivals(setting: Setting) -> Paired:
         for other in sorted(found | wanted(ir))
     ]
     return ask(setting, cases)
+
+
+def own(setting: Setting) -> Paired:
+    """Does a baseline of this project beat TAET at its cost? And AT-BSL, which costs more; on both test splits."""
+    cases = [
+        Case(
+            (setting.ratio(ir), paper.method_label(ours), paper.method_label(other), split, attack),
+            Spot(setting.config(ir, ours), attack, split),
+            Spot(setting.config(ir, other), attack, split),
+            f"{paper.method_label(ours)} minus {paper.method_label(other)}, {attack}, IR {setting.ratio(ir)}"
+            + ("" if split == SPLIT else f", {split} split"),
+        )
+        for ir in setting.irs(*OWN)
+        for ours in OWN
+        for other in (OURS, RIVAL)
+        for split in setting.splits
+        for attack in setting.attacks
+    ]
+    return ask(setting, [case for case in cases if not case.lacking(setting)])
 
 
 def stages(setting: Setting) -> Paired:

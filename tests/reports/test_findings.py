@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -335,6 +336,30 @@ def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> Non
     assert gains["TAET"][0].endswith("▲")
     assert gains["AT-BSL"][0] == "−2.46", "its interval over seeds holds 0"
     assert "**holds**" in claim(page, "tricks")
+
+
+def test_the_projects_own_baseline_is_no_rival_of_the_paper_and_how_it_was_found_is_told(tmp_path: Path) -> None:
+    methods = {"taet": 0.4, "at-bsl": 0.6, "two-stage-bsl": 0.7, "two-stage-bsl+ema": 0.9}
+    for seed, (method, level) in product((0, 1, 2), methods.items()):
+        measured(tmp_path / "test", method, seed=seed, level=level)
+    held = Recipe(validation=0.2, select="best[pgd-20]")
+    for method, curve in (("taet", (0.2, 0.3)), ("two-stage-bsl+ema", (0.45, 0.4))):
+        spec = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, held)
+        cell = measured(tmp_path / "search", method, spec=spec, phases=("natural", "adversarial"), attacks=("clean",))
+        log = pd.read_csv(tmp_path / "search" / cell / CURVES)
+        log.assign(validation=curve).to_csv(tmp_path / "search" / cell / CURVES, index=False)
+    page = findings(tmp_path / "test", tmp_path / "search")
+    assert "**holds**" in claim(page, "own")
+    line = claim(page, "rivals")
+    assert ", AT-BSL, IR 10 (" in line
+    assert "two-stage" not in line
+    own = section(page, TITLES["own"])
+    assert table_rows(own, "10", "two-stage-bsl", "AT-BSL", "long-tailed", "aa")
+    assert [r[0] for r in table_rows(own) if r[-2:] in (["40.00", "45.00"], ["30.00", "30.00"])] == [
+        "two-stage-bsl+ema",
+        "TAET",
+    ]
+    assert "pgd-20 on the 20 % of each class's training images" in own
 
 
 def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:
