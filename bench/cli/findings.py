@@ -9,7 +9,7 @@ import click
 from bench.cli._options import UserPath
 
 #: stores that come with the project, where none is named; a checkout may lack one
-STORES = ("study", "search", "measured")
+STORES = ("study", "breadth", "search", "measured")
 
 
 @click.command("findings")
