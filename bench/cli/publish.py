@@ -17,7 +17,9 @@ from bench.paths import in_full
 @data_root_option
 @click.option("--to", "place", metavar="hf:OWNER/NAME|FOLDER", help="Publish the network of CELL there.")
 @click.option("--licence", default="", metavar="NAME", help="With --to: the licence of the weights, such as mit.")
-@click.option("--replace", is_flag=True, help="Overwrite cells of TARGET that hold other counts.")
+@click.option(
+    "--replace", is_flag=True, help="Overwrite cells of TARGET that hold other counts, or outdate older ones."
+)
 def command(target: str, results: Path, data_root: Path | None, place: str | None, licence: str, replace: bool) -> int:
     """Copy every finished cell to TARGET: counts, bits, curves and provenance, without weights.
 
@@ -62,7 +64,7 @@ def _network(cell: str, results: Path, data_root: Path | None, place: str, licen
 def _store(target: Path, results: Path, replace: bool) -> int:
     from bench.errors import StoreError, UsageError
     from bench.judge.verify import verify
-    from bench.store.copies.publish import COPIED, KEPT, clashes, publish
+    from bench.store.copies.publish import COPIED, KEPT, clashes, outdated, publish
 
     if results.resolve() == target.resolve():
         raise UsageError(f"{target} is the results folder itself; give another folder.")
@@ -75,6 +77,12 @@ def _store(target: Path, results: Path, replace: bool) -> int:
             f"{target} holds other counts of {other[0]}"
             f"{f' and {len(other) - 1} more cells' if len(other) > 1 else ''}; "
             "give --replace to overwrite them, or another folder."
+        )
+    if (older := outdated(results, target, skip)) and not replace:
+        more = f" and {len(older) - 1} more cells" if len(older) > 1 else ""
+        raise StoreError(
+            f"beside these, made by newer code, {older[0]}{more} "
+            f"of {target} would be left out as stale; give another folder, or --replace to let them be."
         )
     counts = publish(results, target, skip)
     done, failed = (counts[status] for status in COPIED)

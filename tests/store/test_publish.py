@@ -54,6 +54,23 @@ def test_other_counts_are_only_replaced_when_asked(runs, tmp_path, capsys):
     assert stored.read_text() != mine
 
 
+def test_what_would_leave_older_cells_out_is_refused(runs, tmp_path, capsys):
+    out, newer = tmp_path / "out", tmp_path / "newer"
+    publish(out, "--results", runs)
+    (path,) = out.glob("*/cell.json")
+    made = json.loads(path.read_text())
+    made["inputs"]["dataset"] = "0" * 16  # made by another code of its data set
+    path.write_text(json.dumps(made))
+    run_cell(expand(dataclasses.replace(AXES, seeds=(1,)))[0], Settings(results=newer), lambda _: None)
+    capsys.readouterr()
+    assert publish(out, "--results", newer) == 1
+    error = capsys.readouterr().err
+    assert f"{path.parent.name} of {out} would be left out as stale; give another folder" in error
+    assert [cell.id for cell in Results(out).cells] == [path.parent.name]
+    assert publish(out, "--results", newer, "--replace") == 0
+    assert [cell.seed for cell in (one.made for one in Results(out).cells)] == [1]
+
+
 @pytest.mark.parametrize(
     ("target", "source", "words"),
     [

@@ -10,7 +10,9 @@ from pathlib import Path
 from bench.store.folders import atomic_write, read_record
 from bench.store.parts.files import unwritable
 from bench.store.parts.tunings import TUNINGS
+from bench.store.provenance.inputs import fresh
 from bench.store.query import folders
+from bench.store.results import Results
 from bench.store.schema import CELL, CURVES, FEATURES, ROWS, SAMPLES
 
 #: what is copied of a cell; cell.json last, for without it a folder that a kill left behind is no cell
@@ -23,6 +25,17 @@ def clashes(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
     """Names of the cells of `source`, but those of `skip`, of which `target` holds other counts."""
     pairs = [(f / ROWS, target / f.name / ROWS) for f in folders(source) if f.name not in skip]
     return [a.parent.name for a, b in pairs if a.exists() and b.exists() and a.read_bytes() != b.read_bytes()]
+
+
+def outdated(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
+    """Names of the cells of `target` that would no longer count beside those of `source`, made by newer code."""
+    here = {f.name: read_record(f) for f in folders(source) if f.name not in skip}
+    coming = [cell for cell in here.values() if cell.status in COPIED]
+    there = [cell for cell in Results(target).cells if cell.id not in here] if target.is_dir() else []
+    left = {cell.id: cell for cell in fresh([*there, *coming])[0]}
+    return [
+        cell.id for cell in there if cell.id not in left or left[cell.id].evaluations.keys() < cell.evaluations.keys()
+    ]
 
 
 def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[str]:
