@@ -133,7 +133,7 @@ def test_an_empty_store_answers_every_question_with_a_command_that_exists(tmp_pa
             page, question.title
         )
     for one in CLAIMS:
-        assert ": **not measured**; as the paper does it: `bench run " in claim(page, one.key)
+        assert ": **not measured**; at the scale of the paper: `bench run " in claim(page, one.key)
     assert page.startswith("# Findings: nothing measured yet")
     for command in commands(page):
         works(command, tmp_path)
