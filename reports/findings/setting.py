@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, format_value
+from bench.config import BENCHMARK_VERSION, PRECISIONS, REFERENCE_EPS, format_value
 from bench.judge.evaluations import Evaluation
 from bench.reports import commands, paper
 from bench.reports.drawing import inputs
@@ -99,7 +99,7 @@ class Setting:
     def data(self) -> str:
         """The data set, and where its pixels come from: stand-ins never have the name of what they stand for."""
         w = self.where
-        if w.source == paper.ORIGINAL.get(w.dataset):
+        if self.original:
             return paper.DATA_LABEL[w.dataset]
         return f"{w.dataset}, pixels from {w.source} — not the paper's data"
 
@@ -123,10 +123,24 @@ class Setting:
     @cached_property
     def short(self) -> str:
         """Data set, network and how it is reduced: `archive:x, small-cnn, epochs=12, limit=500`."""
-        w = self.where
-        known = w.source == paper.ORIGINAL.get(w.dataset)
-        name = paper.DATA_LABEL[w.dataset] if known else w.dataset
-        return ", ".join(x for x in (name, paper.MODEL_LABEL.get(self.model, self.model), w.reduced) if x)
+        name = paper.DATA_LABEL[self.where.dataset] if self.original else self.where.dataset
+        return ", ".join(x for x in (name, *self._cut) if x)
+
+    @cached_property
+    def heading(self) -> str:
+        """The same with a mark where the pixels are not the paper's: what stands over every table."""
+        precision = "" if self.where.precision == PRECISIONS[0] else self.where.precision
+        mark = "" if self.original else "not the paper's data"
+        return ", ".join(x for x in (self.short, precision, mark) if x)
+
+    @property
+    def original(self) -> bool:
+        """Whether the pixels are those of the data set that it is named after in the paper."""
+        return self.where.source == paper.ORIGINAL.get(self.where.dataset)
+
+    @property
+    def _cut(self) -> tuple[str, str]:
+        return paper.MODEL_LABEL.get(self.model, self.model), self.where.reduced
 
     def place(self, split: str = SPLIT, recipe: str = RECIPE) -> Where:
         """Its coordinates with both axes filled in."""
