@@ -126,6 +126,10 @@ class Answer:
         """How many cases of the claim this setting leaves without a difference that tells."""
         return len(self.lacking) + len(self.low) + len(self.alone)
 
+    def seen(self, shown: Sequence[Setting]) -> list[Answer]:
+        """The answer itself, and what those of other scales say that are among the settings `shown`."""
+        return [self, *(other for other in self.others if other.setting in shown)]
+
     @property
     def needed(self) -> tuple[Gap, float, int, int | None] | None:
         """The open difference that needs most: the size asked for (fraction), test images and seeds that would tell.

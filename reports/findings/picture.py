@@ -51,10 +51,16 @@ class Bars:
     seeds: tuple[float, float] | None
 
 
-def draw(setting: Setting, found: Sequence[Gap], sides: tuple[str, str]) -> str:
-    """The first of these differences, as SVG. `sides`: what the two numbers of a row are."""
-    shown, chance = found[:MOST], 1 / len(setting.at(found[0].case.a)[0].counts.names)
-    both = [[setting.source.estimate(setting.at(spot), "balanced") for spot in (g.case.a, g.case.b)] for g in shown]
+def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
+    """The first of these differences, as SVG. `sides`: what the two numbers of a row are.
+
+    Rows name their settings where there are several; all have as many classes as the first.
+    """
+    first, gap = found[0]
+    classes = len(first.at(gap.case.a)[0].counts.names)
+    some = [(s, g) for s, g in found if len(s.at(g.case.a)[0].counts.names) == classes][:MOST]
+    shown, chance, several = [g for _, g in some], 1 / classes, len({s for s, _ in some}) > 1
+    both = [[s.source.estimate(s.at(spot), "balanced") for spot in (g.case.a, g.case.b)] for s, g in some]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
     reach = max(
         2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i for e in (i.low, i.high))
@@ -63,11 +69,11 @@ def draw(setting: Setting, found: Sequence[Gap], sides: tuple[str, str]) -> str:
     right = Scale(-1.05 * reach, 1.05 * reach, RIGHT)
     rows = [
         (
-            gap.case.name,
+            gap.case.name + (f", setting {setting.number}" if several else ""),
             [_bars(left, one.value, one.sampling, one.seeds) for one in pair],
             _bars(right, gap.value, gap.result.images, gap.result.seeds),
         )
-        for gap, pair in zip(shown, both, strict=True)
+        for (setting, gap), pair in zip(some, both, strict=True)
     ]
     return (
         html_environment()

@@ -246,7 +246,9 @@ def test_a_claim_is_answered_at_the_scale_that_measured_most_of_it(tmp_path: Pat
             measured(wide, method, seed=seed, level=level, ir=ir, spec=REDUCED, model="small-cnn")
         large = CellSpec("x", "cifar10lt", 10.0, "resnet10-slim", 0, Recipe(epochs=20))
         measured(deep, method, seed=seed, level=level, spec=large, model="resnet10-slim")
-    page = findings(wide, deep)
+    made = answered(wide, deep)
+    page, drawing = made.text, made.pictures["pictures/findings-superiority.svg"]
+    assert [f"IR 10, setting {n}" in drawing for n in (1, 2)] == [True, True]
     assert "**fails** (setting 1). aa: worse, IR 10" in claim(page, "superiority")
     assert "**fails** (setting 2). aa: better at 0, worse at 4 of 4" in claim(page, "ratios")
     assert "Setting 1, aa: worse, IR 10 (" in claim(page, "ratios")
