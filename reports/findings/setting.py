@@ -81,6 +81,11 @@ class Setting:
         return ":" in self.where.dataset
 
     @property
+    def held(self) -> bool:
+        """Whether all its trainings hold images out, to choose by."""
+        return all(self.facts(cell).made.recipe.validation for cell in self.runs)
+
+    @property
     def scale(self) -> tuple[str, str, str]:
         """What makes a number large or small work: network, how far the run is reduced, precision."""
         return self.model, self.where.reduced, self.where.precision

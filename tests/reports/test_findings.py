@@ -361,7 +361,9 @@ def test_the_projects_own_baseline_is_no_rival_of_the_paper_and_how_it_was_found
         "two-stage-bsl+ema",
         "TAET",
     ]
-    assert "pgd-20 on the 20 % of each class's training images" in own
+    assert "pgd-20 on 20 % of each class's training images" in own
+    told = [line for line in page.splitlines() if line.startswith("- **Setting ")]
+    assert ["held out of all of them" in line for line in told] == [False, True]
 
 
 def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:
