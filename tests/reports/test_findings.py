@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,13 @@ def test_the_page_in_the_documentation_is_the_stored_numbers(project: Path) -> N
     assert (project / "docs" / "findings.md").read_text() == page.text
     drawn = {f"pictures/{one.name}": one.read_text() for one in (project / "docs" / "pictures").glob("findings-*.svg")}
     assert drawn == page.pictures
+
+
+def test_every_store_of_the_page_is_packaged_and_told_of(project: Path) -> None:
+    packaged = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for name in STORES:
+        assert f"{name}/**/*" in packaged["bench.results"]
+        assert f"| `{name}/` |" in (project / "results" / "README.md").read_text()
 
 
 # ------------------------------------------------------------------------------------------------- settings
