@@ -32,9 +32,9 @@ def show(grid: Priced, results: Path, data_root: Path | None, large: Sequence[La
     alike: dict[tuple[str, ...], list[str]] = {}
     for where, lines in plans(todo, data_root).items():
         alike.setdefault(tuple(lines), []).append(where)
-    for lines, (first, *rest) in alike.items():
+    for plan, (first, *rest) in alike.items():
         more = f" and of {len(rest)} more" if rest else ""
-        click.echo("\n  ".join([f"plan of {first}{more}, at typical rates (a pilot makes the real one):", *lines]))
+        click.echo("\n  ".join([f"plan of {first}{more}, at typical rates (a pilot makes the real one):", *plan]))
     number = Counter(states.values())
     under_way = [f"{number[state]} {state}" for state in ("running", "interrupted", "failed", "stale") if number[state]]
     some = f" (of them {', '.join(under_way)})" if under_way else ""

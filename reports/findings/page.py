@@ -105,7 +105,7 @@ def findings(*roots: Path) -> Page:
     for number, setting in enumerate([*shown, *(one for one in found if one not in shown)], 1):
         setting.number = number
     pictures = {
-        path: picture.draw([(a.setting, gap) for a in one.seen(shown) for gap in a.gaps], one.claim.sides)
+        path: picture.draw([(a.setting, gap) for a in one.seen(shown) if a.setting for gap in a.gaps], one.claim.sides)
         for path, one in zip(DRAWINGS, answers, strict=True)
         if one.setting in shown
     }
