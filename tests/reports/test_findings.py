@@ -259,7 +259,7 @@ def test_a_claim_is_answered_at_the_scale_that_measured_most_of_it(tmp_path: Pat
     assert [f"IR 10, setting {n}" in drawing for n in (1, 2)] == [True, True]
     assert "**fails** (setting 1). aa: worse, IR 10" in claim(page, "superiority")
     assert "**fails** (setting 2). aa: better at 0, worse at 4 of 4" in claim(page, "ratios")
-    assert "Setting 1, aa: worse, IR 10 (" in claim(page, "ratios")
+    assert "Setting 1 (fails), aa: worse, IR 10 (" in claim(page, "ratios")
     assert "resnet10-slim; REDUCED RUN: epochs=20; and" not in page.splitlines()[2], "data are named once"
     assert "small-cnn; REDUCED RUN: epochs=12, limit=500" in page.splitlines()[2]
     assert "Other scales" not in page
