@@ -16,16 +16,16 @@ from typing import Any, TextIO
 
 import click
 
-from bench.cli._stream import guard
+from bench.cli.shown.stream import guard
 from bench.errors import BenchError, did_you_mean
 
 
 class Verbs(click.Group):
-    """A group whose commands are the modules of this package; `bench/cli/run.py` holds `command`."""
+    """A group whose commands are the modules of this package; folders hold parts."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, sorted."""
-        names = (m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
+        names = (m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg)
         return sorted(name.rstrip("_").replace("_", "-") for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

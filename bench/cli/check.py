@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath, results_option
+from bench.cli.options.common import UserPath, results_option
 
 
 @click.command("check")
@@ -58,7 +58,7 @@ def command(
     Only comparable numbers are compared: another benchmark version, source of images, recipe or test split is refused,
     and the line says which field differs.
     """
-    from bench.cli._verdicts import FORMATS
+    from bench.cli.shown.verdicts import FORMATS
     from bench.errors import UsageError
     from bench.judge import reference
     from bench.judge.check import check_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath, comma_list, results_option
+from bench.cli.options.common import UserPath, comma_list, results_option
 from bench.errors import UsageError
 
 
@@ -69,8 +69,8 @@ def command(
     A and B are methods as in `bench run`: taet, at-bsl, taet[beta=0.05]; with --across, A alone. The sentence is about
     AutoAttack and no attack; other attacks stand below it.
     """
-    from bench.cli import _compared as compared
-    from bench.cli._verdicts import table
+    from bench.cli.shown import compared
+    from bench.cli.shown.verdicts import table
     from bench.judge.compare import compare_across, compare_methods, compare_stores
     from bench.store.results import Results
 

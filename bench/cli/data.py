@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._options import UserPath, data_root_option
+from bench.cli.options.common import UserPath, data_root_option
 from bench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def export(target: Path, form: str, **choice: Any) -> None:
     NAME.json is Croissant metadata of NAME.csv, which is written beside it. With --format the .npz is one that RobustLT
     reads, or holds what the builder of AT-BSL, RoBal and REAT makes; `--selection file:PATH` reads those too.
     """
-    from bench.cli._exports import FORMATS, own_csv
+    from bench.cli.images.indices import FORMATS, own_csv
     from bench.store.folders import atomic_write
 
     if form not in FORMATS:
@@ -95,7 +95,7 @@ def export(target: Path, form: str, **choice: Any) -> None:
     asked = {name: choice[name] for name in ("dataset", "ir", "selection", "class_order", "limit")}
     content, table = writers[target.suffix](data, asked), target
     if target.suffix == ".json":
-        from bench.cli._croissant import croissant
+        from bench.cli.images.croissant import croissant
 
         table = target.with_suffix(".csv")
         atomic_write(target, croissant(table, content, data, asked))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from bench.cli._format import size
-from bench.cli._options import data_root_option, device_option, results_option
+from bench.cli.options.common import data_root_option, device_option, results_option
+from bench.cli.shown.format import size
 
 
 @click.command("doctor")
@@ -92,7 +92,7 @@ def _folder(results: Path) -> str:
 
 def _data(data_root: Path | None) -> str:
     """Those that need no argument; what is not here is no problem until a grid asks for it."""
-    from bench.cli._data import standing
+    from bench.cli.images.present import standing
     from bench.registry import registry
 
     known = registry("datasets")

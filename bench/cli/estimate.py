@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from bench.cli._grid import price
-from bench.cli.run import axes_options
+from bench.cli.options.axes import axes_options
+from bench.cli.options.grid import price
 
 
 @click.command("estimate")
@@ -18,7 +18,7 @@ def command(preset: str | None, data_root: Path | None, results: Path, device: s
 
     Times need one measurement of this machine: `bench doctor --calibrate --models NAMES`.
     """
-    from bench.cli._dry import show
+    from bench.cli.shown.dry import show
     from bench.engine.price.large import too_large
 
     grid = price(preset, data_root, results, device, axes)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import _scores
-from bench.cli._options import (
+from bench.cli.options.common import (
     UserPath,
     comma_list,
     data_root_option,
@@ -21,10 +20,11 @@ from bench.cli._options import (
     quiet_option,
     results_option,
 )
+from bench.cli.shown import score_table
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.cli._progress import Progress
+    from bench.cli.shown.progress import Progress
     from bench.config import Task
     from bench.engine.life.settings import Settings
     from bench.engine.life.trained import Weights
@@ -118,7 +118,7 @@ def command(
     if not machine:
         for cell in progress.ended("done"):
             click.echo(cell)
-    _scores.show(
+    score_table.show(
         results, cells, machine=machine, quiet=quiet, cells=[*progress.ends.values()], counts=progress.counts()
     )
     progress.raise_first()
@@ -214,7 +214,7 @@ def attack(
     `settings`: as `bench.engine.life.settings.Settings` has them. Raises UsageError, ModelError and StoreError before
     anything is computed; a failure within a cell is an event of the progress.
     """
-    from bench.cli._progress import Progress
+    from bench.cli.shown.progress import Progress
     from bench.engine.cell import run_cell
     from bench.engine.grid import Axes, expand
     from bench.engine.host import stop

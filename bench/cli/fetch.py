@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import data_root_option
+from bench.cli.options.common import data_root_option
 
 
 @click.command("fetch")

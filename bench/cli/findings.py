@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath
+from bench.cli.options.common import UserPath
 
 #: stores that come with the project, where none is named; a checkout may lack one
 STORES = ("study", "breadth", "search", "measured")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath, device_option
+from bench.cli.options.common import UserPath, device_option
 
 
 @click.group("golden", invoke_without_command=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from bench.cli._format import counted
-from bench.cli._options import UserPath, results_option
+from bench.cli.options.common import UserPath, results_option
+from bench.cli.shown.format import counted
 
 
 @click.command("import")

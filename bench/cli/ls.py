@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from bench.cli._cells import FILTERS, show
-from bench.cli._options import results_option
+from bench.cli.options.common import results_option
+from bench.cli.shown.cells import FILTERS, show
 from bench.errors import UsageError, did_you_mean
 from bench.registry import FOLDERS, registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath
+from bench.cli.options.common import UserPath
 
 WORDS = "method|enhancer|dataset|attack|model|table"
 

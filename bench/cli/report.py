@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import _paper
-from bench.cli._options import UserPath, comma_list, results_option
-from bench.cli._paper import paper_options
+from bench.cli.options import manuscript
+from bench.cli.options.common import UserPath, comma_list, results_option
+from bench.cli.options.manuscript import paper_options
 from bench.config import TEST_SPLITS
 from bench.errors import UsageError, did_you_mean
 
@@ -101,9 +101,9 @@ def command(
         for name, text in (("models", models), ("seeds", seeds)):
             if text is not None:
                 raise UsageError(f"--{name} does not narrow the table of --paper; leave one of them out.")
-        return _paper.write(results, output, kinds, dataset, test_split, chosen)
-    _paper.refuse(chosen)
-    given = {"model": models, "seed": seeds} | {name: chosen[option] for option, name in _paper.NARROW.items()}
+        return manuscript.write(results, output, kinds, dataset, test_split, chosen)
+    manuscript.refuse(chosen)
+    given = {"model": models, "seed": seeds} | {name: chosen[option] for option, name in manuscript.NARROW.items()}
     only = {name: comma_list(text, f"{name}s") for name, text in given.items() if text is not None}
     if only and compare:
         raise UsageError(f"--{next(iter(only))} narrows one results folder; leave out --compare.")

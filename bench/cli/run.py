@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli import _scores
-from bench.cli._format import counted, seconds
-from bench.cli._grid import Priced, left_out, price
-from bench.cli._options import (
-    data_root_option,
-    device_option,
-    json_option,
-    quiet_option,
-    results_option,
-    sink_option,
-)
-from bench.cli._placement import Placement, placement_options
-from bench.cli._stream import tell
-from bench.config import PRECISIONS
+from bench.cli.options.axes import axes_options
+from bench.cli.options.common import json_option, quiet_option, sink_option
+from bench.cli.options.grid import Priced, left_out, price
+from bench.cli.options.placement import Placement, placement_options
+from bench.cli.shown import score_table
+from bench.cli.shown.format import counted, seconds
+from bench.cli.shown.stream import tell
 from bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
-    from bench.cli._sinks import Sinks
+    from bench.cli.options.sinks import Sinks
     from bench.config import Task
     from bench.engine.life.settings import Settings
     from bench.engine.plan import Work
@@ -35,47 +27,6 @@ if TYPE_CHECKING:
 
 #: passes of one image that are taken for more than an hour where no rate is known
 MANY_PASSES = 100e6
-#: options that describe a grid; `bench estimate` takes the same
-AXES = (
-    click.option(
-        "--preset",
-        metavar="NAME",
-        help="A named grid, see `bench ls presets`; an option below replaces its axis in all of it. Default: quick; "
-        "with both --methods and --datasets none: then what is not given has its default, one ratio and seed.",
-    ),
-    click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
-    click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
-    click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own."),
-    click.option("--models", metavar="A,B", help="Networks. Default: the data set's own."),
-    click.option("--seeds", metavar="0,1,2", help="Root seeds, integers."),
-    click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper."),
-    click.option(
-        "--recipe",
-        "recipes",
-        metavar="paper|official",
-        help="Training settings (both: `paper,official`), for all methods in brackets: `paper[schedule=cosine]`.",
-    ),
-    click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
-    click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced."),
-    click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced."),
-    click.option(
-        "--selection", metavar="seeded|official-builder|robustlt:SEED|file:PATH", help="Which images are chosen."
-    ),
-    click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail."),
-    click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32."),
-    click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded."),
-    click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded."),
-    click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
-    click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE."),
-    click.option("--init", metavar="FILE", help="Weights that every training starts from; a mark of them is recorded."),
-)
-
-
-def axes_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command with the options of a grid, of its folders and of the device."""
-    for option in reversed((*AXES, data_root_option, results_option, device_option)):
-        command = option(command)
-    return command
 
 
 @click.command("run")
@@ -128,8 +79,8 @@ def command(
 
     At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
     """
-    from bench.cli._dry import warnings
-    from bench.cli._sinks import Sinks
+    from bench.cli.options.sinks import Sinks
+    from bench.cli.shown.dry import warnings
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
@@ -139,7 +90,7 @@ def command(
         raise UsageError("--sink listens to a run, and --detach leaves it; leave one of them out.")
     grid = price(preset, data_root, results, device, axes, retrain, shard)
     if dry_run:
-        from bench.cli._dry import show
+        from bench.cli.shown.dry import show
 
         show(grid, results, data_root, _large(grid.works, results, data_root, device, placement))
         if script := placement.script(results):
@@ -159,7 +110,7 @@ def command(
         if not bad and not quiet and not machine:
             click.echo(_nothing(grid, retry, results))
         done = len(grid.tasks) - len(grid.works)
-        _scores.show(
+        score_table.show(
             results,
             {task.spec.id for task in grid.tasks},
             machine=machine,
@@ -232,7 +183,7 @@ def _confirm(cost: Cost) -> None:
     """Ask a person before a run of more than an hour, also where only the number of passes says so."""
     import sys
 
-    from bench.cli._format import count, duration
+    from bench.cli.shown.format import count, duration
 
     passes = cost.forward + cost.backward
     if not sys.stdin.isatty() or (passes < MANY_PASSES if cost.seconds is None else cost.seconds <= 3600):
@@ -252,7 +203,7 @@ def _run(
     quiet: bool,
     machine: bool,
 ) -> int:
-    from bench.cli._progress import Progress
+    from bench.cli.shown.progress import Progress
     from bench.engine.executors import share
     from bench.engine.host import stop
 
@@ -275,7 +226,7 @@ def _run(
     failed = progress.ended("failed")
     if not quiet and not machine:
         click.echo("\n".join(progress.summary()))
-    _scores.show(
+    score_table.show(
         results,
         {t.spec.id for t in tasks},
         machine=machine,

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._format import duration, size
-from bench.cli._options import results_option
+from bench.cli.options.common import results_option
+from bench.cli.shown.format import duration, size
 from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import CellSpec
     from bench.store.parts.record import CellRecord
 
-#: kind -> the function of `bench.cli._explain` that says what a plug-in of it is
+#: kind -> the function of `bench.cli.shown.explain` that says what a plug-in of it is
 KINDS = {
     "method": "explain_method",
     "enhancer": "explain_enhancer",
@@ -44,7 +44,7 @@ def command(words: tuple[str, ...], as_json: bool, results: Path) -> None:
     if kind in KINDS and len(names) == 1:
         if as_json:
             raise UsageError(f"--json is for cells; `bench ls {kind}s --json` lists every {kind} for programs.")
-        click.echo(getattr(importlib.import_module("bench.cli._explain"), KINDS[kind])(names[0]))
+        click.echo(getattr(importlib.import_module("bench.cli.shown.explain"), KINDS[kind])(names[0]))
     elif kind in KINDS and not names:
         raise UsageError(f"'{kind}' lacks a name; write `bench show {kind} NAME`, names are in `bench ls {kind}s`.")
     elif kind.strip() and not names:
@@ -148,7 +148,7 @@ def _status(folder: Path, stored: str) -> str:
 def _settings(spec: CellSpec) -> None:
     import dataclasses
 
-    from bench.cli._explain import distance
+    from bench.cli.shown.explain import distance
     from bench.config import format_value
     from bench.store.where import arithmetic
 
@@ -185,7 +185,7 @@ def _settings(spec: CellSpec) -> None:
 
 
 def _in_words(params: Mapping[str, Any], scale: float) -> str:
-    from bench.cli._explain import distance
+    from bench.cli.shown.explain import distance
 
     return ", ".join(f"{name} {distance(name, value, scale)}" for name, value in params.items())
 

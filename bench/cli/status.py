@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli._options import results_option
+from bench.cli.options.common import results_option
+from bench.cli.shown.standing import detail, plain
 
 if TYPE_CHECKING:
-    from bench.store.status import Overview, Standing
+    from bench.store.status import Overview
 
 #: lines of a state that are shown before the rest is only counted
 MOST = 20
@@ -48,16 +49,8 @@ def _plain(now: Overview) -> dict[str, object]:
     return {"counts": dict(now.counts), "seconds_left": now.left, "cells": [plain(s) for s in now.standings]}
 
 
-def plain(standing: Standing) -> dict[str, object]:
-    """A cell as JSON's own types."""
-    import msgspec
-
-    found: dict[str, object] = msgspec.to_builtins(standing)
-    return found
-
-
 def _tell(now: Overview, everything: bool) -> None:
-    from bench.cli._format import duration
+    from bench.cli.shown.format import duration
     from bench.store.status import STATES, chosen
 
     told = STATES if everything else STATES[:4]
@@ -71,19 +64,3 @@ def _tell(now: Overview, everything: bool) -> None:
     left = now.left
     more = "" if not left else f"; about {duration(left)} left"
     click.echo(f"{len(now.standings)} cells: {', '.join(parts) or 'none'}{more}.")
-
-
-def detail(standing: Standing) -> str:
-    """Where a cell runs and how far it is, since when it is not, or why it failed; begins with two spaces."""
-    from bench.cli._format import duration
-
-    parts = [standing.where]
-    if standing.state == "running":
-        far = f"{standing.stage} {standing.at}/{standing.of}" if standing.of else standing.stage
-        parts += [far, f"since {standing.since}"]
-        parts += [f"silent for {duration(standing.silent)}"] if standing.silent > 60 else []
-    elif standing.state == "interrupted":
-        parts += [f"in {standing.stage}" if standing.stage else "", f"since {standing.since}"]
-    parts.append(standing.reason)
-    said = "; ".join(part for part in parts if part)
-    return f"  {said}" if said else ""

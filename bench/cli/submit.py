@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli._options import UserPath, results_option
+from bench.cli.options.common import UserPath, results_option
 
 
 @click.command("submit")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._format import counted
-from bench.cli._options import (
+from bench.cli.options.common import (
     data_root_option,
     device_option,
     json_option,
@@ -17,7 +16,8 @@ from bench.cli._options import (
     results_option,
     sink_option,
 )
-from bench.cli._stream import tell
+from bench.cli.shown.format import counted
+from bench.cli.shown.stream import tell
 from bench.config import PRECISIONS
 from bench.errors import BenchError
 
@@ -91,7 +91,7 @@ def command(
     """
     from contextlib import closing
 
-    from bench.cli._sinks import Sinks
+    from bench.cli.options.sinks import Sinks
     from bench.engine.grid import Axes
     from bench.engine.host import stop
     from bench.engine.host.device import resolve_device

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from bench.cli._format import counted
-from bench.cli._options import data_root_option, results_option
+from bench.cli.options.common import data_root_option, results_option
+from bench.cli.shown.format import counted
 from bench.config import CellSpec
 
 CHANGED = (

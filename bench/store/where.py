@@ -11,7 +11,7 @@ the command line says it.
 To add an axis of cells, four files are touched, and nothing else needs to know of it:
 
     bench/config.py         a field of `CellSpec`, `setting(NEUTRAL, later=True)`: out of ids and files while NEUTRAL
-    bench/cli/run.py        its option in `AXES`
+    bench/cli/options/    in `axes.py`, its option in `AXES`
     bench/store/schema.py   its column in `LATER`: written only to the rows of cells where it is not neutral
     bench/store/where.py    a field of `Where` of the same name, `usual=NEUTRAL`, with its role, option and words
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.cli._stream import Closed
+from bench.cli.shown.stream import Closed
 from bench.errors import BenchError, UsageError
 from bench.paths import cache_folder, in_full
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import rich.style  # noqa: F401 - draws a number when it is first imported
 
-from bench.cli import _progress, _scores, main
+from bench.cli import main
+from bench.cli.shown import progress as progress_module
+from bench.cli.shown import score_table
 from bench.reports.extracts import scores
 from bench.reports.source import Source
 
@@ -85,7 +87,7 @@ def test_quiet_says_nothing_unless_it_goes_wrong(tmp_path, capsys):
 def test_every_line_of_every_store_fits_80_columns(methods, tmp_path):
     made = scores.blocks(Source(GOLDEN))
     assert made
-    assert {len(line) <= 80 for line in _scores.table(made)} == {True}
+    assert {len(line) <= 80 for line in score_table.table(made)} == {True}
     long = "taet[" + ",".join(f"alpha{i}=0.123456" for i in range(methods * 3)) + "]"
     wide = [
         scores.Block(
@@ -97,23 +99,23 @@ def test_every_line_of_every_store_fits_80_columns(methods, tmp_path):
         )
         for b in made
     ]
-    lines = _scores.table(wide)
+    lines = score_table.table(wide)
     assert {len(line) <= 80 for line in lines} == {True}
     assert long in "".join(line.split(" ")[0] for line in lines)
 
 
 def test_time_left_counts_from_what_is_known(tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     task = object()
-    progress = _progress.Progress([task] * 4, 0, tmp_path, expected=400.0)
+    progress = progress_module.Progress([task] * 4, 0, tmp_path, expected=400.0)
     now[0] += 40
     assert progress._left() == "6 min left"  # 400 s foreseen, 40 s over
     progress.on_event({"cell": "a", "event": "done"})
     assert progress._left() == "2 min left"  # 40 s a cell, three to go
     now[0] += 35
     assert progress._left() == "85 s left"
-    assert _progress.Progress([task], 0, tmp_path)._left() == ""
+    assert progress_module.Progress([task], 0, tmp_path)._left() == ""
 
 
 def test_bars_on_a_terminal_of_80_columns(tmp_path, monkeypatch):
@@ -128,7 +130,7 @@ def test_bars_on_a_terminal_of_80_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "__stderr__", screen)
     monkeypatch.setenv("COLUMNS", "80")
     cell = "taet-cifar100lt-ir10-s0-0123456789"
-    with _progress.Progress([object()] * 2, 0, tmp_path, expected=7200.0) as progress:
+    with progress_module.Progress([object()] * 2, 0, tmp_path, expected=7200.0) as progress:
         progress.on_event({"cell": cell, "event": "progress", "stage": "long-tailed/aa", "at": 3, "of": 870})
         progress._live.refresh()
         progress.on_event({"cell": cell, "event": "failed", "stage": "train", "message": "[bold]it is so[/bold]"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cli._grid import share_of
+from bench.cli.options.grid import share_of
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.cli._explain import distance
+from bench.cli.shown.explain import distance
 from bench.config import AttackSpec, ThreatModel
 from bench.engine.suite import build
 from bench.engine.verdicts.budget import radius

@@ -12,7 +12,7 @@ import pytest
 
 from bench.api import Sink
 from bench.cli import main
-from bench.cli._sinks import Sinks
+from bench.cli.options.sinks import Sinks
 from bench.config import Request, Task
 from bench.engine.executors import failed
 from bench.engine.grid import Axes, expand

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli._stream import Shown
+from bench.cli.shown.stream import Shown
 from bench.visible import visible
 
 

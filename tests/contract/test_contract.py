@@ -12,7 +12,7 @@ import torch
 
 import bench.methods
 from bench.api import Attack, Dataset, Model
-from bench.cli._explain import explain_method
+from bench.cli.shown.explain import explain_method
 from bench.registry import FOLDERS, Registry, registry
 from bench.seeding import isolated
 from bench.testing.__main__ import main

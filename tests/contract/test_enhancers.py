@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench.cli._explain import explain_enhancer
+from bench.cli.shown.explain import explain_enhancer
 from bench.registry import registry
 from bench.testing.contract import find, report
 

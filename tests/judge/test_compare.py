@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli import group
-from bench.cli._options import comma_list
+from bench.cli.options.common import comma_list
 from bench.config import CellSpec
 from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError

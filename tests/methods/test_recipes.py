@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bench.api import Context
-from bench.cli._explain import explain_method
+from bench.cli.shown.explain import explain_method
 from bench.config import Recipe, ThreatModel, make
 from bench.engine.gradients.inner import ascend, plain_gradient
 from bench.engine.settled import settle

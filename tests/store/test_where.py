@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import run
+from bench.cli.options import axes
 from bench.config import CellSpec, Recipe, ThreatModel
 from bench.store.asked import command, crossed, fits, named, read
 from bench.store.where import (
@@ -129,7 +129,7 @@ def test_a_coordinate_is_chosen_by_a_word_of_the_command_line(name, word, other)
 
 
 def test_what_can_be_asked_for_is_what_a_grid_has_options_for():
-    words = {word for option in run.AXES for word in option(lambda: None).__click_params__[0].opts}
+    words = {word for option in axes.AXES for word in option(lambda: None).__click_params__[0].opts}
     given = {f.metadata["option"] for f in FIELDS.values() if isinstance(f.metadata["option"], str)} - {""}
     assert given <= words
     assert words - given == {
@@ -150,7 +150,7 @@ SHADE = {
         '    enhanced: str = setting("", later=True)\n',
         "    shade: float = setting(0.0, low=0.0, high=1.0, later=True)\n",
     ),
-    "bench/cli/run.py": (
+    "bench/cli/options/axes.py": (
         '    click.option("--features",',
         '    click.option("--shade", type=float, metavar="0..1", help="How dark the images are."),\n',
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli._format import counted
+from bench.cli.shown.format import counted
 
 if TYPE_CHECKING:
     from bench.judge.compare import Line

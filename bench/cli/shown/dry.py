@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli._data import standing
-from bench.cli._format import count, duration, size
-from bench.cli._grid import Priced
-from bench.cli._stream import tell
-from bench.cli.status import detail
+from bench.cli.images.present import standing
+from bench.cli.options.grid import Priced
+from bench.cli.shown.format import count, duration, size
+from bench.cli.shown.standing import detail
+from bench.cli.shown.stream import tell
 from bench.config import Task
 from bench.engine.price.large import Large
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bench.cli._options import comma_list
+from bench.cli.options.common import comma_list
 from bench.errors import UsageError
 
 OPTIONS = (

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bench.cli._format import counted, duration
-from bench.cli._stream import tell
+from bench.cli.shown.format import counted, duration
+from bench.cli.shown.stream import tell
 from bench.config import Task
 from bench.engine.executors import ENDS
 from bench.errors import BenchError
@@ -184,7 +184,7 @@ def _bars() -> Any:
 
 
 def _brief(folder: Path) -> str:
-    from bench.cli._scores import brief
+    from bench.cli.shown.score_table import brief
     from bench.reports.extracts.scores import of_cell
 
     try:

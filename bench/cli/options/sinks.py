@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli._stream import tell
+from bench.cli.shown.stream import tell
 from bench.engine.executors import ENDS, Event, OnEvent
 from bench.errors import BenchError, UsageError, in_words
 from bench.registry import registry

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli._format import counted
-from bench.cli._options import comma_list
-from bench.cli.status import detail, plain
+from bench.cli.options.common import comma_list
+from bench.cli.shown.format import counted
+from bench.cli.shown.standing import detail, plain
 from bench.errors import UsageError, did_you_mean
 from bench.store.asked import ASKED, fits, read
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.cli._options import comma_list
-from bench.cli._stream import tell
+from bench.cli.options.common import comma_list
+from bench.cli.shown.stream import tell
 from bench.errors import DataError, UsageError
 
 if TYPE_CHECKING:

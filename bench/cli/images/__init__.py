@@ -1,0 +1,1 @@
+"""What `bench data` and `bench doctor` say of the images: which are here, and a choice of them as a file."""

@@ -1,0 +1,1 @@
+"""What a verb prints: numbers, progress, plans, comparisons and verdicts as text."""
