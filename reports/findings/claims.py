@@ -46,6 +46,11 @@ class Claim:
     sides: tuple[str, str] = ("TAET", "AT-BSL")
 
     @property
+    def anchor(self) -> str:
+        """Where the page answers it at length."""
+        return f"claim-{self.key}"
+
+    @property
     def paper(self) -> str:
         """The claim's numbers as the paper prints them: `+5.31`."""
         values = paper_claims().set_index("id")["value"]

@@ -52,6 +52,13 @@ class Gap:
         r = self.result
         return [str(len(r.per_seed)), points(r.difference, signed=True), span(r.images), span(r.seeds), self.verdict]
 
+    @property
+    def widest(self) -> str:
+        """`−3.60 (−7.78 to +0.58)`: the difference, and from the lower to the upper end of both intervals."""
+        known = [i for i in (self.result.images, self.result.seeds) if i is not None]
+        low, high = (points(end, signed=True) for end in (min(i.low for i in known), max(i.high for i in known)))
+        return f"{points(self.value, signed=True)} ({low} to {high})"
+
     def __str__(self) -> str:
         """`IR 10 (−3.60; images −6.24 to −1.06; 3 seeds −7.78 to +0.58)`."""
         r = self.result

@@ -88,7 +88,7 @@ def folded(page: str, title: str) -> str:
 def claim(page: str, key: str) -> str:
     """The line that answers a claim."""
     (text,) = (one.text for one in CLAIMS if one.key == key)
-    (line,) = (one for one in section(page, "Answers").splitlines() if one.startswith(f"- **{text}**"))
+    (line,) = (one for one in section(page, "Answers").splitlines() if f"</span>**{text}**" in one)
     return line
 
 
@@ -236,10 +236,10 @@ def test_stores_are_told_together_the_largest_scale_first(tmp_path: Path) -> Non
         )
     page = findings(small, large)
     assert page == findings(large, small)
-    first, scale = page.splitlines()[0:3:2]
+    first, scale, setting = page.splitlines()[0:5:2]
     assert first == "# Findings with CIFAR-10-LT, resnet10-slim, epochs=20"
-    assert scale.startswith("**Scale**: CIFAR-10-LT; resnet10-slim; REDUCED RUN: epochs=20.")
-    assert "This is not the paper's scale" in scale
+    assert scale.startswith("**Scale**: not the paper's (CIFAR-10-LT, ResNet-18, 100 epochs)")
+    assert setting == "1. CIFAR-10-LT, resnet10-slim, epochs=20"
     assert ": **fails**. aa: worse" in claim(page, "superiority")
     assert row(page, SUPERIORITY, "10")[-1] == "worse"
     assert table_rows(folded(page, SUPERIORITY), "10")[0][-1] == "better"
@@ -260,8 +260,8 @@ def test_a_claim_is_answered_at_the_scale_that_measured_most_of_it(tmp_path: Pat
     assert "**fails** (setting 1). aa: worse, IR 10" in claim(page, "superiority")
     assert "**fails** (setting 2). aa: better at 0, worse at 4 of 4" in claim(page, "ratios")
     assert "Setting 1 (fails), aa: worse, IR 10 (" in claim(page, "ratios")
-    assert "resnet10-slim; REDUCED RUN: epochs=20; and" not in page.splitlines()[2], "data are named once"
-    assert "small-cnn; REDUCED RUN: epochs=12, limit=500" in page.splitlines()[2]
+    settings = ["1. CIFAR-10-LT, resnet10-slim, epochs=20", "2. CIFAR-10-LT, small-cnn, epochs=12, limit=500"]
+    assert page.splitlines()[4:6] == settings
     assert "Other scales" not in page
     missing = section(page, SUPERIORITY).split("what measures it:")
     assert len(missing) == 1, "nothing is asked for at one scale that another has measured"
@@ -309,6 +309,22 @@ def test_a_claim_holds_fails_or_cannot_be_told(tmp_path: Path) -> None:
     # one ratio of four is not every ratio
     assert "**cannot be told here**" in claim(findings(tmp_path / "up"), "ratios")
     assert "Not measured: IR 20; IR 50; IR 100." in claim(findings(tmp_path / "up"), "ratios")
+
+
+def test_all_answers_stand_in_one_table_each_with_both_its_intervals(tmp_path: Path) -> None:
+    levels = (("taet", 0.3), ("at-bsl", 0.9), ("harl", 0.6))
+    for seed, (method, level) in product((0, 1, 2), levels):
+        measured(tmp_path, method, seed=seed, level=level)
+    page = findings(tmp_path)
+    glance = {claim.key: table_rows(page, f"[{claim.text}](#claim-{claim.key})") for claim in CLAIMS}
+    assert {len(rows) for rows in glance.values()} == {1}
+    assert all(page.count(f'<span id="claim-{key}"></span>') == 1 for key in glance), "a row leads to its answer"
+    assert glance["tricks"][0][1:] == ["—", "– not measured", "—"]
+    assert glance["rivals"][0][2:] == ["✘ fails", re.search(r"better at \d, worse at \d of 2, .*? points", page)[0]]  # type: ignore[index]
+    found = row(page, SUPERIORITY, "10")
+    ends = [float(x.replace("−", "-")) for cell in found[6:8] for x in cell.split(" to ")]
+    low, high = (points(end / 100, signed=True) for end in (min(ends), max(ends)))
+    assert glance["superiority"][0][1:] == ["+5.31", "✘ fails", f"{found[5]} ({low} to {high})"]
 
 
 def test_recipes_that_differ_fail_to_be_the_same(tmp_path: Path) -> None:
