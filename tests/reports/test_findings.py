@@ -365,7 +365,7 @@ def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> Non
 
 
 def test_the_projects_own_baseline_is_no_rival_of_the_paper_and_how_it_was_found_is_told(tmp_path: Path) -> None:
-    methods = {"taet": 0.4, "at-bsl": 0.6, "two-stage-bsl": 0.7, "two-stage-bsl+ema": 0.9}
+    methods = {"taet": 0.4, "taet+ema": 0.8, "at-bsl": 0.6, "two-stage-bsl": 0.7, "two-stage-bsl+ema": 0.9}
     for seed, (method, level) in product((0, 1, 2), methods.items()):
         measured(tmp_path / "test", method, seed=seed, level=level)
     held = Recipe(validation=0.2, select="best[pgd-20]")
@@ -381,6 +381,8 @@ def test_the_projects_own_baseline_is_no_rival_of_the_paper_and_how_it_was_found
     assert "two-stage" not in line
     own = section(page, TITLES["own"])
     assert table_rows(own, "10", "two-stage-bsl", "AT-BSL", "long-tailed", "aa")
+    assert table_rows(own, "10", "two-stage-bsl+ema", "TAET+ema", "long-tailed", "aa"), "what its trick alone gives"
+    assert not table_rows(own, "10", "two-stage-bsl", "TAET+ema"), "one without a trick against one with it"
     assert [r[0] for r in table_rows(own) if r[-2:] in (["40.00", "45.00"], ["30.00", "30.00"])] == [
         "two-stage-bsl+ema",
         "TAET",
