@@ -10,7 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.reports.findings import claims, cost, effects, measures, numbers, picture, questions, scales, trials
+from bench.reports.findings import (
+    attribution,
+    claims,
+    cost,
+    effects,
+    measures,
+    numbers,
+    picture,
+    questions,
+    scales,
+    trials,
+)
 from bench.reports.findings.setting import Setting, settings
 from bench.reports.paper import method_label
 from bench.reports.render import markdown_environment
@@ -53,7 +64,8 @@ QUESTIONS = (
              questions.varied),
     Question("What does the official recipe change?", "bench run --preset table5 --recipe paper,official",
              questions.recipes),
-    Question("What are tricks worth beside methods?", "bench run --preset attribution", questions.tricks),
+    Question("With equal tricks, does TAET beat AT-BSL?", "bench run --preset attribution", attribution.tricks),
+    Question("What is each trick worth, and to which classes?", "bench run --preset attribution", attribution.gains),
     Question("What do the CW columns measure, and is aa-10 above aa?",
              "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", measures.attacks),
     Question("Does the ranking change between the long-tailed and the balanced test split?",

@@ -26,8 +26,6 @@ HIERARCHICAL, PARTS = ("harl", "taet"), {"alpha": "BCL", "beta": "HDL", "gamma":
 #: other values of TAET's settings: clean epochs, and the steps and step sizes of the paper's Tables 9 and 10
 VARIED = ("ce_epochs=0", "ce_epochs=20", "ce_epochs=60", "step=1/255,steps=5", "step=1/255", "step=1/255,steps=20",
           "step=1/255,steps=30", "step=1/255,steps=40", "step=3/255")  # fmt: skip
-#: tricks that both methods are given
-TRICKS = ("awp", "balanced-sampler", "ema", "robustlt", "awp+balanced-sampler+ema+robustlt")
 
 
 @dataclass(frozen=True)
@@ -213,31 +211,6 @@ def recipes(setting: Setting) -> Paired:
             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}",
         )
         for recipe, c in there or wanted
-        for attack in setting.attacks
-    ]
-    return ask(setting, cases)
-
-
-def tricks(setting: Setting) -> Paired:
-    """What are tricks worth beside methods? TAET minus AT-BSL with equal tricks, then each trick at each of both."""
-    there = {c.ir: set[str]() for c in setting.configs()}
-    for c in setting.configs():
-        base, plus, some = c.method.partition("+")
-        there[c.ir] |= {some} if plus and base in (OURS, RIVAL) and not c.params else set()
-    irs = [ir for ir, some in there.items() if some] or setting.irs(OURS, RIVAL)[-1:]
-    asked = [
-        (ir, some) for ir in irs for some in sorted(there.get(ir) or TRICKS, key=lambda text: (text.count("+"), text))
-    ]
-    pairs = [(ir, f"{OURS}+{some}", f"{RIVAL}+{some}") for ir, some in asked]
-    pairs += [(ir, f"{base}+{some}", base) for ir, some in asked for base in (RIVAL, OURS)]
-    cases = [
-        Case(
-            (setting.ratio(ir), paper.method_label(a), paper.method_label(b), attack),
-            Spot(setting.config(ir, a), attack),
-            Spot(setting.config(ir, b), attack),
-            f"{paper.method_label(a)} minus {paper.method_label(b)}, {attack}, IR {setting.ratio(ir)}",
-        )
-        for ir, a, b in pairs
         for attack in setting.attacks
     ]
     return ask(setting, cases)
