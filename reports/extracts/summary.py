@@ -13,7 +13,7 @@ from bench.config import format_value
 from bench.reports import paper
 from bench.reports.model import Column, Footnote, Table
 from bench.reports.paired.answer import strongest
-from bench.reports.paired.pairing import balanced
+from bench.reports.paired.pairing import accuracies
 from bench.reports.source import Config, Source
 from bench.reports.table import Grid, RowSpec, place
 from bench.reports.text import slug
@@ -95,4 +95,4 @@ def _table(source: Source, setting: Where, title: str, room: int) -> Table:
 def _mean(source: Source, setting: Where, config: Config, attack: str) -> float:
     """Mean balanced accuracy over the seeds; a setting that was not attacked so comes last."""
     found = source.evaluations(setting, config, attack)
-    return float(np.mean(balanced(found))) if found else -1.0
+    return float(np.mean(accuracies(found))) if found else -1.0

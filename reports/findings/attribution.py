@@ -10,6 +10,9 @@ from bench.reports.findings.setting import Setting, Spot
 #: tricks that both methods are given
 TRICKS = ("awp", "balanced-sampler", "ema", "robustlt", "awp+balanced-sampler+ema+robustlt")
 
+#: the trick of the second paper, which is about the rare half of the classes; both halves, the rarer first
+WRAPPER, HALVES = "+robustlt", ("tail", "head")
+
 
 def tricks(setting: Setting) -> Paired:
     """Is TAET better than AT-BSL with equal tricks? And plain, at the same ratios."""
@@ -29,6 +32,25 @@ def gains(setting: Setting) -> Paired:
         for ir, found in _tricks(setting).items()
         for some in found
         for base in (RIVAL, OURS)
+        for attack in setting.attacks
+    ]
+    return ask(setting, cases)
+
+
+def rare(setting: Setting) -> Paired:
+    """Does RobustLT help the rare classes, all else equal, and what do the frequent ones pay?"""
+    cases = [
+        Case(
+            (setting.ratio(ir), paper.method_label(base), classes, attack),
+            Spot(setting.config(ir, f"{base}{WRAPPER}"), attack),
+            Spot(setting.config(ir, base), attack),
+            f"{classes}, {paper.method_label(base)}, {attack}, IR {setting.ratio(ir)}",
+            classes,
+        )
+        for ir, found in _tricks(setting).items()
+        if WRAPPER in found
+        for base in (RIVAL, OURS)
+        for classes in HALVES
         for attack in setting.attacks
     ]
     return ask(setting, cases)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
 from bench.judge.verdict import TOLERANCE
+from bench.reports.findings.attribution import HALVES
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
 from bench.reports.findings.questions import OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
@@ -84,6 +85,10 @@ def _equal_tricks(case: Case) -> bool:
     return all("+" in spot.config.method for spot in (case.a, case.b))
 
 
+def _tail(case: Case) -> bool:
+    return case.scope == HALVES[0]
+
+
 CLAIMS = (
     Claim("superiority", "TAET is better than AT-BSL under AutoAttack at IR 10", "superiority", _first_ratio,
           printed=("aa_gain_vs_at_bsl",)),
@@ -99,6 +104,8 @@ CLAIMS = (
     Claim("medical", "On medical images TAET is better than the other methods", "rivals", natural=True,
           command="bench run --preset table3", sides=("TAET", "the method")),
     Claim("tricks", "With equal tricks TAET is still better than AT-BSL", "tricks", _equal_tricks, weaker=True),
+    Claim("rare", "Not TAET's: RobustLT raises the accuracy of the rare half of the classes, all else equal", "rare",
+          _tail, weaker=True, sides=("with it", "without")),
     Claim("own", "Not the paper's: AT-BSL's loss in TAET's two stages, weights averaged, is better than TAET",
           "own", _averaged_at_its_cost, sides=("two-stage-bsl", "TAET")),
 )  # fmt: skip

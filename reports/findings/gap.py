@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.judge.paired import VERDICTS, Comparison, holm
 from bench.reports.findings.numbers import points, points_between, span
 from bench.reports.findings.setting import Setting, Spot
-from bench.reports.paired.pairing import Pair
+from bench.reports.paired.pairing import SCOPE, Pair
 from bench.reports.text import markdown
 
 BETTER, NEITHER, WORSE = VERDICTS
@@ -16,12 +16,16 @@ BETTER, NEITHER, WORSE = VERDICTS
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked: place `a` minus place `b`. `labels` stand in front of its row, `name` is what a sentence says."""
+    """What is asked: place `a` minus place `b`. `labels` stand in front of its row, `name` is what a sentence says.
+
+    `scope`: whose recalls are averaged, those of all classes (`balanced`), of the frequent half or of the rare one.
+    """
 
     labels: tuple[str, ...]
     a: Spot
     b: Spot
     name: str = ""
+    scope: str = SCOPE
 
     def lacking(self, setting: Setting) -> list[Spot]:
         """Those of the two that were not measured."""
@@ -30,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """What came out: balanced accuracies over the seeds that both have (fractions), their difference, a verdict."""
+    """What came out: accuracies of its scope over the seeds that both have (fractions), their difference, a verdict."""
 
     case: Case
     pair: Pair
@@ -68,7 +72,7 @@ class Gap:
 
 def gaps(setting: Setting, cases: Iterable[Case]) -> list[Gap]:
     """What can be paired of what is asked, in its order; verdicts are corrected over all of it."""
-    found = [(case, pair) for case in cases if (pair := setting.compared(case.a, case.b)) is not None]
+    found = [(case, pair) for case in cases if (pair := setting.compared(case.a, case.b, case.scope)) is not None]
     adjusted = holm([pair.result.p for _, pair in found])
     return [Gap(case, pair, pair.result.verdict(p)) for (case, pair), p in zip(found, adjusted, strict=True)]
 

@@ -16,7 +16,7 @@ from bench.reports.findings.numbers import mean
 from bench.reports.findings.setting import RECIPE, SPLIT, Setting, Spot, name
 from bench.reports.marks import Ledger
 from bench.reports.model import Footnote
-from bench.reports.paired.pairing import balanced
+from bench.reports.paired.pairing import accuracies
 from bench.reports.source import Config
 
 #: the paper's CW column, the same margin inside the ball, AutoAttack, and its weaker chain
@@ -104,7 +104,7 @@ def attacks(setting: Setting) -> Attacks | None:
 def _cw(setting: Setting, gap: Gap, ledger: Ledger) -> Cw:
     spot = gap.case.a
     found = {a: setting.at(Spot(spot.config, a, SPLIT, spot.recipe)) for a in SHOWN}
-    clean, reference = (mean(balanced(found[a])) for a in ("clean", REFERENCE))
+    clean, reference = (mean(accuracies(found[a])) for a in ("clean", REFERENCE))
     marks = ledger.flags(tuple(dict.fromkeys(flag for some in found.values() for e in some for flag in e.flags)))
     cells = [e.cell for e in found[UNBOUNDED]]
     probed = [setting.facts(cell).probes.get(SPLIT, {}).get("margin") for cell in cells]
@@ -245,7 +245,7 @@ def _ranking(setting: Setting, configs: Sequence[Config], attack: str) -> Rankin
         attack,
         {
             split: {
-                config: mean(balanced(some[split][seed] for seed in sorted(shared))) for config, some in both.items()
+                config: mean(accuracies(some[split][seed] for seed in sorted(shared))) for config, some in both.items()
             }
             for split in (SPLIT, OTHER)
         },

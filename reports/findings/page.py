@@ -66,6 +66,8 @@ QUESTIONS = (
              questions.recipes),
     Question("With equal tricks, does TAET beat AT-BSL?", "bench run --preset attribution", attribution.tricks),
     Question("What is each trick worth, and to which classes?", "bench run --preset attribution", attribution.gains),
+    Question("Does RobustLT help the rare classes, and what do the frequent ones pay?",
+             "bench run --preset attribution", attribution.rare),
     Question("What do the CW columns measure, and is aa-10 above aa?",
              "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", measures.attacks),
     Question("Does the ranking change between the long-tailed and the balanced test split?",

@@ -60,7 +60,7 @@ def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
     classes = len(first.at(gap.case.a)[0].counts.names)
     some = [(s, g) for s, g in found if len(s.at(g.case.a)[0].counts.names) == classes][:MOST]
     shown, chance, several = [g for _, g in some], 1 / classes, len({s for s, _ in some}) > 1
-    both = [[s.source.estimate(s.at(spot), "balanced") for spot in (g.case.a, g.case.b)] for s, g in some]
+    both = [[s.source.estimate(s.at(spot), g.case.scope) for spot in (g.case.a, g.case.b)] for s, g in some]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
     reach = max(
         2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i for e in (i.low, i.high))

@@ -19,7 +19,7 @@ from bench.reports import commands, paper
 from bench.reports.drawing import inputs
 from bench.reports.findings.numbers import WEAKER
 from bench.reports.footnote import radius
-from bench.reports.paired.pairing import Pair, Pairs
+from bench.reports.paired.pairing import SCOPE, Pair, Pairs
 from bench.reports.panels import is_paper
 from bench.reports.source import Config, Source
 from bench.sizes import read_facts
@@ -47,7 +47,7 @@ class Setting:
 
     def __init__(self, source: Source, pairs: Pairs, where: Where, model: str) -> None:
         self.source, self.where, self.model, self.number = source, where, model, 0
-        self._pairs, self._compared = pairs, dict[tuple[Spot, Spot], Pair | None]()
+        self._pairs, self._compared = pairs, dict[tuple[Spot, Spot, str], Pair | None]()
         self.places = {
             Spot(config, attack, place.test_split, place.recipe): sorted(found, key=lambda e: e.seed)
             for place in source.index
@@ -174,11 +174,11 @@ class Setting:
         """Evaluations of a place, by seed."""
         return self.places.get(spot, [])
 
-    def compared(self, a: Spot, b: Spot) -> Pair | None:
+    def compared(self, a: Spot, b: Spot, scope: str = SCOPE) -> Pair | None:
         """The paired comparison of two places; None where none of their evaluations can be paired."""
-        if (a, b) not in self._compared:
-            self._compared[a, b] = self._pairs.compared(self.at(a), a.split, self.at(b), b.split)
-        return self._compared[a, b]
+        if (a, b, scope) not in self._compared:
+            self._compared[a, b, scope] = self._pairs.compared(self.at(a), a.split, self.at(b), b.split, scope=scope)
+        return self._compared[a, b, scope]
 
     def bare(self) -> set[str]:
         """Cells with an evaluation without the bit of each image."""

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import StoreError
+from bench.judge.compare import class_weights
 from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import metric
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
@@ -16,13 +17,15 @@ from bench.judge.pairs import cells as judge
 from bench.reports.marks import disqualified
 from bench.reports.source import Config, Source
 
+#: what is compared where nothing else is said: the mean recall of all classes
+SCOPE = "balanced"
 #: what a method is beside the best: itself, not distinguishable from it, worse, and not paired with it
 BEST, TIED, WORSE, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "not paired"
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A minus B over the seeds that both have: balanced accuracies as fractions, and the comparison."""
+    """A minus B over the seeds that both have: accuracies of a scope as fractions, and the comparison."""
 
     a: float
     b: float
@@ -58,11 +61,18 @@ class Pairs:
             return None
 
     def compared(
-        self, a: Iterable[Evaluation], split_a: str, b: Iterable[Evaluation], split_b: str, other: Pairs | None = None
+        self,
+        a: Iterable[Evaluation],
+        split_a: str,
+        b: Iterable[Evaluation],
+        split_b: str,
+        other: Pairs | None = None,
+        scope: str = SCOPE,
     ) -> Pair | None:
         """A minus B where both share the seed and the images; None where no pair has its bits.
 
-        `other`: the results folder of B, where it is not that of A.
+        `other`: the results folder of B, where it is not that of A. `scope`: of which classes, a metric of
+        `bench.judge.metrics.AMOUNTS`.
         """
         partner = {(e.seed, e.where.data_hash, e.over): e for e in b}  # a worst case only over the same attacks
         known = [
@@ -74,8 +84,9 @@ class Pairs:
         ]
         if not known:
             return None
-        first, second = balanced(k[0] for k in known), balanced(k[1] for k in known)
-        result = compare([(mine, theirs) for _, _, mine, theirs in known])
+        first, second = accuracies((k[0] for k in known), scope), accuracies((k[1] for k in known), scope)
+        weights = class_weights(scope, self._cells[known[0][0].cell].record, known[0][2])
+        result = compare([(mine, theirs) for _, _, mine, theirs in known], weights=weights)
         return Pair(float(np.mean(first)), float(np.mean(second)), result)
 
     def standings(self, split: str, found: Mapping[Config, Sequence[Evaluation]]) -> dict[Config, Standing]:
@@ -86,7 +97,7 @@ class Pairs:
         sound = {c: some for c, some in found.items() if some and not disqualified(e.flags for e in some)}
         if not sound:
             return {}
-        best = max(sound, key=lambda c: np.mean(balanced(sound[c])))
+        best = max(sound, key=lambda c: np.mean(accuracies(sound[c])))
         pairs = {c: self.compared(sound[best], split, some, split) for c, some in sound.items() if c != best}
         known = {c: pair for c, pair in pairs.items() if pair is not None}
         adjusted = holm([pair.result.p for pair in known.values()])
@@ -96,6 +107,6 @@ class Pairs:
         return {best: Standing(BEST)} | others
 
 
-def balanced(evaluations: Iterable[Evaluation]) -> list[float]:
-    """Balanced accuracy of each, as a fraction."""
-    return [float(metric("balanced", e.n, e.correct)) for e in evaluations]
+def accuracies(evaluations: Iterable[Evaluation], scope: str = SCOPE) -> list[float]:
+    """Accuracy of each in a scope, as a fraction."""
+    return [float(metric(scope, e.n, e.correct)) for e in evaluations]
