@@ -148,7 +148,8 @@ def _rivals_of(ours: str) -> list[str]:
 
 
 def stages(setting: Setting) -> Paired:
-    """What do the cross-entropy epochs give? Two stages minus one on both test splits."""
+    """What do the cross-entropy epochs give? Two stages minus one, at ratios with both, on both test splits."""
+    both = [ir for ir in setting.irs(TWO_STAGES) if ir in setting.irs(ONE_STAGE)]
     cases = [
         Case(
             (setting.ratio(ir), split, attack),
@@ -156,7 +157,7 @@ def stages(setting: Setting) -> Paired:
             Spot(setting.config(ir, ONE_STAGE), attack, split),
             f"{attack}, IR {setting.ratio(ir)}" + ("" if split == SPLIT else f", {split} split"),
         )
-        for ir in setting.irs(TWO_STAGES, ONE_STAGE)
+        for ir in both or setting.irs(TWO_STAGES, ONE_STAGE)[:1]
         for split in setting.splits
         for attack in setting.attacks
     ]
