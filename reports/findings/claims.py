@@ -1,7 +1,7 @@
 """The paper's claims: a verdict on each from the differences that it is about, at the scale that measured most of them.
 
 holds                 every difference of the claim lies on its side, beyond both intervals
-fails                 one of them lies on the other side
+fails                 one of them lies on the other side, or is none: both intervals stay where two numbers match
 cannot be told here   neither; or no number of a pair is above a constant answer, so that nothing is compared; or of
                       one seed alone, which is about two networks and not about two methods
 not measured          there is none
@@ -187,7 +187,8 @@ def _of(claim: Claim, setting: Setting, paired: Paired) -> Answer | None:
 def verdict(expected: str, found: Sequence[Gap], *, incomplete: bool) -> str:
     """The word for differences that are of numbers above chance; `incomplete`: others of the claim are not known."""
     against = {BETTER: (WORSE,), WORSE: (BETTER,), EQUAL: (BETTER, WORSE)}[expected]
-    if any(gap.verdict in against for gap in found):
+    none = [] if expected == EQUAL else [gap for gap in found if gap.verdict != expected and _within(gap)]
+    if none or any(gap.verdict in against for gap in found):
         return FAILS
     sure = [_within(gap) if expected == EQUAL else gap.verdict == expected for gap in found]
     return HOLDS if sure and all(sure) and not incomplete else OPEN

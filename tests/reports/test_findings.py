@@ -25,8 +25,8 @@ from bench.judge.paired import Bits, compare
 from bench.judge.reference import shipped
 from bench.reports.findings import QUESTIONS
 from bench.reports.findings import findings as answered
-from bench.reports.findings.claims import CLAIMS, EQUAL, HOLDS, OPEN, verdict
-from bench.reports.findings.gap import Case, Gap
+from bench.reports.findings.claims import CLAIMS, EQUAL, FAILS, HOLDS, OPEN, verdict
+from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
 from bench.reports.findings.numbers import points, span
 from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
@@ -344,6 +344,8 @@ def test_things_are_the_same_where_both_intervals_stay_within_the_tolerance(imag
     gap = Gap(Case((), None, None), Pair(0.5, 0.5, compare([(bits, bits)] * seeds)), "not distinguishable")  # type: ignore[arg-type]
     assert verdict(EQUAL, [gap], incomplete=False) == word
     assert verdict(EQUAL, [gap], incomplete=True) == OPEN
+    none = FAILS if word == HOLDS else OPEN  # a part is not needed without which the numbers match
+    assert [verdict(expected, [gap], incomplete=True) for expected in (BETTER, WORSE)] == [none, none]
 
 
 def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> None:
