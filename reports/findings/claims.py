@@ -2,23 +2,29 @@
 
 holds                 every difference of the claim lies on its side, beyond both intervals
 fails                 one of them lies on the other side, or is none: both intervals stay where two numbers match
-cannot be told here   neither; or no number of a pair is above a constant answer, so that nothing is compared; or of
-                      one seed alone, which is about two networks and not about two methods
+cannot be told here   neither
 not measured          there is none
+
+A difference does not count of which neither number is above a constant answer, of one seed alone, which is about two
+networks and not about two methods, or of a number whose flags forbid to call it best (a network that collapsed).
+Verdicts are corrected (Holm) over the claim's own differences, not over the table in which they stand.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
+from bench.judge.stats import LEVEL
 from bench.judge.verdict import TOLERANCE
-from bench.reports.findings.attribution import HALVES
-from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
+from bench.reports.findings.attribution import SCOPES
+from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
 from bench.reports.findings.questions import OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
+from bench.reports.marks import disqualified
 
 HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "cannot be told here", "not measured"
 #: a claim that two things are the same
@@ -86,7 +92,7 @@ def _equal_tricks(case: Case) -> bool:
 
 
 def _tail(case: Case) -> bool:
-    return case.scope == HALVES[0]
+    return case.scope == SCOPES[0]
 
 
 CLAIMS = (
@@ -95,28 +101,42 @@ CLAIMS = (
     Claim("rivals", "TAET is better than every other method under AutoAttack at IR 10", "rivals", _of_the_paper,
           sides=("TAET", "the method")),
     Claim("ratios", "TAET is better than AT-BSL at every imbalance ratio", "superiority"),
-    Claim("stages", "40 clean epochs first raise clean accuracy and robustness", "stages", also=("clean",),
+    Claim("stages", "40 % clean epochs first raise clean accuracy and robustness", "stages", also=("clean",),
           printed=("ce40_clean_gain", "ce40_aa_gain"), sides=("TAET", "HARL")),
-    Claim("parts", "Every part of the hierarchical loss is needed", "parts", _one_part, expected=WORSE, weaker=True,
-          sides=("without", "whole loss")),
+    Claim("parts", "Every part of the hierarchical loss is needed for robustness", "parts", _one_part, expected=WORSE,
+          weaker=True, sides=("without", "whole loss")),
     Claim("recipes", "The recipe of the text and that of the released code give the same", "recipes", expected=EQUAL,
           weaker=True, sides=("official", "paper")),
     Claim("medical", "On medical images TAET is better than the other methods", "rivals", natural=True,
           command="bench run --preset table3", sides=("TAET", "the method")),
     Claim("tricks", "With equal tricks TAET is still better than AT-BSL", "tricks", _equal_tricks, weaker=True),
-    Claim("rare", "Not TAET's: RobustLT raises the accuracy of the rare half of the classes, all else equal", "rare",
-          _tail, weaker=True, sides=("with it", "without")),
+    Claim("rare", "Not the paper's: RobustLT raises robust accuracy of the rarest 80 % of the classes, all else equal",
+          "rare", _tail, weaker=True, sides=("with it", "without")),
     Claim("own", "Not the paper's: AT-BSL's loss in TAET's two stages, weights averaged, is better than TAET",
           "own", _averaged_at_its_cost, sides=("two-stage-bsl", "TAET")),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a setting says of a claim: `gaps` decide, `low`: of which neither number is above a constant answer.
+class Need:
+    """Test images (there are `there`) and seeds at which a difference of `size` (a fraction) would be found.
 
-    `alone`: those of one seed, among the others. `lacking`: cases of the claim that were not measured. `others`: what
-    other scales say that can tell.
+    A size is what was measured, at least the distance in which two numbers match; power 0.8 for each of the two.
+    """
+
+    gap: Gap
+    size: float
+    images: int
+    there: int
+    seeds: int | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a setting says of a claim: `gaps`, and those of them that do not count, each in one list.
+
+    `low`: neither number is above a constant answer, `flagged`: a number must not be called best, `alone`: of one seed.
+    `lacking`: cases of the claim that were not measured. `others`: what other scales say that can tell.
     """
 
     claim: Claim
@@ -124,37 +144,53 @@ class Answer:
     setting: Setting | None = None
     gaps: Sequence[Gap] = ()
     low: Sequence[Gap] = ()
+    flagged: Sequence[Gap] = ()
     alone: Sequence[Gap] = ()
     lacking: Sequence[str] = ()
     others: Sequence[Answer] = ()
 
     @property
+    def sure(self) -> list[Gap]:
+        """The differences that count."""
+        return [gap for gap in self.gaps if gap not in (*self.low, *self.flagged, *self.alone)]
+
+    @property
     def telling(self) -> bool:
-        """Whether one of its differences is of numbers above chance and of more than one seed."""
-        return len(self.gaps) > len(self.low) + len(self.alone)
+        """Whether one of its differences counts."""
+        return bool(self.sure)
 
     @property
     def open(self) -> int:
-        """How many cases of the claim this setting leaves without a difference that tells."""
-        return len(self.lacking) + len(self.low) + len(self.alone)
+        """How many cases of the claim this setting leaves without a difference that counts."""
+        return len(self.lacking) + len(self.gaps) - len(self.sure)
+
+    @property
+    def against(self) -> list[Answer]:
+        """What other scales say that decide it otherwise."""
+        return [one for one in self.others if one.word not in (OPEN, self.word)]
 
     def seen(self, shown: Sequence[Setting]) -> list[Answer]:
         """The answer itself, and what those of other scales say that are among the settings `shown`."""
         return [self, *(other for other in self.others if other.setting in shown)]
 
     @property
-    def needed(self) -> tuple[Gap, float, int, int | None] | None:
-        """The open difference that needs most: the size asked for (fraction), test images and seeds that would tell.
+    def needed(self) -> Need | None:
+        """What would tell the open difference that needs most, each interval by itself; None where all is told."""
+        level = 1 - (1 - LEVEL) / max(len(self.gaps), 1)  # Holm's first step
+        told = []
+        for gap in self.gaps:
+            if self.setting and gap.verdict not in (BETTER, WORSE) and gap not in (*self.low, *self.flagged):
+                size = max(abs(gap.value), TOLERANCE)
+                there = int(self.setting.at(gap.case.a)[0].n.sum())  # the comparison knows those of its scope
+                images = math.ceil(images_needed(gap.result, size, level) * there / gap.result.size)
+                told.append(Need(gap, size, images, there, seeds_needed(gap.result, size, level)))
+        return max(told, key=lambda one: (one.seeds or 0, one.images)) if told else None
 
-        A size is what was measured, at least the distance in which two numbers match; power 0.8.
-        """
-        found = [
-            (gap, max(abs(gap.value), TOLERANCE))
-            for gap in self.gaps
-            if gap.verdict not in (BETTER, WORSE) and gap not in self.low
-        ]
-        told = [(gap, size, images_needed(gap.result, size), seeds_needed(gap.result, size)) for gap, size in found]
-        return max(told, key=lambda one: (one[3] or 0, one[2])) if told else None
+    @property
+    def reach(self) -> float:
+        """How far from 0 an interval of the differences that count goes (a fraction)."""
+        known = [i for gap in self.sure for i in (gap.result.images, gap.result.seeds) if i is not None]
+        return max((max(abs(i.low), abs(i.high)) for i in known), default=0.0)
 
 
 def answer(claim: Claim, groups: Sequence[Sequence[Setting]], asked: Callable[[str, Setting], Paired]) -> Answer:
@@ -173,15 +209,15 @@ def answer(claim: Claim, groups: Sequence[Sequence[Setting]], asked: Callable[[s
 
 def _of(claim: Claim, setting: Setting, paired: Paired) -> Answer | None:
     about = claim.deciding(paired.cases, setting)
-    found = [gap for gap in paired.found if gap.case in about]
+    found = judged([gap for gap in paired.found if gap.case in about])
     if not found:
         return None
-    low = [gap for gap in found if _low(gap, setting)]
-    alone = [gap for gap in found if gap.result.seeds is None and gap not in low]
+    flagged = [gap for gap in found if _flagged(gap, setting)]
+    low = [gap for gap in found if gap not in flagged and _low(gap, setting)]
+    alone = [gap for gap in found if gap not in (*flagged, *low) and gap.result.seeds is None]
     lacking = [case.name for case in about if case.lacking(setting)]
-    deciding = [gap for gap in found if gap not in low and gap not in alone]
-    word = verdict(claim.expected, deciding, incomplete=bool(low or alone or lacking))
-    return Answer(claim, word, setting, found, low, alone, lacking)
+    made = Answer(claim, OPEN, setting, found, low, flagged, alone, lacking)
+    return replace(made, word=verdict(claim.expected, made.sure, incomplete=made.open > 0))
 
 
 def verdict(expected: str, found: Sequence[Gap], *, incomplete: bool) -> str:
@@ -198,6 +234,11 @@ def _within(gap: Gap) -> bool:
     """Whether both intervals lie in the distance in which two numbers match."""
     known = [i for i in (gap.result.images, gap.result.seeds) if i is not None]
     return len(known) == 2 and all(max(abs(i.low), abs(i.high)) <= TOLERANCE for i in known)
+
+
+def _flagged(gap: Gap, setting: Setting) -> bool:
+    """Whether one of the two must not be called best by the flags of most of its seeds."""
+    return any(disqualified(one.flags for one in setting.at(spot)) for spot in (gap.case.a, gap.case.b))
 
 
 def _low(gap: Gap, setting: Setting) -> bool:

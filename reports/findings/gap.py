@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.judge.paired import VERDICTS, Comparison, holm
 from bench.reports.findings.numbers import points, points_between, span
@@ -72,9 +72,14 @@ class Gap:
 
 def gaps(setting: Setting, cases: Iterable[Case]) -> list[Gap]:
     """What can be paired of what is asked, in its order; verdicts are corrected over all of it."""
-    found = [(case, pair) for case in cases if (pair := setting.compared(case.a, case.b, case.scope)) is not None]
-    adjusted = holm([pair.result.p for _, pair in found])
-    return [Gap(case, pair, pair.result.verdict(p)) for (case, pair), p in zip(found, adjusted, strict=True)]
+    found = [(case, setting.compared(case.a, case.b, case.scope)) for case in cases]
+    return judged([Gap(case, pair, NEITHER) for case, pair in found if pair is not None])
+
+
+def judged(found: Sequence[Gap]) -> list[Gap]:
+    """The same with verdicts that are corrected (Holm) over just these."""
+    adjusted = holm([gap.result.p for gap in found])
+    return [replace(gap, verdict=gap.result.verdict(p)) for gap, p in zip(found, adjusted, strict=True)]
 
 
 def told(found: Sequence[Gap], spelled: Sequence[Gap]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench.judge.stats import Interval
 from bench.reports.findings.gap import Gap
 from bench.reports.findings.setting import Setting
+from bench.reports.paired.pairing import SCOPE
 from bench.reports.render import html_environment
 
 #: rows of a drawing, its width, and the (left, width) of both panels, in pixels: narrow, to be read on a phone too
@@ -59,6 +60,7 @@ def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
     first, gap = found[0]
     classes = len(first.at(gap.case.a)[0].counts.names)
     some = [(s, g) for s, g in found if len(s.at(g.case.a)[0].counts.names) == classes][:MOST]
+    of_all = all(g.case.scope == SCOPE for _, g in some)
     shown, chance, several = [g for _, g in some], 1 / classes, len({s for s, _ in some}) > 1
     both = [[s.source.estimate(s.at(spot), g.case.scope) for spot in (g.case.a, g.case.b)] for s, g in some]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
@@ -82,7 +84,7 @@ def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
             rows=rows,
             left=left,
             right=right,
-            chance=left.at(chance),
+            chance=left.at(chance) if of_all else None,  # of some classes a constant answer is right for all or none
             zero=right.at(0),
             sides=sides,
             width=WIDTH,

@@ -211,7 +211,7 @@ def recipes(setting: Setting) -> Paired:
             Spot(c, attack),
             f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}",
         )
-        for recipe, c in there or wanted
+        for recipe, c in dict.fromkeys([*there, *wanted])
         for attack in setting.attacks
     ]
     return ask(setting, cases)

@@ -28,6 +28,7 @@ from bench.reports.findings import findings as answered
 from bench.reports.findings.claims import CLAIMS, EQUAL, FAILS, HOLDS, OPEN, verdict
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
 from bench.reports.findings.numbers import points, span
+from bench.reports.findings.questions import OTHERS
 from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
@@ -296,9 +297,10 @@ def test_a_claim_holds_fails_or_cannot_be_told(tmp_path: Path) -> None:
         words[name] = claim(findings(tmp_path / name), "superiority")
     found = {name: re.search(r": \*\*(.*?)\*\*", line.split("points)")[1])[1] for name, line in words.items()}  # type: ignore[index]
     assert found == {"up": "holds", "down": "fails", "same": "cannot be told here", "chance": "cannot be told here"}
-    assert re.search(r"To tell \d\.\d\d points \(IR 10\) takes about [\d,]+ test images and \d+ seeds", words["same"])
-    assert "Neither number is above a constant answer at 1 of 1" in words["chance"]
-    assert "test images" not in words["chance"]
+    need = r"To find \d\.\d\d points \(IR 10\) would take roughly [\d,]+ test images \(there are 403\) and \d+ seeds"
+    assert re.search(need, words["same"])
+    assert "Not counted: 1 of 1, of which neither number is above a constant answer" in words["chance"]
+    assert "To find" not in words["chance"]
     assert "constant answer" not in words["up"]
     # one seed is about two networks
     for method, level in (("taet", 0.3), ("at-bsl", 0.9)):
@@ -320,11 +322,32 @@ def test_all_answers_stand_in_one_table_each_with_both_its_intervals(tmp_path: P
     assert {len(rows) for rows in glance.values()} == {1}
     assert all(page.count(f'<span id="claim-{key}"></span>') == 1 for key in glance), "a row leads to its answer"
     assert glance["tricks"][0][1:] == ["—", "– not measured", "—"]
-    assert glance["rivals"][0][2:] == ["✘ fails", re.search(r"better at \d, worse at \d of 2, .*? points", page)[0]]  # type: ignore[index]
+    assert glance["rivals"][0][2:] == [
+        "✘ fails",
+        re.search(r"better at \d, worse at \d of 2; values from [^|]*?(?= \|)", page)[0],
+    ]  # type: ignore[index]
     found = row(page, SUPERIORITY, "10")
     ends = [float(x.replace("−", "-")) for cell in found[6:8] for x in cell.split(" to ")]
     low, high = (points(end / 100, signed=True) for end in (min(ends), max(ends)))
     assert glance["superiority"][0][1:] == ["+5.31", "✘ fails", f"{found[5]} ({low} to {high})"]
+
+
+def test_a_claim_is_not_decided_by_a_network_that_collapsed(tmp_path: Path) -> None:
+    for seed, (method, level) in product((0, 1, 2), (("taet", 0.9), ("at-bsl", 0.3))):
+        flags = "collapse" if (method, seed) in {("at-bsl", 0), ("at-bsl", 1)} else ""
+        measured(tmp_path, method, seed=seed, level=level, flags=flags)
+    line = claim(findings(tmp_path), "superiority")
+    assert "**cannot be told here**. aa: better, IR 10" in line
+    assert "Not counted: IR 10, of which a number has a [flag]" in line
+    assert "To find" not in line
+
+
+def test_a_claim_is_corrected_over_its_own_differences_only(tmp_path: Path) -> None:
+    for seed, (method, level) in product(range(4), (("taet", 0.7), ("at-bsl", 0.5), *((m, 0.6) for m in OTHERS))):
+        measured(tmp_path, method, seed=seed, level=level)
+    page = findings(tmp_path)
+    assert row(page, TITLES["rivals"], "10", "AT-BSL")[-1] == "not distinguishable", "one of seven"
+    assert "**holds**. aa: better, IR 10" in claim(page, "superiority"), "the only one"
 
 
 def test_recipes_that_differ_fail_to_be_the_same(tmp_path: Path) -> None:
@@ -372,8 +395,8 @@ def test_a_trick_for_the_rare_classes_is_judged_by_their_recall(tmp_path: Path) 
         measured(tmp_path, method, seed=seed, level=level)
     page = findings(tmp_path)
     assert "**cannot be told here**" in claim(page, "rare")
-    assert "Not measured: tail, AT-BSL, aa, IR 10." in claim(page, "rare")
-    for classes in ("tail", "head"):
+    assert "Not measured: tail-80, AT-BSL, aa, IR 10." in claim(page, "rare")
+    for classes in ("tail-80", "tail", "head"):
         plain, tricked = (accuracy(tmp_path, classes, method=m, attack="aa") for m in ("taet", "taet+robustlt"))
         found = row(page, TITLES["rare"], "10", "TAET", classes, "aa")
         assert found[4:8] == [points(plain), points(tricked), "5", points(tricked - plain, signed=True)]
