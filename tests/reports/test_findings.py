@@ -216,8 +216,8 @@ def test_a_full_and_a_reduced_cell_never_share_a_row(two_settings: Path) -> None
 def test_every_row_stands_under_its_setting(two_settings: Path) -> None:
     page = findings(two_settings)
     for title in (SUPERIORITY, CW, COST):
-        assert re.findall(r"^### Setting \d: (.*)$", section(page, title), re.M) == ["CIFAR-10-LT, ResNet-18"]
-        (small,) = re.findall(r"^#### Setting \d: (.*)$", folded(page, title), re.M)
+        assert re.findall(r"^### Setting \d\n\n\*(.*)\*$", section(page, title), re.M) == ["CIFAR-10-LT, ResNet-18"]
+        (small,) = re.findall(r"^#### Setting \d\n\n\*(.*)\*$", folded(page, title), re.M)
         assert small == "CIFAR-10-LT, small-cnn, epochs=12, limit=500"
     assert "epochs=12 of 100" not in section(page, "What was measured")
     assert "epochs=12 of 100, limit=500" in section(page, "Other scales")
@@ -457,8 +457,9 @@ def test_stand_in_pixels_are_another_setting_with_their_mark(tmp_path: Path) -> 
         for method in ("taet", "at-bsl"):
             measured(tmp_path, method, source=source, spec=spec)
     page = findings(tmp_path)
-    heads = re.findall(r"^### (.*)$", section(page, CW), re.M)
-    assert heads == ["Setting 1: CIFAR-10-LT, ResNet-18", "Setting 2: cifar10lt, ResNet-18, not the paper's data"]
+    heads = re.findall(r"^### (.*)\n\n\*(.*)\*$", section(page, CW), re.M)
+    data = ["CIFAR-10-LT, ResNet-18", "cifar10lt, ResNet-18, not the paper's data"]
+    assert heads == list(zip(["Setting 1", "Setting 2"], data, strict=True))
     (told,) = (line for line in page.splitlines() if line.startswith("- **Setting 2**"))
     assert "pixels from drawn at random — not the paper's data" in told
 
