@@ -21,7 +21,7 @@ from bench.errors import BenchError, did_you_mean
 
 
 class Verbs(click.Group):
-    """A group whose commands are the modules of this package; folders hold parts."""
+    """A group whose commands are the modules of this package, `command` in each; folders hold what they share."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, sorted."""

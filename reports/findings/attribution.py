@@ -9,9 +9,8 @@ from bench.reports.findings.setting import Setting, Spot
 
 #: tricks that both methods are given
 TRICKS = ("awp", "balanced-sampler", "ema", "robustlt", "awp+balanced-sampler+ema+robustlt")
-
 #: the trick of the second paper; its own tail (the rarest 80 % of the classes), the rare half and the frequent half
-WRAPPER, SCOPES = "+robustlt", ("tail-80", "tail", "head")
+WRAPPER, CLASSES = "+robustlt", ("tail-80", "tail", "head")
 
 
 def tricks(setting: Setting) -> Paired:
@@ -22,7 +21,8 @@ def tricks(setting: Setting) -> Paired:
         for ir, some in pairs
         for attack in setting.attacks
     ]
-    return ask(setting, cases if any("+" in case.name and not case.lacking(setting) for case in cases) else [])
+    equal = [case for case in cases if "+" in case.a.config.method]
+    return ask(setting, cases if any(not case.lacking(setting) for case in equal) else equal)
 
 
 def gains(setting: Setting) -> Paired:
@@ -50,7 +50,7 @@ def rare(setting: Setting) -> Paired:
         for ir, found in _tricks(setting).items()
         if WRAPPER in found
         for base in (RIVAL, OURS)
-        for classes in SCOPES
+        for classes in CLASSES
         for attack in setting.attacks
     ]
     return ask(setting, cases)

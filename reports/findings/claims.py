@@ -1,6 +1,6 @@
 """The paper's claims: a verdict on each from the differences that it is about, at the scale that measured most of them.
 
-holds                 every difference of the claim lies on its side, beyond both intervals
+holds                 every difference of the claim lies on its side, by the tests over images and over seeds
 fails                 one of them lies on the other side, or is none: both intervals stay where two numbers match
 cannot be told here   neither
 not measured          there is none
@@ -20,7 +20,7 @@ from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
 from bench.judge.stats import LEVEL
 from bench.judge.verdict import TOLERANCE
-from bench.reports.findings.attribution import SCOPES
+from bench.reports.findings.attribution import CLASSES
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
 from bench.reports.findings.questions import OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
@@ -92,7 +92,7 @@ def _equal_tricks(case: Case) -> bool:
 
 
 def _tail(case: Case) -> bool:
-    return case.scope == SCOPES[0]
+    return case.scope == CLASSES[0]
 
 
 CLAIMS = (

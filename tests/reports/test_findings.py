@@ -390,6 +390,16 @@ def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> Non
     assert "**holds**" in claim(page, "tricks")
 
 
+def test_tricks_that_nobody_was_given_are_asked_for(tmp_path: Path) -> None:
+    for method in ("taet", "at-bsl"):
+        measured(tmp_path, method)
+    page = findings(tmp_path)
+    assert "--methods taet+awp,at-bsl+awp" in section(page, TITLES["tricks"])
+    assert not table_rows(section(page, TITLES["tricks"]), "10"), "the plain methods are another question's"
+    for command in commands(section(page, TITLES["tricks"])):
+        works(command, tmp_path)
+
+
 def test_a_trick_for_the_rare_classes_is_judged_by_their_recall(tmp_path: Path) -> None:
     for seed, (method, level) in product(range(5), (("taet", 0.5), ("at-bsl", 0.4), ("taet+robustlt", 0.9))):
         measured(tmp_path, method, seed=seed, level=level)
