@@ -72,9 +72,10 @@ def command(
     from bench.cli.shown import compared
     from bench.cli.shown.verdicts import table
     from bench.judge.compare import compare_across, compare_methods, compare_stores
+    from bench.judge.pairs.wanted import Wanted
     from bench.store.results import Results
 
-    wanted = () if attacks is None else comma_list(attacks, "attack")
+    under = () if attacks is None else tuple(comma_list(attacks, "attack"))
     for option, text in (("dataset", dataset), ("ir", ir)):
         if text is not None and not text.strip():
             raise UsageError(f"--{option} '{text}' names nothing; give one, or leave it out for all.")
@@ -102,8 +103,9 @@ def command(
         first, _, second = (f"{methods[0]} with {coordinate}={value}" for value in values.partition(","))
         names, verb = (first, second), partial(compare_across, read[0], methods[0], across)
     else:
-        names, verb = (methods[0], methods[1]), partial(compare_methods, read[0], *methods)
-    lines = verb(attacks=wanted, test_split=test_split, level=level, dataset=dataset or "", ir=ir or "", metric=metric)
+        names = (methods[0], methods[1])
+        verb = partial(compare_methods, read[0], *names)
+    lines = verb(Wanted(under, dataset or "", ir or "", test_split, metric, level))
     for problem in (problem for store in read for problem in store.problems):
         click.echo(f"left out: {problem}", err=True)
     told = compared.sentences(lines, names, level)

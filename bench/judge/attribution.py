@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import CellSpec, format_value, variant_label
-from bench.judge.compare import class_weights
 from bench.judge.metrics import WORST_CLASS
 from bench.judge.paired import DRAWS, VERDICTS, Bits, Comparison, compare, holm
-from bench.judge.pairs.cells import Cell, finished
+from bench.judge.pairs.cells import Cell, class_weights, finished
 from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED
 from bench.judge.stats import LEVEL, Interval

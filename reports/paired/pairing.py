@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import StoreError
-from bench.judge.compare import class_weights
 from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import metric
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
@@ -85,7 +84,7 @@ class Pairs:
         if not known:
             return None
         first, second = accuracies((k[0] for k in known), scope), accuracies((k[1] for k in known), scope)
-        weights = class_weights(scope, self._cells[known[0][0].cell].record, known[0][2])
+        weights = judge.class_weights(scope, self._cells[known[0][0].cell].record, known[0][2])
         result = compare([(mine, theirs) for _, _, mine, theirs in known], weights=weights)
         return Pair(float(np.mean(first)), float(np.mean(second)), result)
 

@@ -10,6 +10,7 @@ from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
 from bench.judge.attribution import SCOPES, attribution, setting_of
 from bench.judge.compare import compare_methods
+from bench.judge.pairs.wanted import Wanted
 from bench.reports.figures.attribution import AttributionFigure
 from bench.reports.model import Cell
 from bench.reports.source import Source
@@ -60,7 +61,7 @@ def test_every_scope_is_as_compare_has_it(store, scope):
     gains = [g for g in attribution(store) if (g.at, g.scope) == ("at[steps=1]", scope)]
     for gain in gains:
         method = gain.at + gain.what
-        (line,) = [x for x in compare_methods(store, method, gain.at, metric=scope) if x.seed is None]
+        (line,) = [x for x in compare_methods(store, method, gain.at, Wanted(metric=scope)) if x.seed is None]
         found = line.comparison
         assert (gain.value, gain.images, gain.seeds) == (found.difference, found.images, found.seeds)
 

@@ -21,6 +21,7 @@ from bench.engine.verdicts.sample import facts, in_words, reached
 from bench.judge.audits import audits
 from bench.judge.compare import compare_methods
 from bench.judge.paired import Bits, compare
+from bench.judge.pairs.wanted import Wanted
 from bench.reports.report import make
 from bench.seeding import numpy_stream
 from bench.store.parts.record import understood
@@ -183,7 +184,7 @@ def test_coverage_and_false_alarms_of_audited_pairs(against):
 
 
 def test_two_audits_are_compared_under_their_own_name(store):
-    lines = compare_methods(store.root, "taet", "at-bsl", test_split="balanced")
+    lines = compare_methods(store.root, "taet", "at-bsl", Wanted(test_split="balanced"))
     assert {line.attack for line in lines} == {"clean", "aa-audited"}
     pooled = next(line for line in lines if line.attack == "aa-audited" and line.seed is None)
     assert pooled.audited
@@ -203,16 +204,16 @@ def test_two_audits_are_compared_under_their_own_name(store):
 
 
 def test_an_audit_is_compared_with_the_full_attack_under_both_names(store):
-    lines = compare_methods(store.root, "taet", "trades", test_split="balanced", attacks=["aa-audited"])
+    lines = compare_methods(store.root, "taet", "trades", Wanted(test_split="balanced", attacks=("aa-audited",)))
     assert {line.attack for line in lines} == {"aa-audited against aa"}
     (pooled,) = (line for line in lines if line.seed is None)
     assert pooled.comparison.images.low <= difference() <= pooled.comparison.images.high
-    lines = compare_methods(store.root, "trades", "at-bsl", test_split="balanced", attacks=["aa"])
+    lines = compare_methods(store.root, "trades", "at-bsl", Wanted(test_split="balanced", attacks=("aa",)))
     assert {line.attack for line in lines} == {"aa against aa-audited"}
     for metric in ("standard", "tail", "head"):
-        for line in compare_methods(store.root, "taet", "trades", test_split="balanced", metric=metric):
+        for line in compare_methods(store.root, "taet", "trades", Wanted(test_split="balanced", metric=metric)):
             assert line.comparison.images.low <= line.comparison.difference <= line.comparison.images.high
-    lines = compare_methods(store.root, "taet", "trades", test_split="balanced", metric="worst-class")
+    lines = compare_methods(store.root, "taet", "trades", Wanted(test_split="balanced", metric="worst-class"))
     found = {line.attack: line.comparison for line in lines if line.seed == 0}
     assert set(found) == {"clean", "aa-audited against aa"}
     audited = found["aa-audited against aa"]

@@ -14,6 +14,7 @@ from bench.config import CellSpec
 from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError
 from bench.judge.compare import compare_across, compare_methods, compare_stores
+from bench.judge.pairs.wanted import Wanted
 from bench.judge.selected import called, run_command
 from bench.store.schema import SAMPLES
 
@@ -39,7 +40,7 @@ def grid(maker):
 
 
 def test_a_line_for_each_seed_and_one_pooled(grid):
-    lines = compare_methods(grid.root, "taet", "at-bsl", attacks=["aa"], test_split="balanced")
+    lines = compare_methods(grid.root, "taet", "at-bsl", Wanted(attacks=("aa",), test_split="balanced"))
     assert [(line.seed, line.seeds) for line in lines] == [(0, (0,)), (1, (1,)), (2, (2,)), (None, (0, 1, 2))]
     pooled = lines[-1].comparison
     assert pooled.per_seed == pytest.approx([line.comparison.difference for line in lines[:3]])
@@ -61,7 +62,7 @@ def test_the_difference_is_that_of_the_stored_counts(grid):
 
 
 def test_holm_over_the_lines_of_the_table(grid):
-    one = compare_methods(grid.root, "taet", "at-bsl", attacks=["aa"], test_split="balanced")
+    one = compare_methods(grid.root, "taet", "at-bsl", Wanted(attacks=("aa",), test_split="balanced"))
     many = compare_methods(grid.root, "taet", "at-bsl")
     same = [line for line in many if (line.attack, line.test_split) == ("aa", "balanced")]
     assert all(b.p >= a.p for a, b in zip(one, same, strict=True))
@@ -70,15 +71,15 @@ def test_holm_over_the_lines_of_the_table(grid):
 
 
 def test_the_worst_case_is_compared_too(grid):
-    lines = compare_methods(grid.root, "taet", "at-bsl", attacks=["worst"], test_split="balanced")
-    stronger = compare_methods(grid.root, "taet", "at-bsl", attacks=["aa"], test_split="balanced")
+    lines = compare_methods(grid.root, "taet", "at-bsl", Wanted(attacks=("worst",), test_split="balanced"))
+    stronger = compare_methods(grid.root, "taet", "at-bsl", Wanted(attacks=("aa",), test_split="balanced"))
     # bits of this store are nested, so the worst case is the strongest attack
     assert [a.comparison.per_seed for a in lines] == [b.comparison.per_seed for b in stronger]
 
 
 def test_variants_are_methods_of_their_own(grid):
     grid.cell("taet", 0, draw="shared", variant="beta=0.05")
-    lines = compare_methods(grid.root, "taet[beta=0.05]", "taet", attacks=["aa"])
+    lines = compare_methods(grid.root, "taet[beta=0.05]", "taet", Wanted(attacks=("aa",)))
     assert {line.seeds for line in lines} == {(0,)}
     with pytest.raises(UsageError, match=r"taet\[beta=9\].*Did you mean 'taet\[beta=0.05\]'"):
         compare_methods(grid.root, "taet[beta=9]", "taet")
@@ -127,7 +128,7 @@ def test_other_images_are_refused(maker):
     stored["balanced/index"] = stored["balanced/index"] + 1
     np.savez(folder / SAMPLES, **stored)
     with pytest.raises(StoreError, match="not evaluated on the same images"):
-        compare_methods(maker.root, "taet", "at-bsl", test_split="balanced")
+        compare_methods(maker.root, "taet", "at-bsl", Wanted(test_split="balanced"))
 
 
 def test_another_source_is_refused(maker):
@@ -139,7 +140,7 @@ def test_another_source_is_refused(maker):
 
 def test_two_stores(grid, another):
     shutil.copytree(grid.root, another.root)
-    lines = compare_stores(grid.root, another.root, attacks=["aa"])
+    lines = compare_stores(grid.root, another.root, Wanted(attacks=("aa",)))
     assert {line.where["method"] for line in lines} == {"taet", "at-bsl"}
     assert all(line.comparison.difference == 0 and line.p == 1 for line in lines)
     for folder in another.root.iterdir():
@@ -273,7 +274,7 @@ def test_names_are_found_however_their_settings_are_written(grid):
     grid.cell("at-bsl", 5, draw="shared", attacks={"clean": 0.8, "pgd-20[steps=5]": 0.5})
     grid.cell("taet", 5, draw="shared", variant="beta=3,step=2/255", attacks={"clean": 0.8, "pgd-20[steps=5]": 0.5})
     for text in ("taet[beta=3,step=2/255]", "taet[beta=3.0,step=2/255]", "taet[ step=0.00784313725490196, beta=3e0 ]"):
-        lines = compare_methods(grid.root, text, "at-bsl", attacks=["pgd-20[ steps=5.0 ]"], ir="1e1")
+        lines = compare_methods(grid.root, text, "at-bsl", Wanted(attacks=("pgd-20[ steps=5.0 ]",), ir="1e1"))
         assert {line.seeds for line in lines} == {(5,)}
     with pytest.raises(UsageError, match="no finished cell of method 'taet\\[beta=inf\\]'"):
         compare_methods(grid.root, "taet[beta=inf]", "at-bsl")
@@ -344,7 +345,7 @@ def test_other_metrics_are_those_of_the_counts(grid, metric):
     from bench.store.results import Results
 
     table = summarise(Results(grid.root).rows).set_index(["method", "seed", "test_split", "attack"])[metric]
-    for line in compare_methods(grid.root, "taet", "at-bsl", metric=metric):
+    for line in compare_methods(grid.root, "taet", "at-bsl", Wanted(metric=metric)):
         if line.seed is not None:
             key = (line.seed, line.test_split, line.attack)
             assert line.comparison.difference == pytest.approx(table["taet", *key] - table["at-bsl", *key])
@@ -368,12 +369,12 @@ def test_one_method_is_compared_across_a_setting_of_the_protocol(maker, short_re
         maker.cell("taet", seed, draw="shared", shift=-0.3, precision="bf16")
     maker.cell("taet", 0, recipe=short_recipe)
     maker.cell("at-bsl", 0, precision="bf16")
-    lines = compare_across(maker.root, "taet", "precision=fp32,bf16", attacks=["aa"], test_split="balanced")
+    lines = compare_across(maker.root, "taet", "precision=fp32,bf16", Wanted(attacks=("aa",), test_split="balanced"))
     (pooled,) = [line for line in lines if line.seed is None]
     assert pooled.seeds == (0, 1)
     assert "precision" not in pooled.where
     assert pooled.comparison.difference > 0.1
-    mirrored = compare_across(maker.root, "taet", "precision=bf16,fp32", attacks=["aa"], test_split="balanced")
+    mirrored = compare_across(maker.root, "taet", "precision=bf16,fp32", Wanted(attacks=("aa",), test_split="balanced"))
     assert [-line.comparison.difference for line in mirrored] == [line.comparison.difference for line in lines]
     told = run("taet", "--across", "precision=fp32,bf16", "--results", maker.root)
     assert "taet with precision=fp32 minus taet with precision=bf16" in told

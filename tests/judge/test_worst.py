@@ -9,6 +9,7 @@ from bench.errors import StoreError
 from bench.judge.attribution import attribution
 from bench.judge.check import check_rows
 from bench.judge.compare import compare_methods
+from bench.judge.pairs.wanted import Wanted
 from bench.judge.verify import verify
 from bench.reports.report import make
 from bench.store import query
@@ -75,7 +76,7 @@ def test_it_is_compared_over_equal_sets_of_attacks_only(maker):
         maker.cell("taet", seed, attacks=FEW, draw="shared")
         maker.cell("at-bsl", seed, attacks=ALL, draw="shared")
     with pytest.raises(StoreError, match=r"over fgsm.*over aa, fgsm, pgd-20"):
-        compare_methods(maker.root, "taet", "at-bsl", attacks=["worst"])
+        compare_methods(maker.root, "taet", "at-bsl", Wanted(attacks=("worst",)))
     assert {line.attack for line in compare_methods(maker.root, "taet", "at-bsl")} == {"clean", "fgsm"}
 
 

@@ -22,6 +22,7 @@ from bench.config import CellSpec, Recipe
 from bench.judge.compare import compare_methods
 from bench.judge.metrics import summarise
 from bench.judge.paired import Bits, compare
+from bench.judge.pairs.wanted import Wanted
 from bench.judge.reference import shipped
 from bench.reports.findings import QUESTIONS
 from bench.reports.findings import findings as answered
@@ -529,7 +530,7 @@ def test_a_paired_difference_is_that_of_the_judge_and_of_the_rows(tmp_path: Path
         measured(tmp_path, "taet", seed=seed, level=0.4)
         measured(tmp_path, "at-bsl", seed=seed, level=0.8)
     page = findings(tmp_path)
-    (line,) = (one for one in compare_methods(tmp_path, "taet", "at-bsl", attacks=["aa"]) if one.seed is None)
+    (line,) = (one for one in compare_methods(tmp_path, "taet", "at-bsl", Wanted(attacks=("aa",))) if one.seed is None)
     ours, rival = (accuracy(tmp_path, method=method, attack="aa") for method in ("taet", "at-bsl"))
     gap, found = points(ours - rival, signed=True), line.comparison
     assert line.verdict == "worse"

@@ -10,7 +10,7 @@ import click
 from bench.cli.shown.format import counted
 
 if TYPE_CHECKING:
-    from bench.judge.compare import Line
+    from bench.judge.pairs.lines import Line
     from bench.judge.stats import Interval
 
 HEAD = ("where", "attack", "seed", "difference", "images 95%", "seeds 95%", "p", "verdict", "needs")

@@ -18,6 +18,7 @@ from bench.audit.images import images
 from bench.audit.kept import Kept
 from bench.config import TEST_SPLITS, CellSpec
 from bench.errors import StoreError
+from bench.judge import metrics
 from bench.judge.paired import Bits
 from bench.store.parts.record import CellRecord, Key
 from bench.store.results import Results
@@ -154,3 +155,12 @@ def common(a: Cell, b: Cell, test_split: str = "") -> Iterator[Common]:
 def finished(store: Results) -> list[Cell]:
     """Cells of a store with at least one evaluation, by id."""
     return [Cell(record, store) for record in store.cells if record.evaluations]
+
+
+def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float] | None:
+    """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
+    if metric not in metrics.AMOUNTS or metric == "balanced":
+        return None
+    order = cell.seen.frequent_first
+    n = np.bincount(bits.label, minlength=len(order))
+    return dict(zip(order, metrics.weights(metric, n[order]).tolist(), strict=True))
