@@ -27,6 +27,7 @@ from timing import CLOCKS, Served, Variant, interleaved, machine, serve, table
 from bench.api import Method
 from bench.config import AttackSpec, CellSpec, Recipe, ThreatModel
 from bench.engine.host.device import environment
+from bench.engine.images.invented import invented
 from bench.engine.images.subset import CellData
 from bench.engine.nets.network import Network, build_network
 from bench.engine.suite import evaluate
@@ -52,23 +53,7 @@ def data(model: str, count: int) -> CellData:
     rng = numpy_stream(0, "benchmark")
     coarse = rng.integers(0, 256, (count, height // 4, width // 4, channels))
     x = torch.from_numpy(np.kron(coarse, np.ones((1, 4, 4, 1))).astype(np.uint8))
-    y, index = torch.arange(count) % CLASSES, torch.arange(count)
-    counts = tuple(int(c) for c in y.bincount(minlength=CLASSES))
-    return CellData(
-        train_images=x,
-        train_labels=y,
-        train_index=index,
-        test_images=x,
-        test_labels=y,
-        splits={"long-tailed": index},
-        class_names=tuple(map(str, range(CLASSES))),
-        native_labels=tuple(range(CLASSES)),
-        train_counts=counts,
-        test_counts={"long-tailed": counts},
-        source="noise",
-        data_hash="",
-        subset_hash="",
-    )
+    return invented(x, CLASSES)
 
 
 def network(model: str) -> Network:

@@ -17,6 +17,7 @@ from bench.engine.gradients import graphs
 from bench.engine.gradients.fast import FastInner, NetworkGradient, twin
 from bench.engine.gradients.graphs import Eager, Replayed
 from bench.engine.gradients.inner import ascend, plain_gradient
+from bench.engine.images.invented import invented
 from bench.engine.images.subset import CellData
 from bench.engine.nets.fold import fold
 from bench.engine.nets.network import Network, build_network
@@ -57,24 +58,7 @@ def draw(*shape: int, name: str = "x") -> torch.Tensor:
 def images(n: int, channels: int = 1, side: int = 8, classes: int = 4) -> CellData:
     """A labelled set of noise, as a cell's data."""
     x = (draw(n, side, side, channels) * 255).to(torch.uint8)
-    y = torch.arange(n) % classes
-    index = torch.arange(n)
-    counts = tuple(int(c) for c in y.bincount(minlength=classes))
-    return CellData(
-        train_images=x,
-        train_labels=y,
-        train_index=index,
-        test_images=x,
-        test_labels=y,
-        splits={"long-tailed": index},
-        class_names=tuple("abcd"),
-        native_labels=tuple(range(classes)),
-        train_counts=counts,
-        test_counts={"long-tailed": counts},
-        source="noise",
-        data_hash="0",
-        subset_hash="0",
-    )
+    return invented(x, classes)
 
 
 def cell(method: str = "at", precision: str = "fp64", **recipe: object) -> CellSpec:

@@ -25,7 +25,7 @@ from bench.config import AttackSpec, CellSpec, Precision, Recipe, Request, Task,
 from bench.engine.cell import run_cell
 from bench.engine.grid import ALL_ATTACKS
 from bench.engine.host.memory import peak_memory
-from bench.engine.images.subset import CellData
+from bench.engine.images.invented import invented
 from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import weights_mib
@@ -175,7 +175,7 @@ def training_lines(
 
     def step(images: int, steps: int) -> float:
         """Seconds of a training step, the first aside."""
-        data, times, marks = _data(images, image), list[float](), list[float]()
+        data, times, marks = invented(noise(images, image), CLASSES), list[float](), list[float]()
         while sum(times) < SECONDS and len(times) < TIMES:
             recipe = Recipe(epochs=2, full_epochs=2, batch_size=images, steps=steps, lr=1e-4)
             spec = CellSpec(Plain.name, "noise", None, model, 0, recipe=recipe, precision=precision)
@@ -280,26 +280,6 @@ def noise(count: int, image: tuple[int, int, int]) -> Tensor:
     channels, height, width = image
     shape = (count, height, width, channels)
     return torch.randint(256, shape, generator=torch_stream(0, "calibration"), dtype=torch.uint8)
-
-
-def _data(count: int, image: tuple[int, int, int]) -> CellData:
-    x, y, index = noise(count, image), torch.arange(count) % CLASSES, torch.arange(count)
-    counts = tuple(int(c) for c in y.bincount(minlength=CLASSES))
-    return CellData(
-        train_images=x,
-        train_labels=y,
-        train_index=index,
-        test_images=x,
-        test_labels=y,
-        splits={"long-tailed": index},
-        class_names=tuple(map(str, range(CLASSES))),
-        native_labels=tuple(range(CLASSES)),
-        train_counts=counts,
-        test_counts={"long-tailed": counts},
-        source="noise",
-        data_hash="",
-        subset_hash="",
-    )
 
 
 def _settle(device: torch.device) -> None:

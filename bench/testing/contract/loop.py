@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from bench.api import Method
 from bench.config import CellSpec, make
+from bench.engine.images.invented import invented
 from bench.engine.images.subset import CellData
 from bench.engine.nets.network import build_network
 from bench.engine.resume.checkpoint import load_checkpoint
@@ -31,25 +32,7 @@ Weights = dict[str, Tensor]
 def noise_data(n: int) -> CellData:
     """A labelled set of n noise images, 8 x 8 x 1, of four classes, as a cell's data; they are its extra ones too."""
     x = (torch.rand(n, 8, 8, 1, generator=torch_stream(0, "x")) * 255).to(torch.uint8)
-    y, index = torch.arange(n) % 4, torch.arange(n)
-    counts = tuple(int(c) for c in y.bincount(minlength=4))
-    return CellData(
-        train_images=x,
-        train_labels=y,
-        train_index=index,
-        test_images=x,
-        test_labels=y,
-        splits={"long-tailed": index},
-        class_names=tuple("abcd"),
-        native_labels=(0, 1, 2, 3),
-        train_counts=counts,
-        test_counts={"long-tailed": counts},
-        source="noise",
-        data_hash="0",
-        subset_hash="0",
-        extra_images=x,
-        extra_labels=y,
-    )
+    return invented(x, CLASSES, extra=True)
 
 
 def tiny_cell(
