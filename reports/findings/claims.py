@@ -15,16 +15,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
 from bench.judge.stats import LEVEL
 from bench.judge.verdict import TOLERANCE
 from bench.reports.findings.attribution import CLASSES
+from bench.reports.findings.factors import LOSS, SIZES, STEPS
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
 from bench.reports.findings.questions import OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
 from bench.reports.marks import disqualified
+from bench.reports.source import params_of
 
 HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "cannot be told here", "not measured"
 #: a claim that two things are the same
@@ -35,9 +38,9 @@ EQUAL = "equal"
 class Claim:
     """`question`: of whose rows those decide that are `about` it, under the strongest attack and those that are `also`.
 
-    `expected`: what each should be. `printed`: ids of the paper's own numbers. `natural`: of data with an imbalance of
-    their own. `weaker`: the strongest attack that was run decides. `command`: where the question's own is of others.
-    `sides`: what the two numbers of a row are.
+    `expected`: what each should be. `printed`: ids of the paper's own numbers, `a-b` of two: their difference.
+    `natural`: of data with an imbalance of their own. `weaker`: the strongest attack that was run decides. `command`:
+    where the question's own is of others. `sides`: what the two numbers of a row are.
     """
 
     key: str
@@ -61,7 +64,12 @@ class Claim:
     def paper(self) -> str:
         """The claim's numbers as the paper prints them: `+5.31`."""
         values = paper_claims().set_index("id")["value"]
-        return " and ".join(f"+{values[key]}" for key in self.printed)
+
+        def told(key: str) -> str:
+            first, minus, second = key.partition("-")
+            return f"{Decimal(values[first]) - Decimal(values[second])}" if minus else values[key]
+
+        return " and ".join(f"+{told(key)}" for key in self.printed)
 
     def deciding(self, cases: Sequence[Case], setting: Setting) -> list[Case]:
         """Those of a question's cases that decide, on the paper's test split."""
@@ -87,6 +95,16 @@ def _one_part(case: Case) -> bool:
     return len(case.a.config.params) == 1
 
 
+def _loss(case: Case) -> bool:
+    return case.labels[1] in LOSS
+
+
+def _settings(texts: tuple[str, str]) -> Callable[[Case], bool]:
+    """Whether a case is about these two settings of one method."""
+    asked = tuple(map(params_of, texts))
+    return lambda case: (case.a.config.params, case.b.config.params) == asked
+
+
 def _equal_tricks(case: Case) -> bool:
     return all("+" in spot.config.method for spot in (case.a, case.b))
 
@@ -105,6 +123,12 @@ CLAIMS = (
           printed=("ce40_clean_gain", "ce40_aa_gain"), sides=("TAET", "HARL")),
     Claim("parts", "Every part of the hierarchical loss is needed for robustness", "parts", _one_part, expected=WORSE,
           weaker=True, sides=("without", "whole loss")),
+    Claim("loss", "With equal stages the hierarchical loss gives more robustness than AT-BSL's", "origin", _loss,
+          sides=("hierarchical", "AT-BSL's")),
+    Claim("sizes", "Training steps of 3/255 give more robustness than those of 1/255", "varied", _settings(SIZES),
+          printed=("size_aa_to-size_aa_from",), weaker=True, sides=("3/255", "1/255")),
+    Claim("steps", "30 training steps of 1/255 give more robustness than 10", "varied", _settings(STEPS), weaker=True,
+          sides=("30 steps", "10 steps")),
     Claim("recipes", "The recipe of the text and that of the released code give the same robust accuracy", "recipes",
           expected=EQUAL, weaker=True, sides=("official", "paper")),
     Claim("medical", "On medical images TAET is better than the other methods", "rivals", natural=True,

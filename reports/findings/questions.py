@@ -11,7 +11,6 @@ from bench.reports.findings.numbers import mean
 from bench.reports.findings.setting import RECIPE, SPLIT, Setting, Spot, name
 from bench.reports.footnote import settings_lines
 from bench.reports.marks import audit_note
-from bench.reports.source import Config, params_of
 
 #: the claim: this method is better than that one at these ratios, and than these others at the first of them
 OURS, RIVAL, RATIOS = "taet", "at-bsl", (10.0, 20.0, 50.0, 100.0)
@@ -21,11 +20,6 @@ MEDICAL = ("adt", "at-bsl", "mart", "trades")
 TWO_STAGES, ONE_STAGE = "taet", "harl"
 #: a baseline of this project at the cost of the paper's method, and the same with averaged weights
 OWN = ("two-stage-bsl", "two-stage-bsl+ema")
-#: methods that are trained with the hierarchical loss, and the setting that weighs a part of it -> the part
-HIERARCHICAL, PARTS = ("harl", "taet"), {"alpha": "BCL", "beta": "HDL", "gamma": "RCEL"}
-#: other values of TAET's settings: clean epochs, and the steps and step sizes of the paper's Tables 9 and 10
-VARIED = ("ce_epochs=0", "ce_epochs=20", "ce_epochs=60", "step=1/255,steps=5", "step=1/255", "step=1/255,steps=20",
-          "step=1/255,steps=30", "step=1/255,steps=40", "step=3/255")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,41 +158,6 @@ def stages(setting: Setting) -> Paired:
     return ask(setting, cases)
 
 
-def parts(setting: Setting) -> Paired:
-    """Which part of the hierarchical loss matters? Each configuration without a part minus the whole loss."""
-    there = [c for c in setting.configs() if c.method in HIERARCHICAL and without(c)]
-    irs = sorted({c.ir for c in there}) or setting.irs(*HIERARCHICAL)[:1]
-    singles = [Config(ir, setting.model, m, ((part, 0),)) for ir in irs for m in HIERARCHICAL for part in PARTS]
-    cases = [
-        Case(
-            (setting.ratio(c.ir), _whole(c), " and ".join(without(c)), attack),
-            Spot(c, attack),
-            Spot(setting.config(c.ir, c.method), attack),
-            f"{_whole(c)} without {' and '.join(without(c))}, {attack}, IR {setting.ratio(c.ir)}",
-        )
-        for c in dict.fromkeys([*there, *singles])
-        for attack in setting.attacks
-    ]
-    return ask(setting, cases, named=lambda case: len(case.a.config.params) == 1, group=lambda case: case.labels[1])
-
-
-def varied(setting: Setting) -> Paired:
-    """What do TAET's other settings change? Each minus TAET as its paper states it."""
-    there = [c for c in setting.configs() if c.method == OURS and c.params and not without(c)]
-    wanted = [Config(ir, setting.model, OURS, params_of(v)) for ir in setting.irs(OURS)[:1] for v in VARIED]
-    cases = [
-        Case(
-            (setting.ratio(c.ir), name(c), attack),
-            Spot(c, attack),
-            Spot(setting.config(c.ir, c.method), attack),
-            f"{name(c)}, {attack}, IR {setting.ratio(c.ir)}",
-        )
-        for c in dict.fromkeys([*there, *wanted])
-        for attack in setting.attacks
-    ]
-    return ask(setting, cases)
-
-
 def recipes(setting: Setting) -> Paired:
     """What does another recipe change? Every one minus the paper's, for methods as their papers state them."""
     other = [recipe for recipe in setting.recipes if recipe != RECIPE]
@@ -215,16 +174,6 @@ def recipes(setting: Setting) -> Paired:
         for attack in setting.attacks
     ]
     return ask(setting, cases)
-
-
-def without(config: Config) -> list[str]:
-    """The parts of the loss that a configuration leaves out; empty when it differs in anything else."""
-    left_out = [key for key, value in config.params if key in PARTS and value == 0]
-    return [PARTS[key] for key in left_out] if len(left_out) == len(config.params) else []
-
-
-def _whole(config: Config) -> str:
-    return name(Config(config.ir, config.model, config.method))
 
 
 def attack_as_run(setting: Setting) -> str:

@@ -16,6 +16,7 @@ from bench.recipe.schedules import compounding
 from bench.registry import registry
 from bench.seeding import StreamNoise, torch_stream
 from bench.testing import loss, step
+from bench.testing.contract.loop import run, tiny_cell
 from bench.testing.evaluate import build_head
 
 
@@ -99,6 +100,16 @@ def test_taet_costs_what_its_stages_cost():
     assert taet.passes(recipe) == (7.0, 7.0)
     official, recipe = method("taet", "official")
     assert official.passes(recipe) == (8.0, 7.0)
+
+
+def test_taet_without_clean_epochs_is_harl_bit_for_bit():
+    def weights(name, **settings):
+        spec, made = tiny_cell(registry("methods").get(name), settings)
+        return run(spec, made, 16)
+
+    one, two = weights("harl"), weights("taet", ce_epochs=0)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], value) for key, value in weights("taet", ce_epochs=60).items())
 
 
 def test_two_stage_bsl_is_at_bsl_in_the_stages_and_at_the_cost_of_taet():

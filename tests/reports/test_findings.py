@@ -24,7 +24,7 @@ from bench.judge.metrics import summarise
 from bench.judge.paired import Bits, compare
 from bench.judge.pairs.wanted import Wanted
 from bench.judge.reference import shipped
-from bench.reports.findings import QUESTIONS
+from bench.reports.findings import QUESTIONS, factors
 from bench.reports.findings import findings as answered
 from bench.reports.findings.claims import CLAIMS, EQUAL, FAILS, HOLDS, OPEN, verdict
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
@@ -442,6 +442,33 @@ def test_the_projects_own_baseline_is_no_rival_of_the_paper_and_how_it_was_found
     assert "pgd-20 on 20 % of each class's training images" in own
     told = [line for line in page.splitlines() if line.startswith("- **Setting ")]
     assert ["held out of all of them" in line for line in told] == [False, True]
+
+
+def test_the_loss_and_the_stages_are_each_changed_alone(tmp_path: Path) -> None:
+    levels = {"at-bsl": 0.8, "two-stage-bsl": 0.7, "harl": 0.4, "taet": 0.5}
+    for seed, (method, level) in product(range(3), levels.items()):
+        measured(tmp_path, method, seed=seed, level=level)
+    page = findings(tmp_path)
+    mean = {method: accuracy(tmp_path, "balanced", method=method, attack="aa") for method in levels}
+    for what, (a, b) in factors.FACTORS.items():
+        found = row(page, TITLES["origin"], "10", what, method_label(a), method_label(b), "aa")
+        assert found[5:9] == [points(mean[b]), points(mean[a]), "3", points(mean[a] - mean[b], signed=True)]
+    assert "**fails**. aa: better at 0, worse at 2 of 2" in claim(page, "loss"), (
+        "only those that change the loss decide"
+    )
+
+
+def test_the_ends_of_the_training_attacks_settings_are_compared_with_each_other(tmp_path: Path) -> None:
+    levels = {"": 0.6, "step=1/255": 0.5, "step=3/255": 0.8, "step=1/255,steps=30": 0.5}
+    for seed, (variant, level) in product(range(5), levels.items()):
+        measured(tmp_path, "taet", seed=seed, level=level, variant=variant)
+    page = findings(tmp_path)
+    assert "(paper: +6.57 points): **holds**" in claim(page, "sizes"), "of the paper's 31.17 and 37.74"
+    assert "**holds**" not in claim(page, "steps")
+    label = method_label("taet")
+    first, second = f"{label}\\[step=3/255\\]", f"{label}\\[step=1/255\\]"
+    assert table_rows(section(page, TITLES["varied"]), "10", first, second, "aa")
+    assert table_rows(section(page, TITLES["varied"]), "10", first, label, "aa")
 
 
 def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:
