@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options.common import UserPath, comma_list, results_option
 from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.judge.pairs.lines import Line
+    from bench.judge.pairs.wanted import Wanted
+    from bench.store.results import Results
 
 
 @click.command("compare")
@@ -70,10 +77,7 @@ def command(
     AutoAttack and no attack; other attacks stand below it.
     """
     from bench.cli.shown import compared
-    from bench.cli.shown.verdicts import table
-    from bench.judge.compare import compare_across, compare_methods, compare_stores
     from bench.judge.pairs.wanted import Wanted
-    from bench.store.results import Results
 
     under = () if attacks is None else tuple(comma_list(attacks, "attack"))
     for option, text in (("dataset", dataset), ("ir", ir)):
@@ -83,28 +87,7 @@ def command(
         raise UsageError(
             f"--gap {gap:g} cannot be looked for; give a difference other than 0, of 0.000001 to 100 points."
         )
-    if stores and (methods or across):
-        raise UsageError("give methods or --stores FOLDER FOLDER, not both.")
-    if across and len(methods) != 1:
-        raise UsageError(
-            f"--across compares one method with itself, {len(methods)} given; write for instance "
-            "`bench compare taet --across precision=bf16,fp32`."
-        )
-    if not stores and not across and len(methods) != 2:
-        raise UsageError(
-            f"two methods are compared, {len(methods)} given; write for instance "
-            "`bench compare taet at-bsl --attack aa`."
-        )
-    read = [Results(folder) for folder in stores or (results,)]
-    if stores:
-        names, verb = (str(stores[0]), str(stores[1])), partial(compare_stores, read[0], read[1])
-    elif across:
-        coordinate, _, values = across.partition("=")
-        first, _, second = (f"{methods[0]} with {coordinate}={value}" for value in values.partition(","))
-        names, verb = (first, second), partial(compare_across, read[0], methods[0], across)
-    else:
-        names = (methods[0], methods[1])
-        verb = partial(compare_methods, read[0], *names)
+    names, read, verb = _sides(methods, stores, across, results)
     lines = verb(Wanted(under, dataset or "", ir or "", test_split, metric, level))
     for problem in (problem for store in read for problem in store.problems):
         click.echo(f"left out: {problem}", err=True)
@@ -116,39 +99,37 @@ def command(
         if line.seed is not None or len(line.seeds) > 1
     ]
     if as_json or form == "json":
-        click.echo(
-            json.dumps(
-                {
-                    "a": names[0],
-                    "b": names[1],
-                    "metric": metric,
-                    "level": level,
-                    "sentences": told,
-                    "comparisons": facts,
-                },
-                indent=1,
-            )
-        )
-        return
-    common = compared.common(facts)
-    head, body = compared.filled(facts, common, level)
-    click.echo((compared.wrapped(told) if form == "text" else "\n\n".join(told)) + "\n")
-    called = compared.CALLED.get(metric, f"{metric} accuracy")
-    click.echo(f"{names[0]} minus {names[1]}, {called} in percent points")
-    click.echo(", ".join(common.values()) + "\n" if common else "")
-    if form == "markdown":
-        rows = [head, ["---"] * len(head), *body]
-        click.echo("\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows))
+        about = {"a": names[0], "b": names[1], "metric": metric, "level": level}
+        click.echo(json.dumps({**about, "sentences": told, "comparisons": facts}, indent=1))
     else:
-        click.echo(table(head, body))
-    for fact in facts if classes else ():
-        click.echo(f"\n{fact['where']}, {fact['test_split']}, {fact['attack']}, seed {compared.seed_text(fact)}")
-        if not fact["classes"]:
-            click.echo("the test of a class needs all of its verdicts, and an audit left some out")
-            continue
-        often = "only" if fact["seed"] is not None else "more often"
-        columns = ("class", "images", f"{often} {names[0]}", f"{often} {names[1]}", "difference", "p (Holm)")
-        click.echo(table(columns, [[c["class"], str(c["images"]), str(c["only_a"]), str(c["only_b"]),
-                                    f"{c['difference']:+.2f}", compared.p_text(c["p_holm"])]
-                                   for c in fact["classes"]]))  # fmt: skip
-    click.echo("\n" + compared.wrapped(compared.notes(facts)))
+        click.echo(compared.text(facts, told, names, metric, level, markdown=form == "markdown", classes=classes))
+
+
+def _sides(
+    methods: tuple[str, ...], stores: tuple[Path, Path] | None, across: str | None, results: Path
+) -> tuple[tuple[str, str], list[Results], Callable[[Wanted], list[Line]]]:
+    """The two things that are compared by name, the stores they are in, and their comparison. Raises UsageError."""
+    from bench.judge.compare import compare_across, compare_methods, compare_stores
+    from bench.store.results import Results
+
+    if stores and (methods or across):
+        raise UsageError("give methods or --stores FOLDER FOLDER, not both.")
+    if stores:
+        first, second = map(Results, stores)
+        return (str(stores[0]), str(stores[1])), [first, second], partial(compare_stores, first, second)
+    if across and len(methods) != 1:
+        raise UsageError(
+            f"--across compares one method with itself, {len(methods)} given; write for instance "
+            "`bench compare taet --across precision=bf16,fp32`."
+        )
+    if not across and len(methods) != 2:
+        raise UsageError(
+            f"two methods are compared, {len(methods)} given; write for instance "
+            "`bench compare taet at-bsl --attack aa`."
+        )
+    read = Results(results)
+    if not across:
+        return (methods[0], methods[1]), [read], partial(compare_methods, read, methods[0], methods[1])
+    coordinate, _, values = across.partition("=")
+    a, _, b = (f"{methods[0]} with {coordinate}={value}" for value in values.partition(","))
+    return (a, b), [read], partial(compare_across, read, methods[0], across)

@@ -103,21 +103,7 @@ def command(
     todo, refused = _with_images([work.task for work in works if work not in stale], data_root)
     bad = 1 if stale or refused or grid.refused else 0
     if not todo:
-        if results.is_dir():
-            from bench.engine.executors import share
-
-            share.clear(results)  # a run that was killed at its very end left what it would have cleared away
-        if not bad and not quiet and not machine:
-            click.echo(_nothing(grid, retry, results))
-        done = len(grid.tasks) - len(grid.works)
-        score_table.show(
-            results,
-            {task.spec.id for task in grid.tasks},
-            machine=machine,
-            quiet=quiet or bool(bad),
-            cells=[],
-            counts={"done": 0, "failed": 0, "done_before": done, "elsewhere": 0},
-        )
+        _idle(grid, retry, results, bad, quiet, machine)
         return bad
     chosen = {task.spec.id for task in todo}
     mine = [work for work in works if work.task.spec.id in chosen]
@@ -154,6 +140,24 @@ def _large(works: list[Work], results: Path, data_root: Path | None, device: str
 def _wanted(work: Work, retry: str) -> bool:
     """Whether a cell that is not finished is to be worked on, by what is said of those that failed before."""
     return retry == "all" or (retry == "failed") == work.failed
+
+
+def _idle(grid: Priced, retry: str, results: Path, bad: int, quiet: bool, machine: bool) -> None:
+    """Say that there is nothing to do, and show the numbers of what is done."""
+    if results.is_dir():
+        from bench.engine.executors import share
+
+        share.clear(results)  # a run that was killed at its very end left what it would have cleared away
+    if not bad and not quiet and not machine:
+        click.echo(_nothing(grid, retry, results))
+    score_table.show(
+        results,
+        {task.spec.id for task in grid.tasks},
+        machine=machine,
+        quiet=quiet or bool(bad),
+        cells=[],
+        counts={"done": 0, "failed": 0, "done_before": len(grid.tasks) - len(grid.works), "elsewhere": 0},
+    )
 
 
 def _nothing(grid: Priced, retry: str, results: Path) -> str:

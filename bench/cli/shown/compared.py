@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.shown.format import counted
+from bench.cli.shown.verdicts import table
 
 if TYPE_CHECKING:
     from bench.judge.pairs.lines import Line
@@ -116,6 +117,60 @@ def _parts(where: dict[str, Any], test_split: str) -> dict[str, str]:
     named = {name: told[name] for name in ("method", "dataset", "ir", "model") if name in told}
     unusual = {k: FIELDS[k].metadata["words"].format(where[k]) for k, v in USUAL.items() if where.get(k, v) != v}
     return named | unusual | {"test_split": test_split}
+
+
+def text(
+    all_: Sequence[dict[str, Any]],
+    told: Sequence[str],
+    names: tuple[str, str],
+    metric: str,
+    level: float,
+    *,
+    markdown: bool,
+    classes: bool,
+) -> str:
+    """The sentences, the table of all lines, McNemar's test in every `classes` of each, and what it all means."""
+    shared = common(all_)
+    head, body = filled(all_, shared, level)
+    return "\n".join(
+        [
+            "\n\n".join(told) if markdown else wrapped(told),
+            "",
+            f"{names[0]} minus {names[1]}, {CALLED.get(metric, f'{metric} accuracy')} in percent points",
+            *([", ".join(shared.values())] if shared else []),
+            "",
+            _markdown(head, body) if markdown else table(head, body),
+            *(line for fact in (all_ if classes else ()) for line in _by_class(fact, names)),
+            "",
+            wrapped(notes(all_)),
+        ]
+    )
+
+
+def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+
+
+def _by_class(fact: dict[str, Any], names: tuple[str, str]) -> list[str]:
+    """McNemar's test in every class of a line."""
+    title = f"{fact['where']}, {fact['test_split']}, {fact['attack']}, seed {seed_text(fact)}"
+    if not fact["classes"]:
+        return ["", title, "the test of a class needs all of its verdicts, and an audit left some out"]
+    often = "only" if fact["seed"] is not None else "more often"
+    columns = ("class", "images", f"{often} {names[0]}", f"{often} {names[1]}", "difference", "p (Holm)")
+    body = [
+        [
+            c["class"],
+            str(c["images"]),
+            str(c["only_a"]),
+            str(c["only_b"]),
+            f"{c['difference']:+.2f}",
+            p_text(c["p_holm"]),
+        ]
+        for c in fact["classes"]
+    ]
+    return ["", title, table(columns, body)]
 
 
 def common(all_: Sequence[dict[str, Any]]) -> dict[str, str]:
