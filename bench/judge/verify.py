@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,65 +71,89 @@ class Report:
 
 def verify(root: Path, data: Reader | None = None) -> Report:
     """Look at every folder of a store. Raises StoreError when `root` does not exist or holds no cell."""
-    problems: list[Problem] = []
-    hashes: dict[tuple[Any, ...], list[tuple[str, str]]] = {}
-    numbers, whole = 0, list[CellRecord]()
     folders = query.folders(root)
     if not folders:
         raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
     busy = tuple(folder.name for folder in folders if held(folder))
-    for folder in folders:
-        if folder.name in busy:
-            continue
-        damage, found, rows = dict[str, str](), [], 0
-        try:
-            cell = read_record(folder)
-            spec = cell.made
-            if cell.evaluations and not cell.data:
-                raise StoreError(
-                    f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
-                    "away and run the cell again."
-                )
-            if cell.data:
-                hashes.setdefault((cell.data.source, *choice(spec)), []).append((folder.name, cell.data.data_hash))
-            found += list(_identity(folder, cell, spec))
-            whole.append(cell)
-            if why := changed_code(cell):
-                found.append(f"{why}; {MEND}")
-            damage = hurt(folder)
-            for name, what in _changed(folder, cell):
-                damage |= {name: what} if name and name not in damage else {}
-                found += [] if name else [what]
-            if not damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
-                more, rows = _evaluations(folder, cell)
-                found += more
-                if data is not None and cell.data:
-                    found += list(_read_again(folder, cell.data, data(spec)))
-        except BenchError as error:
-            found.append(str(error))
-        except (KeyError, TypeError, ValueError) as error:  # rows of words, or with fewer columns
-            found.append(
-                f"{ROWS} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
-                "folder away and run the cell again."
-            )
-        numbers += rows
-        problems += [Problem(folder.name, message, name) for name, message in damage.items()]
-        problems += [Problem(folder.name, message) for message in found]
+    looks = [_look(folder, data) for folder in folders if folder.name not in busy]
+    whole = [look.cell for look in looks if look.cell]
+    problems = [problem for look in looks for problem in look.problems]
     problems += [Problem(why.partition(" ")[0], why) for why in fresh(whole)[1]]
     problems += [Problem(Path(why.partition(" holds")[0]).name, why) for why in query.headless(root)]
     problems += [Problem(PREFIXES, f"{name} is damaged; remove it.", name) for name in hurt_prefixes(root / PREFIXES)]
-    for group in hashes.values():
-        for name, value in group[1:]:
-            if value != group[0][1]:
-                problems.append(
-                    Problem(
-                        name,
-                        f"data hash {value} differs from {group[0][1]} of {group[0][0]}, "
-                        "which used the same data set, ratio and selection",
-                    )
-                )
+    problems += _other_data(looks)
     unsealed = sum(not cell.seal for cell in whole)
-    return Report(tuple(problems), len(folders) - len(busy), numbers, busy, unsealed)
+    return Report(tuple(problems), len(looks), sum(look.numbers for look in looks), busy, unsealed)
+
+
+@dataclass
+class _Look:
+    """One folder: its record, where that can be understood, what does not fit, and how many numbers were looked at."""
+
+    folder: Path
+    cell: CellRecord | None = None
+    damage: dict[str, str] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
+    numbers: int = 0
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Damaged files first."""
+        hurt_files = [Problem(self.folder.name, message, name) for name, message in self.damage.items()]
+        return hurt_files + [Problem(self.folder.name, message) for message in self.found]
+
+
+def _look(folder: Path, data: Reader | None) -> _Look:
+    look = _Look(folder)
+    try:
+        _fill(look, data)
+    except BenchError as error:
+        look.found.append(str(error))
+    except (KeyError, TypeError, ValueError) as error:  # rows of words, or with fewer columns
+        look.found.append(
+            f"{ROWS} cannot be understood ({type(error).__name__}: {error}); restore it, or move the "
+            "folder away and run the cell again."
+        )
+    return look
+
+
+def _fill(look: _Look, data: Reader | None) -> None:
+    """Everything of a folder, as far as it can be read."""
+    folder, cell = look.folder, read_record(look.folder)
+    spec = cell.made
+    if cell.evaluations and not cell.data:
+        raise StoreError(
+            f"{CELL} has evaluations and nothing about its data; restore it, or move the folder "
+            "away and run the cell again."
+        )
+    look.cell = cell
+    look.found += _identity(folder, cell, spec)
+    if why := changed_code(cell):
+        look.found.append(f"{why}; {MEND}")
+    look.damage = hurt(folder)
+    for name, what in _changed(folder, cell):
+        look.damage |= {name: what} if name and name not in look.damage else {}
+        look.found += [] if name else [what]
+    if not look.damage.keys() & {ROWS, SAMPLES}:  # nothing can be derived from what is not whole
+        more, look.numbers = _evaluations(folder, cell)
+        look.found += more
+        if data is not None and cell.data:
+            look.found += _read_again(folder, cell.data, data(spec))
+
+
+def _other_data(looks: Sequence[_Look]) -> Iterator[Problem]:
+    """Cells of one choice of images that do not have the data hash of the first of them."""
+    first: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for look in looks:
+        if look.cell and look.cell.data:
+            here = look.folder.name, look.cell.data.data_hash
+            name, value = first.setdefault((look.cell.data.source, *choice(look.cell.made)), here)
+            if here[1] != value:
+                yield Problem(
+                    here[0],
+                    f"data hash {here[1]} differs from {value} of {name}, "
+                    "which used the same data set, ratio and selection",
+                )
 
 
 def _identity(folder: Path, cell: CellRecord, spec: CellSpec) -> Iterator[str]:
