@@ -11,6 +11,7 @@ from bench.judge.evaluations import Evaluation
 from bench.reports.source import Source
 from bench.reports.tuned import tuned
 from bench.store.parts.record import EvaluationFacts, Key
+from bench.store.provenance.inputs import changed
 from bench.store.rows import WORST
 from bench.store.where import Where
 
@@ -33,6 +34,7 @@ def settings_lines(
         lines.append(("Seeds", ", ".join(map(str, sorted({e.seed for e in used})))))
         lines.append(("Attacks", "; ".join(_attacks(source, setting, used, attacks))))
         lines += [("Tuning", told)] if (told := tuned(source, {e.cell for e in used})) else []
+        lines += [("Code", told)] if (told := older(source, used)) else []
         lines.append(("Versions", ", ".join([f"benchmark {setting.benchmark}", *_versions(source, used)])))
     return tuple(lines)
 
@@ -83,6 +85,16 @@ def _attacks(source: Source, setting: Where, used: Sequence[Evaluation], attacks
         engines = "/".join(sorted({e.engine for e in runs if e.engine}))
         lines.append(f"{attack} ({', '.join(p for p in (params, engines) if p)})" if params or engines else attack)
     return lines
+
+
+def older(source: Source, used: Iterable[Evaluation]) -> str:
+    """`made before changes to the code of method 'taet'`: what ran then was not what is here; nothing, as a rule."""
+    keys: dict[str, set[str]] = {}
+    for e in used:
+        keys.setdefault(e.cell, set()).add(str(Key(e.where.test_split, e.where.attack)))
+    known = [(source.cells[cell], some) for cell, some in keys.items() if cell in source.cells]
+    found = sorted({words for cell, some in known for words in changed(cell, some)})
+    return f"made before changes to the code of {', '.join(found)}" if found else ""
 
 
 def evaluation(source: Source, cell: str, split: str, attack: str) -> EvaluationFacts | None:

@@ -17,6 +17,7 @@ from bench.reports.paired.answer import cards
 from bench.reports.source import Source
 from bench.reports.text import INTERVALS
 from bench.store.asked import fits, read, said
+from bench.store.provenance.inputs import changed
 
 
 def make(
@@ -51,7 +52,7 @@ def make(
         tables=(),
         figures=(),
         cells=(),
-        versions=f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells.",
+        versions=_versions(source),
     )
     if len(source.cells) > CELLS and not whole:
         shown = summary(source, chosen)
@@ -80,6 +81,14 @@ def make(
         cards=tuple(answers),
         standing=standing,
     )
+
+
+def _versions(source: Source) -> str:
+    """What the numbers mean, how many cells there are, and how many of them what is installed here would make anew."""
+    older = {cell: set(changed(record)) for cell, record in source.cells.items()}
+    count, what = sum(map(bool, older.values())), ", ".join(sorted(set[str]().union(*older.values())))
+    before = f", {count} of them made before changes to the code of {what}" if count else ""
+    return f"Benchmark version {BENCHMARK_VERSION}, {len(source.cells)} cells{before}."
 
 
 def names(kind: str) -> list[str]:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.reports import footnote
 from bench.reports.findings import (
     attribution,
     claims,
@@ -82,9 +83,13 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Campaign:
-    """What a setting holds, told: how it is reduced exactly, test images by split, hours of one process."""
+    """What a setting holds, told: how it is reduced exactly, test images by split, hours of one process.
+
+    `older`: what of its code has changed since.
+    """
 
     setting: Setting
+    older: str
     exact: list[str]
     images: list[tuple[str, list[int]]]
     hours: float
@@ -175,4 +180,5 @@ def _campaign(setting: Setting) -> Campaign:
     seconds = sum(stage.seconds for cell in setting.runs for stage in setting.facts(cell).stages.values())
     exact = sorted({one.where.reduced for _, one in setting.evaluations if one.where.reduced})
     images = [(split, sorted(sizes[split])) for split in setting.splits if split in sizes]
-    return Campaign(setting, exact, images, seconds / 3600)
+    older = footnote.older(setting.source, [one for _, one in setting.evaluations])
+    return Campaign(setting, older, exact, images, seconds / 3600)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.config import CellSpec
+from bench.config import BENCHMARK_VERSION, CellSpec
 from bench.errors import StoreError, UsageError
 from bench.judge.paper import check_paper
 from bench.judge.reference import paper_tables
@@ -20,7 +21,9 @@ from bench.reports.model import PaperNumber, Table, Verdict
 from bench.reports.pages import DAMAGED
 from bench.reports.report import make
 from bench.reports.source import Source
+from bench.store.provenance.identity import code
 from bench.store.results import Results
+from bench.store.schema import CELL
 
 
 def cell_of(table: Table, row: tuple[str, ...], column: str, group: str = "") -> Any:
@@ -64,6 +67,20 @@ def test_two_intervals_and_provenance(tmp_path: Path, make_cell: Any) -> None:
         assert low < cell.value < high
     assert cell.paper.printed == "74.67"
     assert cell.difference == pytest.approx(cell.value - 74.67)
+
+
+def test_what_was_made_by_other_code_than_is_here_says_so(tmp_path: Path, make_cell: Any) -> None:
+    for method, mark in (("taet", code("methods", "taet")), ("at-bsl", "another")):
+        path = tmp_path / make_cell(tmp_path, method) / CELL
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"inputs": {"method": mark}}))
+    report = make(tmp_path, tables=["table01"], figures=[])
+    told = "made before changes to the code of method 'at-bsl'"
+    assert report.versions == f"Benchmark version {BENCHMARK_VERSION}, 2 cells, 1 of them {told}."
+    assert dict(report.tables[0].settings)["Code"] == told
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"inputs": {}}))
+    report = make(tmp_path, tables=["table01"], figures=[])
+    assert report.versions.endswith(", 2 cells.")
+    assert "Code" not in dict(report.tables[0].settings)
 
 
 def test_one_seed_has_no_seed_interval_and_is_marked_beside_more(tmp_path: Path, make_cell: Any) -> None:

@@ -34,6 +34,7 @@ from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
 from bench.store.folders import read_cell, read_record
+from bench.store.provenance.identity import code
 from bench.store.results import Results
 from bench.store.rows import rows_text
 from bench.store.schema import CELL, CURVES, EPOCHS, ROWS, SAMPLES
@@ -469,6 +470,16 @@ def test_the_ends_of_the_training_attacks_settings_are_compared_with_each_other(
     first, second = f"{label}\\[step=3/255\\]", f"{label}\\[step=1/255\\]"
     assert table_rows(section(page, TITLES["varied"]), "10", first, second, "aa")
     assert table_rows(section(page, TITLES["varied"]), "10", first, label, "aa")
+
+
+def test_a_setting_says_what_of_its_code_has_changed_since(tmp_path: Path) -> None:
+    for method in ("taet", "at-bsl"):
+        cell = measured(tmp_path, method)
+        change(tmp_path, cell, inputs={"method": code("methods", method)})
+    assert "made before changes" not in findings(tmp_path)
+    change(tmp_path, cell, inputs={"method": "another"})
+    campaign = section(findings(tmp_path), "What was measured")
+    assert "Some cells were made before changes to the code of method 'at-bsl' (" in campaign
 
 
 def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:

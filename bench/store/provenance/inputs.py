@@ -7,7 +7,7 @@ its attack (`code`). Marks that are not there, as in stores of older versions, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from bench.config import CellSpec
@@ -30,16 +30,25 @@ def parts(spec: CellSpec) -> Iterator[tuple[str, str, str, str]]:
         yield f"enhancer {name}", "enhancers", name, f"enhancer '{name}'"
 
 
-def changed_code(cell: CellRecord) -> str:
-    """What of a cell's code is another here and now, in words, or nothing. Plug-ins that are not here say nothing."""
+def changed(cell: CellRecord, keys: Container[str] | None = None) -> Iterator[str]:
+    """In words, every plug-in of a cell and its evaluations whose code is another here and now: `method 'taet'`.
+
+    `keys`: only of these evaluations. Plug-ins that are not here say nothing.
+    """
     known = cell.inputs or {}
     for field, kind, name, words in parts(cell.made):
         if field in known and _differ(known[field], code(kind, name)):
-            return f"the code of its {words} has changed since it was made"
+            yield words
     for key, facts in cell.evaluations.items():
-        if facts.code and _differ(facts.code, code("attacks", facts.name)):
-            return f"the code of its attack '{Key.of(key).attack}' has changed since it was made"
-    return ""
+        wanted = keys is None or key in keys
+        if wanted and facts.code and _differ(facts.code, code("attacks", facts.name)):
+            yield f"attack '{Key.of(key).attack}'"
+
+
+def changed_code(cell: CellRecord) -> str:
+    """What of a cell's code is another here and now, as a sentence without its end, or nothing."""
+    words = next(changed(cell), "")
+    return f"the code of its {words} has changed since it was made" if words else ""
 
 
 def fresh(cells: Sequence[CellRecord]) -> tuple[list[CellRecord], list[str]]:
