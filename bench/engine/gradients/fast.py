@@ -71,16 +71,17 @@ class NetworkGradient:
 
     def __init__(self, spec: CellSpec, network: Network, x: Tensor, recorder: Recorder | None) -> None:
         bf16 = spec.precision == "bf16"
-        self.folded = fold(network.backbone, probe=prepared(network, x[:PROBE]))
+        last = suits_channels_last(x)
+        self.folded = fold(network.backbone, prepared(network, x[:PROBE]), channels_last=last)
         features: Features = network.features
         if self.folded is not None:
-            if suits_channels_last(x):
+            if last:
                 self.folded.to_channels_last()
             to_dtype(self.folded, torch.bfloat16 if bf16 else None)
             features = twin(network, self.folded.net).features
         if spec.compile:
             features = _compiled(features)
-        if self.folded is not None and suits_channels_last(x):  # all that a convolution sees must be in its layout
+        if self.folded is not None and last:  # all that a convolution sees must be in its layout
             features = _channels_last(features)
         self.refresh = self._refresh
         if recorder is None:

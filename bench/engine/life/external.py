@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.config import CellSpec, Recipe
+from bench.engine.images.planes import planes
 from bench.engine.images.subset import CellData
 from bench.engine.life.factory import ANYTHING, call_factory
 from bench.engine.life.normalise import beside_weights, parse_normalisation
@@ -182,7 +183,7 @@ def speaking_for_itself() -> Iterator[None]:
 
 def _few(data: CellData, network: nn.Module) -> Tensor:
     """The first test images, N x channels x H x W in [0,1], in the type in which it is attacked."""
-    return data.test_images[:PROBED].permute(0, 3, 1, 2).to(working_dtype(network)) / 255
+    return planes(data.test_images[:PROBED], working_dtype(network))
 
 
 @torch.no_grad()

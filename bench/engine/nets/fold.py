@@ -9,6 +9,8 @@ plain one to rounding; in float32 a rounding can turn a ReLU gate, so verdicts a
 from __future__ import annotations
 
 import copy
+import io
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -52,25 +54,29 @@ class Folded:
                 target.weight.data = target.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-def fold(network: nn.Module, probe: Tensor | None = None) -> Folded | None:
+def fold(network: nn.Module, probe: Tensor | None = None, *, channels_last: bool = False) -> Folded | None:
     """A folded copy of `network`, or None when it cannot be traced or has no pair to fold.
 
     The copy shares every tensor that is not part of a pair with the source, so `refresh` is all that a training step
     asks for. The source is not changed. `probe`: a few images on which the net, folded in double precision, must
-    compute what the source does there: so this asks about the structure, whatever the weights are.
+    compute what the source does there: so this asks about the structure, whatever the weights are. `channels_last`: it
+    will be laid out so, and is asked so.
     """
     try:
         with evaluating(network):
-            if probe is not None and not _keeps_the_function(network, probe):
+            if probe is not None and not _keeps_the_function(network, probe, channels_last):
                 return None
             return _folded(network)
     except Exception:  # a net may do anything in its forward; one that cannot be traced or folded is used as it is
         return None
 
 
-def _keeps_the_function(network: nn.Module, probe: Tensor) -> bool:
+def _keeps_the_function(network: nn.Module, probe: Tensor, channels_last: bool) -> bool:
     wide, images = copy.deepcopy(network).double(), probe.detach().double()
     folded = _folded(wide)
+    if folded is not None and channels_last:
+        folded.to_channels_last()
+        images = images.contiguous(memory_format=torch.channels_last)
     return folded is not None and agrees(folded.net, wide, images)
 
 
@@ -146,21 +152,30 @@ def _with_bias(conv: nn.Conv2d) -> nn.Conv2d:
 def agrees(folded: nn.Module, plain: nn.Module, probe: Tensor) -> bool:
     """Whether both nets (eval mode) give the same logits and input gradients on the probe images.
 
-    The gradients are compared because tracing forgets `torch.no_grad()` inside a forward pass.
+    The gradients are compared because tracing forgets `torch.no_grad()` inside a forward pass. A folded net that fails
+    where the plain one does not (a `view` of what a convolution answers in another layout) does not agree.
     """
-    results = []
-    for net in (folded, plain):
-        x = probe.detach().clone().requires_grad_(True)
-        with torch.enable_grad():
-            logits = net(x)
-            spread = logits.log_softmax(1).square().sum() if logits.requires_grad else None
-        if spread is None:
-            results.append((logits.detach(), torch.zeros_like(x)))
-        else:
-            results.append((logits.detach(), torch.autograd.grad(spread, [x], materialize_grads=True)[0]))
-    (logits_a, gradient_a), (logits_b, gradient_b) = results
+    try:
+        with redirect_stderr(io.StringIO()):  # a traced module prints where it failed
+            logits_a, gradient_a = _answer(folded, probe)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception:
+        return False
+    logits_b, gradient_b = _answer(plain, probe)
     allowed = TOLERANCE.get(probe.dtype, TOLERANCE[torch.float32])
     return all(
         bool((a - b).norm() <= limit * b.norm())
         for a, b, limit in ((logits_a, logits_b, allowed[0]), (gradient_a, gradient_b, allowed[1]))
     )
+
+
+def _answer(net: nn.Module, probe: Tensor) -> tuple[Tensor, Tensor]:
+    """(logits, gradient of a function of all of them by the images), zeros where nothing flows back."""
+    x = probe.detach().clone().requires_grad_(True)
+    with torch.enable_grad():
+        logits = net(x)
+        spread = logits.log_softmax(1).square().sum() if logits.requires_grad else None
+    if spread is None:
+        return logits.detach(), torch.zeros_like(x)
+    return logits.detach(), torch.autograd.grad(spread, [x], materialize_grads=True)[0]

@@ -26,6 +26,7 @@ from bench.engine.cell import run_cell
 from bench.engine.grid import ALL_ATTACKS
 from bench.engine.host.memory import peak_memory
 from bench.engine.images.invented import invented
+from bench.engine.images.planes import planes
 from bench.engine.life.settings import Settings
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import weights_mib
@@ -196,7 +197,7 @@ def evaluation_lines(
 ) -> tuple[Line, Line]:
     """(one forward pass, one gradient) of the network as attacks see it."""
     full = EVALUATION_BATCH[device.type]
-    x = noise(full, image).permute(0, 3, 1, 2).to(device=device, dtype=torch.float32) / 255
+    x = planes(noise(full, image).to(device), torch.float32)
     y = torch.arange(full, device=device) % CLASSES
     with NetworkOracle(network, CLASSES, probe=x[:SMALL]) as oracle:
 
@@ -228,7 +229,7 @@ def attack_slowdowns(
     x = noise(WHOLE, image)
     network.eval()
     with torch.no_grad():
-        y = network(x.permute(0, 3, 1, 2).to(device=device, dtype=torch.float32) / 255).argmax(1).cpu()
+        y = network(planes(x.to(device), torch.float32)).argmax(1).cpu()
     threat, found = ThreatModel(eps=1e-5), dict[str, float]()
     alone, both = forward.seconds(WHOLE, WHOLE), gradient.seconds(WHOLE, WHOLE)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bench.api import Attack
 from bench.config import ThreatModel, canonical_json
 from bench.engine.host.memory import halved
+from bench.engine.images.planes import by_rows, planes
 from bench.engine.nets.weights import tensor_hash
 from bench.engine.verdicts import sample
 from bench.engine.verdicts.budget import check_refused, within
@@ -66,9 +67,8 @@ class Stages:
     def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """(images as N x channels x H x W in [0,1], labels) on the device."""
         chosen = self.images[positions.to(self.images.device)].to(self.device)
-        if chosen.dtype == torch.uint8:
-            chosen = chosen.permute(0, 3, 1, 2).to(self.dtype) / 255
-        return chosen.to(self.dtype).contiguous(), self.labels[positions].to(self.device)
+        x = planes(chosen, self.dtype) if chosen.dtype == torch.uint8 else by_rows(chosen.to(self.dtype))
+        return x, self.labels[positions].to(self.device)
 
     def top_share(self) -> float:
         """Share of images that get the class predicted most often."""
