@@ -7,6 +7,7 @@ are mapped from the file, so that only the images used are ever read.
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
@@ -20,6 +21,8 @@ from bench.api import Arrays, DataError, Extra
 
 from ._files import damaged, unreadable
 
+#: kinds of types that hold whole numbers; NumPy counts times among them
+WHOLE = "iu"
 REQUIRED = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -43,7 +46,7 @@ def read_arrays(path: Path, source: str, class_names: Sequence[str] | None, mend
         found = {key: _read(archive, path, key, mend) for key in REQUIRED}
         names = set(archive.namelist())
         if "source.npy" in names:
-            source = str(_read(archive, path, "source", mend))
+            source = " ".join(_text(part) for part in _read(archive, path, "source", mend).ravel())
         if "class_names.npy" in names:
             class_names = [_text(name) for name in _read(archive, path, "class_names", mend).ravel()]
     labels = {split: _labels(found[f"{split}_labels"], path, f"{split}_labels") for split in ("train", "test")}
@@ -85,7 +88,7 @@ def read_extra(path: Path, mend: str) -> Extra | None:
         images = exact_bytes(_read(archive, path, "extra_images", mend), path, "extra_images")
         known = _read(archive, path, "extra_labels", mend) if "extra_labels.npy" in names else None
     labels = np.full(len(images), -1) if known is None else known
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != (len(images),) or labels.dtype.kind not in WHOLE:
         raise DataError(
             f"{path}: extra_labels is {labels.dtype} of shape {labels.shape}; one integer for each of the "
             f"{len(images)} extra images is needed, -1 where it is not known."
@@ -103,10 +106,12 @@ def _open(path: Path, mend: str) -> zipfile.ZipFile:
 
 
 def _check_keys(archive: zipfile.ZipFile, path: Path) -> None:
-    keys = {name.removesuffix(".npy") for name in archive.namelist()}
+    keys = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
     lacking = [key for key in REQUIRED if key not in keys]
     if lacking:
-        raise DataError(f"{path} has no {', '.join(lacking)} (it has {', '.join(sorted(keys))}); add what is missing.")
+        raise DataError(
+            f"{path} has no {', '.join(lacking)} (it has {', '.join(sorted(keys)) or 'no array'}); add what is missing."
+        )
 
 
 def _header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -149,6 +154,8 @@ def _map(path: Path, info: zipfile.ZipInfo) -> np.ndarray | None:
         offset = file.tell()
     if kind.hasobject or 0 in shape or not shape:
         return None
+    if offset - start + math.prod(shape) * kind.itemsize > info.file_size:  # what follows in the file is another's
+        raise EOFError("it ends before its last value")
     whole = np.memmap(path, np.uint8, "r", start, (info.file_size,))
     crc = 0
     for first in range(0, info.file_size, 1 << 24):
@@ -160,7 +167,7 @@ def _map(path: Path, info: zipfile.ZipInfo) -> np.ndarray | None:
 
 def _labels(values: np.ndarray, path: Path, key: str) -> np.ndarray:
     flat = values.reshape(-1) if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.ndim != 1 or not np.issubdtype(flat.dtype, np.integer):
+    if flat.ndim != 1 or flat.dtype.kind not in WHOLE:
         raise DataError(f"{path}: {key} is {values.dtype} of shape {values.shape}; one integer an image is needed.")
     if not flat.size:
         raise DataError(f"{path}: {key} is empty; a split needs images of every class.")
@@ -200,7 +207,7 @@ def _from_float(values: np.ndarray, path: Path | str, key: str) -> np.ndarray:
         raise DataError(f"{path}: {key} has NaN or infinite pixels; replace them.")
     if values.size and (values.min() < 0 or values.max() > 1):
         raise DataError(
-            f"{path}: {key} has float pixels from {values.min():g} to {values.max():g}; use uint8 or [0, 1]."
+            f"{path}: {key} has float pixels from {values.min():.9g} to {values.max():.9g}; use uint8 or [0, 1]."
         )
     scaled = np.rint(values * 255)
     if values.size and np.abs(values * 255 - scaled).max() > 1e-3:

@@ -16,6 +16,8 @@ from bench.api import DataError
 
 from ._files import unreadable
 
+#: tags of TIFF, and what one of them says
+PHOTOMETRIC, BITS, SAMPLE_FORMAT, WHITE_IS_ZERO = 262, 258, 339, 0
 #: modes of Pillow that hold one grey channel of eight bits or less
 GREY = ("L", "1", "LA", "La")
 #: modes that convert to RGB without loss
@@ -29,19 +31,25 @@ def read_image(path: Path, side: int | None = None) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no plain file; remove or replace it.")
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what is written beside the pixels
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path) as image:
                 _one_picture(image, path)
+                _as_it_looks(image, path)
                 deep = _is_deep(image)
                 plain = eight_bits(ImageOps.exif_transpose(image), path, deep)
+        except DataError:
+            raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise DataError(f"{path} is too large for a training image ({error}); scale it down first.") from None
         except PermissionError as error:
             raise unreadable(path, error) from None
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}); remove or replace it.") from None
+        except Exception as error:  # each format's reader has its own for a damaged file
+            raise DataError(f"{path} cannot be read ({' '.join(str(error).split())}); remove or replace it.") from None
     if side is not None and plain.size != (side, side):
         plain = plain.resize((side, side), Image.Resampling.BOX)
     return np.atleast_3d(np.asarray(plain))
@@ -52,9 +60,22 @@ def _one_picture(image: Any, path: Path | str) -> None:
         raise DataError(f"{path} holds {image.n_frames} pictures; save the one that is meant as a file of its own.")
 
 
+def _as_it_looks(image: Any, path: Path | str) -> None:
+    """Refuse a TIFF whose numbers Pillow takes for others: signed bytes, and deep ones whose zero is white."""
+    tags = getattr(image, "tag_v2", {})
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and (image.mode.startswith("I") or image.mode == "F"):
+        raise DataError(f"{path} stores white as zero in more than 8 bits; save it with black as zero.")
+    signed = tags.get(SAMPLE_FORMAT, (1,))
+    if 2 in (signed if isinstance(signed, tuple) else (signed,)) and set(tags.get(BITS, (8,))) == {8}:
+        raise DataError(f"{path} has signed pixels; save it with values from 0 to 255.")
+
+
 def _is_deep(image: Any) -> bool:
     """Whether the file stores more than eight bits a channel, which Pillow cuts off in colour images."""
-    return any(";16" in str(part) for tile in image.tile for part in tile) or ";16" in image.mode
+    if any(";16" in str(part) for tile in image.tile for part in tile) or ";16" in image.mode:
+        return True
+    portable = [tile[-1] for tile in image.tile if str(tile[0]).startswith("ppm")]  # the largest value, at the end
+    return any((part[-1] if isinstance(part, tuple) else part) > 255 for part in portable)
 
 
 def eight_bits(image: Any, path: Path | str, deep: bool = False) -> Any:
@@ -76,6 +97,8 @@ def _exact(image: Any, path: Path | str) -> Any:
     from PIL import Image
 
     values = np.asarray(image)
+    if "transparency" in image.info and (values == image.info["transparency"]).any():
+        raise DataError(f"{path} has transparent pixels; flatten it onto the background that is meant.")
     if image.mode == "F":
         scaled = values.astype(np.float64) * 255
         lost = not np.isfinite(scaled).all() or scaled.min() < 0 or scaled.max() > 255.001

@@ -9,6 +9,9 @@ Files that are no images are left out, counted and named in the source; hidden o
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +19,13 @@ import numpy as np
 
 from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, in_full, register
 
+from ._files import unreadable
 from ._pixels import read_image
 
+#: names of splits, which are no classes: alone, or as a word of a name (`seg_train`, `Training`, `test-set`)
+SPLIT = re.compile(r"(.*[^a-z])?(train(ing)?|test(ing)?|val(id(ation)?)?|eval(uation)?|dev)([^a-z]?(set|data|images))?")
+#: the largest side to scale to
+LARGEST = 4096
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 #: what systems leave beside images
 LEFT = ("thumbs.db", "desktop.ini")
@@ -40,13 +48,19 @@ class Folder(Dataset):
         path = in_full(text if text and side.isdecimal() else self.argument)
         if not path.is_dir():
             raise UsageError(f"data set 'folder:{self.argument}' needs a folder that exists: write folder:PATH.")
-        return path, int(side) if text and side.isdecimal() else None
+        if not (text and side.isdecimal()):
+            return path, None
+        if not 1 <= int(side) <= LARGEST:
+            raise UsageError(f"'folder:{self.argument}' scales to {side} pixels; give a side of 1 to {LARGEST}.")
+        return path, int(side)
 
     def listing(self) -> tuple[list[str], Listing]:
         """Class names and the files of each split. Raises DataError when a split lacks a class."""
         path, _ = self.place
         split = {part: path / part for part in ("train", "test")}
-        kin = {name for name in _classes(path) if name.lower() in ("train", "test", "val", "valid", "validation")}
+        found = _classes(path)
+        kin = {name for name in found if name.lower() in ("train", "test", "val", "valid", "validation")}
+        kin |= {*found} if len(found) > 1 and all(SPLIT.fullmatch(name.lower()) for name in found) else set()
         if kin and not all(part.is_dir() for part in split.values()):
             raise DataError(
                 f"{path} holds {', '.join(sorted(kin))}, which are splits and no classes; name the folders of the two "
@@ -104,15 +118,15 @@ class Folder(Dataset):
         stacked = {k: np.stack(v) if v else np.zeros((0, 1, 1, 1), np.uint8) for k, v in images.items()}
         scaled = f", scaled to {side}x{side}" if side else ""
         others = _others(path, set(every))
-        some = f" ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})" if others else ""
+        some = f" ({', '.join(map(_shown, others[:3]))}{', ...' if len(others) > 3 else ''})" if others else ""
         scaled += f", {len(others)} files left out{some}" if others else ""
         return Arrays(
             stacked["train"],
             labels["train"],
             stacked["test"],
             labels["test"],
-            tuple(names),
-            f"folder {path.name}{scaled}",
+            tuple(map(_shown, names)),
+            f"folder {_shown(path.name)}{scaled}",
         )
 
 
@@ -121,14 +135,31 @@ def _classes(path: Path) -> list[str]:
 
 
 def _images(path: Path) -> list[Path]:
-    found = (f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES and not f.is_dir())
-    return sorted(f for f in found if not any(map(_is_stray, (f, *f.relative_to(path).parents))))
+    return sorted(f for f in _below(path) if f.suffix.lower() in SUFFIXES)
 
 
 def _others(path: Path, read: set[Path]) -> list[str]:
     """Files below a folder that are not read, but those that are nobody's data."""
-    found = (f for f in path.rglob("*") if f.is_file() and f not in read)
-    return sorted(f.name for f in found if not any(map(_is_stray, (f, *f.relative_to(path).parents))))
+    return sorted(f.name for f in _below(path) if f not in read and f.is_file())
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """Everything below a folder that is no folder, through links, without strays. Raises DataError for a closed one."""
+
+    def closed(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error)
+
+    seen = set[str]()
+    for at, folders, files in os.walk(path, followlinks=True, onerror=closed):
+        real = os.path.realpath(at)
+        folders[:] = [] if real in seen else [name for name in folders if not _is_stray(Path(name))]
+        yield from (Path(at, name) for name in files if real not in seen and not _is_stray(Path(name)))
+        seen.add(real)
+
+
+def _shown(name: str) -> str:
+    """A name on one line; bytes that are no UTF-8 as escapes."""
+    return " ".join(name.encode("utf-8", "backslashreplace").decode().split())
 
 
 def _is_stray(path: Path) -> bool:

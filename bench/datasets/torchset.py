@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, isolated, register
 
-from ._npz import exact_bytes
+from ._npz import WHOLE, exact_bytes
 from ._pixels import eight_bits
 
 IMAGE = ("image", "img", "pixel_values", "pixels")
@@ -53,7 +53,7 @@ class Torchset(Dataset):
             found: Callable[[], Any] = getattr(importlib.import_module(module), name)
         except Exception as error:  # code of the user: also what its module does when it is imported
             raise DataError(
-                f"'torchset:{self.argument}' cannot be imported ({type(error).__name__}: {error}); write the "
+                f"'torchset:{self.argument}' cannot be imported ({_line(error)}); write the "
                 f"function, and start bench where "
                 f"`import {module}` works."
             ) from None
@@ -79,7 +79,7 @@ class Torchset(Dataset):
                 pair = factory()
             except (Exception, SystemExit) as error:  # code of the user: anything, and its own words say best what
                 raise DataError(
-                    f"'torchset:{self.argument}' failed ({type(error).__name__}: {error}); write it so that it returns "
+                    f"'torchset:{self.argument}' failed ({_line(error)}); write it so that it returns "
                     "the training and the test data set."
                 ) from error
             if not isinstance(pair, tuple | list) or len(pair) != 2:
@@ -130,6 +130,11 @@ class Torchset(Dataset):
             if i < TWICE and not np.array_equal(image, _item(data, i, f"{who} {i}")[0]):
                 raise DataError(f"{who} {i} changes from one reading to the next; write it without augmentation.")
             images.append(image)
+        if labels.max() >= size:  # each class below the highest has an image, so there are not more of them
+            raise DataError(
+                f"the {what} set of 'torchset:{self.argument}' has the label {labels.max()} among {size} images; "
+                "number the classes 0, 1, 2, ... without gaps."
+            )
         return np.stack(images), labels
 
 
@@ -138,16 +143,16 @@ def _item(data: Any, i: int, who: str) -> tuple[np.ndarray, int]:
     try:
         item = data[i]
     except Exception as error:  # code of the user
-        raise DataError(f"{who} cannot be read ({type(error).__name__}: {error}); write it anew.") from error
+        raise DataError(f"{who} cannot be read ({_line(error)}); write it anew.") from error
     if isinstance(item, Mapping):
         image, label = (next((item[k] for k in keys if k in item), None) for keys in (IMAGE, LABEL))
     else:
         image, label = item if isinstance(item, tuple | list) and len(item) == 2 else (None, None)
     if image is None or label is None:
         raise DataError(f"{who} is no (image, label) and has no keys `image` and `label`; write it so.")
-    number = np.asarray(label)
-    if number.size != 1 or not np.issubdtype(number.dtype, np.integer) or number.item() < 0:
-        raise DataError(f"{who} has the label {label!r}; write a whole number from 0.")
+    number = _array(label, who)
+    if number.size != 1 or number.dtype.kind not in WHOLE or number.item() < 0:
+        raise DataError(f"{who} has the label {_short(label)}; write a whole number from 0.")
     return _bytes(image, who), int(number.item())
 
 
@@ -155,12 +160,33 @@ def _bytes(image: Any, who: str) -> np.ndarray:
     """An image as uint8 H x W x channels, exactly."""
     if hasattr(image, "getbands"):  # a picture of Pillow
         return np.atleast_3d(np.asarray(eight_bits(image, who)))
-    values = np.asarray(image)
+    values = _array(image, who)
+    if values.ndim not in (2, 3):
+        raise DataError(f"{who} has an image of shape {values.shape}; write height x width, with channels or without.")
     if hasattr(image, "detach"):  # a tensor: channels first
-        values = values[None] if values.ndim == 2 else values
-        values = np.moveaxis(values, 0, -1) if values.ndim == 3 else values
-    values = values[..., None] if values.ndim == 2 else values
-    return exact_bytes(values[None], who, "image")[0] if values.ndim == 3 else exact_bytes(values, who, "image")
+        values = np.moveaxis(values[None] if values.ndim == 2 else values, 0, -1)
+    return exact_bytes((values[..., None] if values.ndim == 2 else values)[None], who, "image")[0]
+
+
+def _array(value: Any, who: str) -> np.ndarray:
+    """A tensor, array or number as an array. Raises DataError for what holds no plain values."""
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
+        return np.asarray(value)
+    except Exception as error:  # sparse tensors, tensors without memory, lists of unequal length
+        raise DataError(f"{who} holds no plain values ({_line(error)}); write arrays or dense tensors.") from error
+
+
+def _line(error: BaseException) -> str:
+    """Its type and words on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def _names(data: Any) -> tuple[str, ...]:
@@ -169,4 +195,4 @@ def _names(data: Any) -> tuple[str, ...]:
     features = getattr(data, "features", None)
     if names is None and isinstance(features, Mapping):
         names = next((getattr(features[key], "names", None) for key in LABEL if key in features), None)
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+    return tuple(" ".join(str(name).split()) for name in names) if isinstance(names, list | tuple) else ()

@@ -39,6 +39,7 @@ from bench.store.parts.record import CellRecord, DataFacts, Key, seal
 from bench.store.provenance.inputs import MEND, changed_code, choice, fresh
 from bench.store.rows import WORST, build_rows, rows_text
 from bench.store.schema import CELL, PER_CLASS, PREFIXES, ROWS, SAMPLES
+from bench.store.table import whole
 
 #: What identifies a row within a cell
 ROW = ("test_split", "attack", "class_index")
@@ -76,13 +77,13 @@ def verify(root: Path, data: Reader | None = None) -> Report:
         raise StoreError(f"{root} holds no cell; run `bench run` first or give another folder with --results.")
     busy = tuple(folder.name for folder in folders if held(folder))
     looks = [_look(folder, data) for folder in folders if folder.name not in busy]
-    whole = [look.cell for look in looks if look.cell]
+    cells = [look.cell for look in looks if look.cell]
     problems = [problem for look in looks for problem in look.problems]
-    problems += [Problem(why.partition(" ")[0], why) for why in fresh(whole)[1]]
+    problems += [Problem(why.partition(" ")[0], why) for why in fresh(cells)[1]]
     problems += [Problem(Path(why.partition(" holds")[0]).name, why) for why in query.headless(root)]
     problems += [Problem(PREFIXES, f"{name} is damaged; remove it.", name) for name in hurt_prefixes(root / PREFIXES)]
     problems += _other_data(looks)
-    unsealed = sum(not cell.seal for cell in whole)
+    unsealed = sum(not cell.seal for cell in cells)
     return Report(tuple(problems), len(looks), sum(look.numbers for look in looks), busy, unsealed)
 
 
@@ -182,7 +183,7 @@ def _evaluations(folder: Path, cell: CellRecord) -> tuple[list[str], int]:
     rows = list(csv.DictReader(io.StringIO(text)))
     found += _counts(rows, bits, len(cell.seen.class_names))
     if all(text != rows_text(cell, bits, bare) for bare in (False, True)):
-        found += _columns(query.read_rows(folder / ROWS), query.whole(build_rows(cell, bits)))
+        found += _columns(query.read_rows(folder / ROWS), whole(build_rows(cell, bits)))
     found += _order(cell, bits)
     return found, len(rows)
 

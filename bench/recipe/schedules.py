@@ -57,8 +57,8 @@ def triangle(t: float, lr: float, epochs: float, top: float) -> float:
 
 
 def multi_decay(t: float, lr: float, epochs: float) -> float:
-    """A tenth of M less every tenth of the training."""
-    return lr - math.floor(t / (epochs / 10)) * (lr / 10)
+    """A tenth of M less every tenth of the training, which is rounded down to whole epochs as in the authors' code."""
+    return lr - math.floor(t / max(epochs // 10, 1)) * (lr / 10)
 
 
 def cycles(t: float, lr: float, half: float = 18.0, low: float = 1e-5) -> float:

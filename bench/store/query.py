@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +20,8 @@ from bench.errors import StoreError
 from bench.store.folders import open_root
 from bench.store.parts.arrays import read_arrays
 from bench.store.parts.files import read
-from bench.store.schema import CELL, CURVES, LATER, PER_CLASS, ROWS, SAMPLES
-from bench.store.where import USUAL
+from bench.store.schema import CELL, CURVES, PER_CLASS, ROWS, SAMPLES
+from bench.store.table import parse, whole
 
 
 def folders(root: Path) -> list[Path]:
@@ -45,7 +44,7 @@ def headless(root: Path) -> list[str]:
 def read_rows(path: Path) -> pd.DataFrame:
     """One per_class.csv. Raises StoreError when a column is missing or a value has the wrong type."""
     try:
-        frame = parse(io.BytesIO(read(path)))
+        frame = parse(read(path))
     except FileNotFoundError as error:
         raise StoreError(f"{path} cannot be read (it is not there); restore it or run the cell again.") from error
     except ValueError as error:
@@ -56,22 +55,6 @@ def read_rows(path: Path) -> pd.DataFrame:
     if missing:
         raise StoreError(f"{path} lacks the column '{missing[0]}'; it is not a per_class.csv of this version.")
     return whole(frame)
-
-
-def parse(text: IO[Any]) -> pd.DataFrame:
-    """The columns that a table has. Raises ValueError for a value of the wrong type."""
-    kinds = PER_CLASS | LATER
-    return pd.read_csv(
-        text, dtype=kinds, keep_default_na=False, na_values={k: [""] for k, v in kinds.items() if v != "string"}
-    )
-
-
-def whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """All columns in their order; one that came later and is not there holds its usual value."""
-    for name, kind in LATER.items():
-        usual = pd.Series([USUAL[name]] * len(frame), index=frame.index, dtype=kind)
-        frame[name] = frame[name].fillna(USUAL[name]) if name in frame else usual
-    return frame[[*PER_CLASS, *LATER]]
 
 
 def find(root: Path, prefix: str) -> Path:

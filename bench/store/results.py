@@ -12,7 +12,6 @@ those of the record: every class of every evaluation once, with the images that 
 
 from __future__ import annotations
 
-import io
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from bench.store.parts.record import CellRecord, Key, complaint
 from bench.store.provenance.inputs import fresh
 from bench.store.rows import WORST, build_rows, rows_text, with_inherited
 from bench.store.schema import CELL, LATER, PER_CLASS, ROWS, SAMPLES
+from bench.store.table import parse, whole
 
 MEND = "restore it, or move the cell's folder away and run the cell again"
 #: times that a cell under way is looked at until its files fit together, and seconds between
@@ -155,7 +155,7 @@ def _with_rows(stored: Stored, content: bytes) -> tuple[str, Stored]:
     if wrong := _lacking(stored, Counter(zip(frame["test_split"], frame["attack"], strict=True))):
         return wrong, stored
     if sound:
-        fits = with_inherited(frame, [cell]).equals(query.whole(build_rows(cell, held_bits)))
+        fits = with_inherited(frame, [cell]).equals(whole(build_rows(cell, held_bits)))
         wrong = "" if fits else "its rows are not those that its bits give"
     elif known is not None or held_bits:
         wrong = "its rows are not those that were written"
@@ -206,7 +206,7 @@ def _joined(found: list[Stored]) -> pd.DataFrame:
             head, _, body = stored.text.partition("\n")
             texts.setdefault(head, []).append(body)
     frames = [
-        query.whole(query.parse(io.BytesIO("".join([head, "\n", *bodies[at : at + BLOCK]]).encode())))
+        whole(parse("".join([head, "\n", *bodies[at : at + BLOCK]]).encode()))
         for head, bodies in texts.items()
         for at in range(0, len(bodies), BLOCK)
     ]
@@ -214,13 +214,13 @@ def _joined(found: list[Stored]) -> pd.DataFrame:
     if not frames:
         kinds = PER_CLASS | LATER
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in kinds.items()})
-    whole = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    rows = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
     place = {stored.record.id: i for i, stored in enumerate(found)}
-    places = whole["cell"].map(place).to_numpy(np.int64)
+    places = rows["cell"].map(place).to_numpy(np.int64)
     if np.all(np.diff(places) >= 0):
-        return whole
+        return rows
     order = np.argsort(places, kind="stable")
-    return whole.iloc[order].reset_index(drop=True)
+    return rows.iloc[order].reset_index(drop=True)
 
 
 def _of(cells: list[CellRecord], frame: pd.DataFrame, found: list[Stored]) -> pd.DataFrame:

@@ -241,7 +241,8 @@ def lambda_update(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, An
     after: list[float] = []
     if "distances" in inputs:
         for distances in inputs["distances"]:
-            trick.moved(torch.tensor(distances, dtype=torch.float64), eps)
+            if distances:  # none since the last move, as at the end of an epoch of whole periods
+                trick.moved(torch.tensor(distances, dtype=torch.float64), eps)
             after.append(float(trick.lam))
         return {"lamda_after": after}
     recipe = make_method("at", {"eps": eps}, "paper")[1]

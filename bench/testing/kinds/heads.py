@@ -34,6 +34,8 @@ def head(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, Any]:
             own = getattr(built, key, None)
             if key in arrays and isinstance(own, Tensor):
                 own.copy_(arrays[key])
+            elif key == "bias" and isinstance(own, Tensor):  # null: there is none
+                own.zero_()
     method.deploy(built, deployed)
     logits = built(features)
     if mode == "train" and hasattr(method, "tempered"):

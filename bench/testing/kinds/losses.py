@@ -119,7 +119,8 @@ def class_weights(case: Mapping[str, Any], _: Mapping[str, Any]) -> dict[str, An
 def probability_margin(case: Mapping[str, Any]) -> dict[str, Any]:
     """The objective of a phase of PMA on given logits."""
     params = {key: value for key, value in case["params"].items() if key != "note"}
-    phase, reduction = params.pop("phase", "margin"), params.pop("reduction", "mean")
+    phase = params.pop("phase", "margin")
+    reduction = params.pop("reduction", "sum" if phase == "margin" else "mean")
     if params or phase not in ("margin", "first", "true", "other") or reduction not in ("mean", "sum"):
         raise UnsupportedError(f"settings {case['params']}; known: phase=margin|first|true|other, reduction=mean|sum")
     y, z = labels(case), closed_form(**case["inputs"]["arrays"]["adv"]).requires_grad_(True)

@@ -11,6 +11,10 @@ from bench.testing.words import UnsupportedError
 #: ours of a time or epoch and the largest rate; the settings that it takes are popped from the dictionary given
 Rate = Callable[[float], float]
 Settings = dict[str, Any]
+#: what the number of batches of an epoch may be called
+PER_EPOCH = (
+    "steps_per_epoch", "batches_per_epoch", "updates_per_epoch", "update_steps", "batches", "steps", "num_batches",
+)  # fmt: skip
 
 
 def rice(family: str, given: Settings) -> Rate:
@@ -70,7 +74,7 @@ def by_epoch(method: str, given: Settings) -> Rate:
         return lambda e: schedules.cosine(e - 1, lr, epochs)
     if method in ("MultiStep", "WA-step"):  # stepped after each epoch, so a drop is seen one epoch later
         gamma = given.pop("gamma", 0.1)
-        passed = [(m + 1, gamma ** (i + 1)) for i, m in enumerate(given.pop("milestones", [100, 105]))]
+        passed = [(m + 1, gamma ** (i + 1)) for i, m in enumerate(sorted(given.pop("milestones", [100, 105])))]
     elif method == "AWP-TRADES":
         passed = [(m, 0.1 ** (i + 1)) for i, m in enumerate(given.pop("drops"))]
     else:
@@ -87,8 +91,10 @@ def one_cycle(method: str, given: Settings) -> Callable[[float], tuple[float, fl
     """Torch's OneCycleLR, an epoch (WA-cosinew) or a batch (WA-cyclic) a step, counted from 1."""
     lr, total = given.pop("lr"), given.pop("epochs")
     if method == "WA-cyclic":
-        words = ("steps_per_epoch", "batches_per_epoch", "update_steps")
-        total *= given.pop(next((word for word in words if word in given), words[0]))
+        word = next((word for word in PER_EPOCH if word in given), "total_steps")
+        if word not in given:
+            raise UnsupportedError(f"{method} without batches an epoch; known: {', '.join(PER_EPOCH)}, or total_steps")
+        total = given.pop(word) * (1 if word == "total_steps" else total)
     rise = given.pop("pct_start", 0.25 if method == "WA-cyclic" else 0.025)
     return lambda k: schedules.one_cycle(int(k) - 1, lr, total, rise)
 
