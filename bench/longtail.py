@@ -18,6 +18,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +32,10 @@ from bench.paths import in_full
 from bench.seeding import numpy_stream
 
 Indices = NDArray[np.int64]
+#: what an index file calls a split -> which it is; nothing is chosen for the balanced test split
+SPLITS = {"train": "train", "long-tailed": "test", "test": "test", "balanced": ""}
+#: what reading a damaged archive raises, besides ValueError and OSError
+DAMAGED = (EOFError, struct.error, zipfile.BadZipFile, zlib.error)
 SELECTIONS = ("seeded", "official-builder", "robustlt", "file")
 
 
@@ -141,8 +148,8 @@ def _from_file(members: list[Indices], argument: str, split: str) -> list[Indice
     if chosen is None:
         return _seeded(members, "", split)
     total = sum(len(m) for m in members)
-    if len(chosen) and (chosen.min() < 0 or chosen.max() >= total):
-        raise DataError(f"{argument}: index {chosen.max()} is outside the {split} split of {total} images.")
+    if outside := [i for i in chosen.tolist() if not 0 <= i < total][:1]:
+        raise DataError(f"{argument}: index {outside[0]} is outside the {split} split of {total} images.")
     if len(np.unique(chosen)) != len(chosen):
         raise DataError(f"{argument}: an index of the {split} split stands twice; each image may be chosen once.")
     return [chosen[np.isin(chosen, m)] for m in members]
@@ -162,15 +169,16 @@ def read_indices(path: Path, split: str) -> Indices | None:
         raise DataError(f"index file {path} does not exist; `bench data export` writes one.")
     try:
         values = readers[path.suffix](path, split)
-    except (ValueError, KeyError, OSError) as error:
-        raise DataError(
-            f"index file {path} cannot be read ({error}); `bench data export` writes a right one."
-        ) from None
+    except OSError as error:
+        raise DataError(f"index file {path} cannot be read ({error.strerror or error}); mend that.") from None
+    except (ValueError, KeyError, OverflowError, *DAMAGED) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"index file {path} cannot be read ({why}); `bench data export` writes a right one.") from None
     if values is None:
         if split == "train":
             raise DataError(f"index file {path} holds no training indices; it needs `train_index`.")
         return None
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+    if values.ndim != 1 or values.dtype.kind not in "iu":
         raise DataError(
             f"index file {path} holds {values.dtype} of shape {values.shape}; a list of integers is needed."
         )
@@ -178,8 +186,11 @@ def read_indices(path: Path, split: str) -> Indices | None:
 
 
 def _read_npz(path: Path, split: str) -> np.ndarray | None:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
+    archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise ValueError("it is one array, as .npy files hold")
+    with archive:
+        arrays = {key: value for key, value in archive.items() if isinstance(value, np.ndarray)}
     if f"{split}_index" in arrays or split != "train":
         return arrays.get(f"{split}_index")
     if {"train_indices", "val_indices"} <= set(arrays):
@@ -203,9 +214,15 @@ def _read_csv(path: Path, split: str) -> np.ndarray | None:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     mark = max(",;\t", key=lambda sign: lines[0].count(sign)) if lines else ","
     columns, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark) if row] or [[]]
+    if columns.count("index") != 1 or columns.count("split") != 1:
+        raise ValueError("it needs the columns `split` and `index`, each once")
     where, what = columns.index("split"), columns.index("index")
-    wanted = {"train": "train", "test": "long-tailed"}[split]
-    chosen = [int(row[what]) for row in rows if len(row) > max(where, what) and row[where] == wanted]
+    chosen = []
+    for row in rows:
+        if len(row) <= max(where, what) or row[where] not in SPLITS:
+            raise ValueError(f"the row '{','.join(row)[:60]}' has not one of {', '.join(SPLITS)} and an index")
+        if SPLITS[row[where]] == split:
+            chosen.append(int(row[what]))
     return np.array(chosen, dtype=np.int64) if chosen else None
 
 

@@ -118,6 +118,8 @@ def evaluate(
     a number a channel. `ranked`: its outputs are in this benchmark's class order. Raises UsageError, ModelError and
     StoreError before anything is computed, BenchError when an attack failed.
     """
+    from torch import nn
+
     from bench.cli.evaluate import Given, attack, label_of, resolved
 
     axes: dict[str, Any] = {
@@ -130,8 +132,10 @@ def evaluate(
     if architecture:
         axes["models"] = (architecture,)
     is_text = isinstance(model, str | Path)
+    if not is_text and not isinstance(model, nn.Module):
+        raise UsageError(f"{type(model).__name__} is no network; give an nn.Module, a file of weights, or a name.")
     text = str(model) if is_text else f"{type(model).__module__}:{type(model).__name__}"
-    scales = normalize if normalize is None or isinstance(normalize, str) else "/".join(map(_joined, normalize))
+    scales = normalize if normalize is None or isinstance(normalize, str) else _scales(normalize)
     given = Given(
         text,
         name or label_of(text),
@@ -272,8 +276,15 @@ def _word(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _joined(values: Sequence[float]) -> str:
-    return ",".join(f"{float(value):.17g}" for value in values)
+def _scales(pair: tuple[Sequence[float], Sequence[float]]) -> str:
+    """`MEANS/STDS` as the command line has it. Raises UsageError."""
+    try:
+        means, stds = (",".join(f"{float(value):.17g}" for value in values) for values in pair)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"normalize={pair!r} is no pair of lists; give (means, standard deviations), a number a channel."
+        ) from None
+    return f"{means}/{stds}"
 
 
 def _of(path: str | Path, cells: Sequence[str]) -> pd.DataFrame:

@@ -11,8 +11,11 @@ from bench.errors import UsageError
 
 def in_full(path: str | Path) -> Path:
     """The path with `~` expanded. Raises UsageError for a home that is not known and for what no file can be called."""
+    if not str(path).strip():
+        raise UsageError("an empty path names nothing; give one, or leave it out.")
     try:
         whole = Path(path).expanduser()
+        str(whole).encode()  # what is no UTF-8 could not be written into any record
         with suppress(FileNotFoundError, NotADirectoryError):
             os.lstat(whole)  # what no file can be called is an error of its own
     except RuntimeError:  # a user without a home, or a user that is not here

@@ -1,6 +1,7 @@
 """The long-tail law and the choice of images, against golden counts and the official builder's positions."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,12 @@ def test_index_files(tmp_path, suffix):
         ("a.csv", "a,b\n1,2", "cannot be read"),
         ("a.csv", "split,index\n", "no training indices"),
         ("a.npz", "not a zip", "cannot be read"),
+        ("a.npz", "", "cannot be read"),
+        ("a.txt", "9" * 25, "cannot be read"),
+        ("a.txt", "3 -1", "index -1 is outside the train split of 40"),
+        ("a.csv", "split,index\ntrain,3\nval,4\n", "the row 'val,4' has not one of train, long-tailed"),
+        ("a.csv", "split,index\ntrain,3\ntrain\n", "the row 'train' has not one of"),
+        ("a.csv", "split,index,index\ntrain,3,4\n", "columns `split` and `index`, each once"),
     ],
 )
 def test_bad_index_files(tmp_path, name, content, says):
@@ -198,6 +205,16 @@ def test_bad_index_files(tmp_path, name, content, says):
         path.write_text(content)
     with pytest.raises(DataError, match=says):
         longtail.ordered_members(np.arange(40) % 2, 2, f"file:{path}", "train")
+
+
+def test_members_of_other_kinds_and_other_archives_are_no_indices(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("train_index", b"x")
+    np.save(tmp_path / "b.npy", np.arange(3))
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    for name, says in (("a.npz", "no training indices"), ("b.npz", "it is one array")):
+        with pytest.raises(DataError, match=says):
+            longtail.read_indices(tmp_path / name, "train")
 
 
 def test_float_indices_are_refused(tmp_path):
@@ -231,7 +248,7 @@ def quoted(row):
     ],
 )
 def test_an_index_file_is_read_as_other_programs_save_it(tmp_path, change):
-    text = "class,split,index\n0,train,3\n1,train,1\n0,long-tailed,2\n"
+    text = "class,split,index\n0,train,3\n1,train,1\n0,long-tailed,2\n0,balanced,7\n"
     (tmp_path / "chosen.csv").write_bytes(change(text).encode())
     assert longtail.read_indices(tmp_path / "chosen.csv", "train").tolist() == [3, 1]
     assert longtail.read_indices(tmp_path / "chosen.csv", "test").tolist() == [2]

@@ -7,6 +7,7 @@ sees them, and a check derives them again.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,8 @@ def _words(entry: Entry) -> str:
     for name, value in entry.where.items():
         if not isinstance(value, (int, float) if name in numbers else str) or isinstance(value, bool):
             return f"`where.{name}` is {value!r}"
+    if not 0 <= entry.where.get("eps", 0) <= 1 or not 1 <= entry.where.get("ir", 1) < math.inf:
+        return "its radius is not within 0 and 1, or its ratio is below 1"
     for name, text in (("url", entry.url), ("code", "" if entry.code.startswith(OWN) else entry.code)):
         if text and not text.startswith(("https://", "http://")):
             return f"`{name}` is '{text}', which is no address that begins with https://"

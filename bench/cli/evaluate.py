@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--ranked", is_flag=True, help="Its outputs are in this benchmark's class order, largest class first.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the attacks.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images attacked together. Default: by device.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True, help="CPU threads.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @data_root_option
 @results_option
@@ -104,17 +105,19 @@ def command(
     if model:
         axes["models"] = (model,)
     _look_here()
-    cells, progress = attack(
-        given,
-        axes,
-        quiet=quiet,
-        results=results,
-        data_root=data_root,
-        device=device,
-        threads=threads,
-        batch_size=batch_size,
-        retrain=retrain,
-    )
+    # what the network's own code prints is no part of what a program reads
+    with redirect_stdout(sys.stderr) if machine or quiet else nullcontext():
+        cells, progress = attack(
+            given,
+            axes,
+            quiet=quiet,
+            results=results,
+            data_root=data_root,
+            device=device,
+            threads=threads,
+            batch_size=batch_size,
+            retrain=retrain,
+        )
     if not machine:
         for cell in progress.ended("done"):
             click.echo(cell)

@@ -1,5 +1,8 @@
 """Array archives: read as they are, refused in one sentence, never renamed."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -107,6 +110,8 @@ def floats(value):
         ({"test_images": np.zeros((15, 9, 9, 3), np.uint8)}, "make them equal"),
         ({"train_labels": np.zeros((30, 3), np.uint8)}, "one integer an image"),
         ({"train_labels": np.zeros(30)}, "one integer an image"),
+        ({"train_labels": (np.arange(30) % 3).astype("m8[s]")}, "train_labels is timedelta64"),
+        ({"train_images": floats(1.000001)}, "from 0 to 1.00000"),
         ({"train_labels": np.arange(29) % 3}, "30 integers are needed"),
         ({"train_labels": np.arange(30) % 2}, "class 2 .*train split.*no images|no images"),
         ({"train_labels": np.arange(30) % 3 - 1}, "train_labels goes from -1 to 1 for 30 images; number the classes"),
@@ -142,6 +147,24 @@ def test_damaged_archives_are_named_and_left_where_they_are(tmp_path, save, harm
         dataset("archive:hurt", tmp_path).load()
     assert [f.name for f in tmp_path.iterdir()] == ["hurt.npz"]
     assert path.read_bytes() == before
+
+
+def test_a_member_that_ends_before_its_last_value_is_not_read_on_into_the_next(tmp_path):
+    with zipfile.ZipFile(tmp_path / "short.npz", "w") as archive:
+        for name, value in arrays().items():
+            member = io.BytesIO()
+            np.save(member, value)
+            archive.writestr(f"{name}.npy", member.getvalue()[: -50 if name == "train_images" else None])
+    with pytest.raises(DataError, match=r"is damaged \(train_images: it ends before its last value\)"):
+        dataset("archive:short", tmp_path).load()
+
+
+def test_members_without_their_ending_are_no_arrays(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bare.npz", "w") as archive:
+        for name in arrays():
+            archive.writestr(name, b"x")
+    with pytest.raises(DataError, match="has no train_images, .* \\(it has no array\\)"):
+        dataset("archive:bare", tmp_path).facts()
 
 
 def test_what_is_not_there(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.engine.images.subset import check
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.plugins import make_dataset
 
 SLOPE = np.tile(np.linspace(0, 255, 12).astype(np.uint8), (12, 1))
@@ -69,7 +71,32 @@ def test_pictures_stand_upright(tmp_path):
 
 
 TRANSPARENT = np.dstack([COLOUR * 0, SLOPE])
+
+
+def tagged(path, values, **tags):
+    """A TIFF of raw pixels, little endian, with these tags instead of the usual ones."""
+    height, width = values.shape
+    known = {256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    known |= {279: values.nbytes, 339: 1} | {int(name[1:]): value for name, value in tags.items()}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(known.items()))
+    head = b"II*\0" + struct.pack("<I", 8 + values.nbytes)
+    Path(f"{path}.tif").write_bytes(head + values.tobytes() + struct.pack("<H", len(known)) + entries + bytes(4))
+
+
+DEEP = SLOPE.astype("<u2") * 257
 LOSSY = {
+    "deep portable": (
+        lambda p, i: Path(f"{p}.ppm").write_bytes(b"P6 12 12 65535\n" + np.dstack([DEEP] * 3).byteswap().tobytes()),
+        "16 bits a colour",
+    ),
+    "white is zero": (lambda p, i: tagged(p, DEEP, t262=0), "stores white as zero"),
+    "signed": (lambda p, i: tagged(p, SLOPE, t339=2), "has signed pixels"),
+    "a colour is transparent": (
+        lambda p, i: Image.fromarray(DEEP).save(f"{p}.png", transparency=int(DEEP[0, 1])),
+        "transparent pixels",
+    ),
+    "damaged in its own way": (lambda p, i: tagged(p, SLOPE, t256=0), "cannot be read"),
+    "a pipe": (lambda p, i: os.mkfifo(f"{p}.png"), "is no plain file"),
     "16 bits": (lambda p, i: Image.fromarray(SLOPE.astype(np.uint16) * 16).save(f"{p}.png"), "do not fit into 8 bits"),
     "32 bits": (lambda p, i: Image.fromarray(SLOPE.astype(np.int32) * 99999).save(f"{p}.tif"), "do not fit"),
     "float": (lambda p, i: Image.fromarray(SLOPE.astype(np.float32) / 99).save(f"{p}.tif"), "do not fit"),
@@ -117,12 +144,55 @@ def test_images_below_a_class_count_and_the_rest_is_named(tmp_path):
     assert arrays.source == "folder f, 1 files left out (notes.txt)"
 
 
-@pytest.mark.parametrize("splits", [("train", "val"), ("Train", "Test"), ("train",)])
+@pytest.mark.parametrize(
+    "splits",
+    [
+        ("train", "val"), ("Train", "Test"), ("train",), ("training", "testing"), ("Training", "Testing"),
+        ("seg_train", "seg_test"), ("train_set", "test-set"), ("dev", "evaluation"),
+    ],
+)  # fmt: skip
 def test_splits_are_never_taken_for_classes(tmp_path, splits):
     for split in splits:
         folder(tmp_path / "f" / split, grey)
     with pytest.raises(DataError, match="which are splits and no classes"):
         load(tmp_path / "f")
+
+
+def test_what_may_be_sixteen_bits_and_black_is_zero_is_read(tmp_path):
+    assert (
+        load(folder(tmp_path / "f", lambda p, i: tagged(p, np.roll(DEEP, i)))).train_images[0, ..., 0] == SLOPE
+    ).all()
+
+
+def test_images_behind_a_link_count_once_and_closed_folders_are_named(tmp_path, monkeypatch):
+    root = folder(tmp_path / "f", grey)
+    elsewhere = folder(tmp_path / "more", grey, ("x",), 3)
+    (root / "ant" / "linked").symlink_to(elsewhere)
+    (elsewhere / "x" / "round").symlink_to(root / "ant")
+    arrays = load(root)
+    assert len(arrays.train_images) + len(arrays.test_images) == 13
+
+    def walk(path, onerror, **_):
+        onerror(PermissionError(13, "Permission denied", str(path)))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(DataError, match=r"ant cannot be opened \(permission denied\)"):
+        load(root)
+
+
+def test_names_are_text_on_one_line(tmp_path):
+    root = folder(tmp_path / "f", grey, ("a\nb", os.fsdecode(b"caf\xe9")))
+    Path(root, os.fsdecode(b"\xff.txt")).write_text("x")
+    arrays = load(root)
+    assert arrays.class_names == ("a b", "caf\\xe9".replace("\\x", "\\udc"))
+    assert arrays.source.encode()
+
+
+@pytest.mark.parametrize("side", ["0", "9999999"])
+def test_a_side_that_cannot_be_is_refused(tmp_path, side):
+    with pytest.raises(UsageError, match="give a side of 1 to"):
+        make_dataset(f"folder:{folder(tmp_path / 'f', grey)}@{side}", None).load()
 
 
 def test_grey_among_colour_is_colour(tmp_path):

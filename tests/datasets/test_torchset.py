@@ -98,6 +98,26 @@ def odd():
     return pair(lambda i: PIXELS[i])
 
 
+def brain():
+    return pair(lambda i: (torch.zeros(1, 8, 8, dtype=torch.bfloat16, requires_grad=True), int(LABELS[i])))
+
+
+def sparse():
+    return pair(lambda i: (torch.zeros(8, 8).to_sparse(), 0))
+
+
+def deep():
+    return pair(lambda i: (PIXELS[i][None, :, :, None], 0))
+
+
+def far():
+    return pair(lambda i: (PIXELS[i], 10**9))
+
+
+def swapped():
+    return pair(lambda i: (int(LABELS[i]), PIXELS[i]))
+
+
 def broken():
     return pair(lambda i: 1 / 0)
 
@@ -144,6 +164,10 @@ def test_every_form_gives_the_same_pixels(here, factory):
         ("torchset_pairs:soft", "has the label array"),
         ("torchset_pairs:alone", "returned Plain; write `return training, test`"),
         ("torchset_pairs:odd", r"training item 0 is no \(image, label\)"),
+        ("torchset_pairs:sparse", "training item 0 holds no plain values .TypeError"),
+        ("torchset_pairs:deep", r"training item 0 has an image of shape \(1, 8, 8, 1\)"),
+        ("torchset_pairs:far", "the training set of .* has the label 1000000000 among 12 images"),
+        ("torchset_pairs:swapped", r"training item 0 has the label array\(.{,40}\.\.\.; write"),
         ("torchset_pairs:broken", "training item 0 cannot be read .ZeroDivisionError"),
         ("torchset_pairs:raises", "failed .OSError: no such file"),
         ("torchset_pairs:endless", "without a length"),
@@ -157,6 +181,10 @@ def test_what_has_no_exact_form_is_refused_by_name(here, argument, pattern):
     with pytest.raises(BenchError, match=pattern) as said:
         make_dataset(f"torchset:{argument}", None).load()
     assert "\n" not in str(said.value)
+
+
+def test_short_floats_that_ask_for_gradients_are_pixels(here):
+    assert (make_dataset("torchset:torchset_pairs:brain", None).load().train_images == 0).all()
 
 
 def test_a_run_from_a_torch_data_set(here, tmp_path, capsys):

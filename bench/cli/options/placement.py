@@ -24,7 +24,7 @@ OPTIONS = (
         help="Processes (of each worker job, elsewhere); 0 runs in this process. Default auto: as many as cores and "
         "memory hold, and with --on slurm one a GPU of the node.",
     ),
-    click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads a process."),
+    click.option("--threads", type=click.IntRange(1, 512), default=1, show_default=True, help="CPU threads a process."),
     click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker jobs, elsewhere."),
     click.option(
         "--slurm", "slurm", multiple=True, metavar="KEY=VALUE",

@@ -9,6 +9,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -19,7 +21,7 @@ from bench.seeding import isolated
 #: what a factory may call the number of classes
 CLASSES_NAMES = ("num_classes", "n_classes", "nb_classes", "num_class", "classes")
 #: what the code of a user may raise: anything but a wish of whoever sits there to stop
-ANYTHING = (Exception, SystemExit)
+ANYTHING = (Exception, SystemExit, GeneratorExit)
 
 
 class Made(NamedTuple):
@@ -35,6 +37,11 @@ def call_factory(text: str, num_classes: int) -> Made:
     Raises ModelError when it cannot be imported or called, or returns no network. Draws of the factory stay its own.
     """
     module_name, _, name = text.partition(":")
+    with chdir(Path.cwd()):  # whatever its code calls the current folder: results are written where they were meant
+        return _called(text, module_name, name, num_classes)
+
+
+def _called(text: str, module_name: str, name: str, num_classes: int) -> Made:
     with isolated(0, "import"):  # of its own: whether the module was imported before must not move the factory's draws
         try:
             module = importlib.import_module(module_name)

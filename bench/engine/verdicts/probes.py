@@ -51,7 +51,9 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
     )
     facts = {
         "probe_images": float(len(x)),
-        "zero_gradient_share": float((gradient.flatten(1).abs().amax(1) == 0).double().mean()),
+        "zero_gradient_share": float(
+            (~(gradient.flatten(1).abs().amax(1) > 0)).double().mean()
+        ),  # NaN leads nowhere too
         "probability_outputs": float(probabilities),
         "random_difference": float((again - logits).abs().amax() / scale),
         "batch_difference": float((alone - logits[: len(alone)]).abs().amax() / scale),
