@@ -108,6 +108,8 @@ CHANGES = {
     "another format": lambda e: setattr(e, "format", 2),
     "a coordinate that lacks": lambda e: e.where.pop("recipe"),
     "a ratio in words": lambda e: e.where.update(ir="ten"),
+    "a radius beyond the scale": lambda e: e.where.update(eps=1e308),
+    "a ratio below one": lambda e: e.where.update(ir=-1.0),
     "an address that runs": lambda e: setattr(e, "url", "javascript:alert(1)"),
 }
 

@@ -23,7 +23,7 @@ from bench.seeding import isolated
 
 DATA = CellSpec("ce", "digitslt", 10.0, "small-cnn", 0)
 FACTORY = """
-import sys, types
+import os, sys, types
 import torch
 from torch import nn
 CLASSES = []
@@ -94,6 +94,17 @@ def inplace():
     return out_of_type(lambda net, x: net(x.sub_(0.0)))
 def half():
     return bare().half()
+def viewing():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), View(), nn.Linear(256, 10))
+class View(nn.Module):
+    def forward(self, x):
+        return x.view(-1, 256)
+def noisy_one():
+    print("made")
+    os.chdir("/")
+    return out_of_type(lambda net, x: (print("asked"), net(x))[1])
+def quits():
+    raise GeneratorExit
 SCALE = 1.0
 def scaled():
     return Scaled(SCALE)
@@ -234,6 +245,7 @@ def test_a_factory_is_told_the_classes_only_where_it_asks(here: Path, factory: s
         ("pair", "the network gave a tuple with 2 tensors of 4 x 10 ([0], [1])"),
         ("sized", "AttributeError: 'Sequential' object has no attribute 'nothing'"),
         ("leaves", "SystemExit: no weights"),
+        ("quits", "'mine:quits' failed: GeneratorExit"),
         ("CLASSES", "'mine:CLASSES' is list, not a function"),
     ],
 )
@@ -315,6 +327,21 @@ def test_sound_networks_of_unusual_make_are_attacked(here: Path, factory: str) -
         for name in ("bare", factory)
     )
     assert (one - two).abs().max() <= 1
+
+
+def test_a_view_of_what_a_convolution_answers_is_one_on_grey_images(here: Path) -> None:
+    assert run("mine:viewing", *words(here / "out")) == 0
+
+
+def test_what_a_network_prints_and_where_it_goes_is_no_part_of_the_answer(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("mine:noisy_one", *words(Path("out")), "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["counts"]["done"] == 1
+    assert "made\n" in err
+    assert "asked\n" in err
+    assert folder(here / "out")
 
 
 @pytest.mark.parametrize("text", ["125/64", "nan/0.5", "0.5/nan", "0.5/inf", "-1/0.5"])

@@ -163,7 +163,7 @@ def test_members_without_their_ending_are_no_arrays(tmp_path):
     with zipfile.ZipFile(tmp_path / "bare.npz", "w") as archive:
         for name in arrays():
             archive.writestr(name, b"x")
-    with pytest.raises(DataError, match="has no train_images, .* \\(it has no array\\)"):
+    with pytest.raises(DataError, match=r"has no train_images, .* \(it has no array\)"):
         dataset("archive:bare", tmp_path).facts()
 
 

@@ -167,6 +167,18 @@ def test_what_holds_no_weights_is_named_for_what_it_is(tmp_path: Path, content, 
     assert "\n" not in str(caught.value)
 
 
+def test_a_bit_that_turned_within_a_tensor_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(STATE, path)
+    with zipfile.ZipFile(path) as archive:
+        info = max(archive.infolist(), key=lambda one: one.file_size)
+    content = bytearray(path.read_bytes())
+    content[info.header_offset + 30 + 128 + info.file_size // 2] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="is damaged or cut short"):
+        read_file(path)
+
+
 @pytest.mark.parametrize("name", ["absent.pt", "x" * 300, "nul\0.pt", "."])
 def test_a_path_that_is_no_file_is_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError):

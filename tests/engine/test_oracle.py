@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import prune
 
+from bench.engine.images.planes import planes
 from bench.engine.nets.fold import agrees, fold
 from bench.engine.nets.network import build_network
 from bench.engine.verdicts.oracle import NetworkOracle
@@ -227,6 +228,34 @@ ODD = {
     "spectral norm": (lambda: twice(nn.utils.spectral_norm(nn.Conv2d(1, 8, 3)), nn.BatchNorm2d(8)), False),
     "pruned": (lambda: twice(prune.random_unstructured(nn.Conv2d(1, 8, 3), "weight", 0.3), nn.BatchNorm2d(8)), False),
 }
+
+
+class Viewing(nn.Module):
+    """Takes a view of what its convolution answers, as the tutorials do."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4 * 64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(x)).relu().view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_views_what_a_convolution_answers_is_asked_in_its_layout(
+    channels: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with isolated(0, "view"):
+        net = Viewing(channels).eval()
+    stored = torch.randint(256, (4, 8, 8, channels), generator=torch_stream(0, "view"), dtype=torch.uint8)
+    x = planes(stored, torch.float32)
+    assert torch.equal(x[2, channels - 1], stored[2, ..., channels - 1] / 255)
+    with NetworkOracle(net, 5, probe=x) as oracle:
+        assert oracle.folded is (channels == 1), "the folded copy answers channels last"
+        assert torch.allclose(oracle.logits(x), net(x), atol=1e-5)
+    assert (fold(net, x, channels_last=channels > 1) is None) is (channels > 1)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -346,6 +346,16 @@ def test_probes_and_modes() -> None:
     assert 0 <= result.probes["pixel_min"] <= result.probes["pixel_max"] <= 1
 
 
+def test_gradients_that_are_no_numbers_lead_nowhere() -> None:
+    class Rootless(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            flat = x.flatten(1)
+            return flat[:, :4] + (flat[:, :1] * 0).sqrt()  # its slope at 0 is infinite, times 0
+
+    found = run(network=Rootless()).probes
+    assert found["zero_gradient_share"] == 1
+
+
 class Nothing(nn.Module):
     """Gives what it is told."""
 

@@ -217,6 +217,28 @@ def test_bad_input_is_one_sentence(two, tmp_path):
         run("--results", tmp_path / "empty", "--against", tmp_path / "empty")
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.replace(",40,", ",40.5,", 1), "line 2: n is '40.5', not a whole number"),
+        (lambda t: t.replace(",40,", ",inf,", 1), "line 2: n is 'inf', not a whole number"),
+        (lambda t: t.replace(",40,", ",9223372036854775808,", 1), "line 2: n is '9223372036854775808', not a whole"),
+        (lambda t: t.replace(",40,", ",NaN,", 1), "line 2: n is 'NaN', not a whole number"),
+        (lambda t: t.replace(",10.0,", ",ten,", 1), "line 2: ir is 'ten', not a number"),
+        (lambda t: t.replace(",correct", ",correct,correct", 1).replace("\n", ",1\n"), "'correct' stands twice"),
+    ],
+)
+def test_a_table_whose_numbers_are_none_is_one_sentence(two, tmp_path, change, says):
+    text = next(two.root.glob("taet*/per_class.csv")).read_text()
+    (tmp_path / "x.csv").write_text(change(text))
+    assert (tmp_path / "x.csv").read_text() != text
+    with pytest.raises(StoreError, match=says) as said:
+        run("--results", two.root, "--against", tmp_path / "x.csv")
+    assert "\n" not in str(said.value)
+    next(two.root.glob("taet*/per_class.csv")).write_text(change(text))
+    assert says.split(":")[0].strip("'") in " ".join(Results(two.root).problems), "nor does one cell end a whole store"
+
+
 # ----------------------------------------------------------------------------------------------------- formats
 
 
