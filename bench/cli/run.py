@@ -162,6 +162,8 @@ def _idle(grid: Priced, retry: str, results: Path, bad: int, quiet: bool, machin
 
 def _nothing(grid: Priced, retry: str, results: Path) -> str:
     """What is said when there is nothing to do."""
+    if not grid.tasks:
+        return "no cell of the grid is in this part of it (--shard): nothing to do."
     if not grid.works:
         return f"all {len(grid.tasks)} cells are done; results are in {results}."
     others = {"failed": "no cell failed", "none": "every cell that is not done failed before"}[retry]

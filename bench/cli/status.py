@@ -61,6 +61,8 @@ def _tell(now: Overview, everything: bool) -> None:
         if len(lines) > MOST and not everything:
             click.echo(f"{state:11}  and {len(lines) - MOST} more; --all lists them")
     parts = [f"{now.counts[state]} {state}" for state in STATES if now.counts[state]]
+    older = sum(standing.state == "done" and bool(standing.reason) for standing in now.standings)
+    parts += [f"{older} of these by code that has changed since (`bench ls cells`)"] if older else []
     left = now.left
     more = "" if not left else f"; about {duration(left)} left"
     click.echo(f"{len(now.standings)} cells: {', '.join(parts) or 'none'}{more}.")

@@ -1,7 +1,7 @@
 """What becomes of a results folder's cells now: planned, running, done, failed. Read from files that others write to.
 
 Only cell.json, leases and the grids that runs have written down are looked at, so ten thousand cells take seconds; what
-a cell's files really hold is `bench verify`'s business.
+a cell's files really hold is `bench verify`'s business. Of a done cell it is told, too, what of its code has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from bench.config import cell_from_plain
 from bench.errors import BenchError, StoreError
 from bench.store import lease
 from bench.store.parts.files import read
-from bench.store.parts.record import Key
+from bench.store.parts.record import Key, understood
+from bench.store.provenance.inputs import changed
 from bench.store.schema import CELL
 from bench.store.where import Where
 
@@ -71,7 +72,8 @@ class _Grid(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Standing:
-    """One cell: its `state` (of STATES), `where` it runs and since when (UTC), how far it is, and why it failed.
+    """One cell: its `state` (of STATES), `where` it runs and since when (UTC), how far it is, and why it failed
+    or is of older code.
 
     `silent`: seconds since its owner's last beat. `seconds`: what its stages have taken so far. `evaluations`: keys of
     those that are done. `spec`: what the cell is, as cell.json says it; empty where that is not known.
@@ -198,9 +200,21 @@ def standing(folder: Path, wanted: Set[str] = frozenset()) -> Standing:
         why = f"{glance.failure.stage}: {glance.failure.message}"
         return replace(known, state="failed", since=last.at, reason=why)
     if glance.status == "running":
-        return replace(known, state="interrupted", since=last.at, stage=last.stage)
-    whole = glance.status == "done" and wanted <= glance.evaluations.keys()
-    return replace(known, state="done" if whole else "to do", since=last.at if whole else "")
+        between = last.stage in glance.stages  # it was over, and the next one has not been written down
+        reason, stage = (f"after {last.stage}", "") if between else ("", last.stage)
+        return replace(known, state="interrupted", since=last.at, stage=stage, reason=reason)
+    if not (raw and glance.status == "done" and wanted <= glance.evaluations.keys()):
+        return replace(known, state="to do")
+    return replace(known, state="done", since=last.at, reason=_older(raw))
+
+
+def _older(raw: bytes) -> str:
+    """What of a cell's code has changed since, in words; nothing of a cell that no record can be made of."""
+    try:
+        words = ", ".join(changed(understood(msgspec.json.decode(raw))))
+    except (BenchError, msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError):
+        return ""
+    return f"made before changes to the code of {words}" if words else ""
 
 
 def chosen(standings: Sequence[Standing], states: Sequence[str]) -> Iterator[Standing]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from click.testing import CliRunner
+
+from bench.cli import group
 from bench.cli.options.grid import share_of
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
@@ -27,6 +31,17 @@ def test_every_cell_is_in_one_part_with_those_it_goes_on_from(methods, count):
         for task in part:
             assert {cell for _, cell in task.spec.cells} <= there
             there.add(task.spec.id)
+
+
+def test_a_part_without_a_cell_is_nothing_to_do_and_no_fault(tmp_path):
+    words = ["run", "--methods", "ce", "--datasets", "digitslt", "--irs", "10", "--epochs", "1", "--attacks", "clean"]
+    words += ["--shard", "2/2", "--results", str(tmp_path / "x")]
+    done = CliRunner().invoke(group, words, standalone_mode=False)
+    assert (done.exception, done.return_value) == (None, 0)
+    assert done.output == "no cell of the grid is in this part of it (--shard): nothing to do.\n"
+    assert not (tmp_path / "x").exists()
+    done = CliRunner().invoke(group, [*words, "--json"], standalone_mode=False)
+    assert json.loads(done.stdout)["grid"] == []
 
 
 def test_cells_that_stand_alone_are_dealt_out_in_turn():

@@ -16,6 +16,7 @@ from bench.engine.life.failure import mark_failed
 from bench.engine.life.settings import Settings
 from bench.errors import UsageError
 from bench.store.folders import CellFolder, moved, new_cell
+from bench.store.provenance.identity import code
 
 TASKS = expand(Axes(("ce", "at"), ("digitslt",), seeds=(0, 1, 2), attacks=("clean",), epochs=1), None)
 
@@ -55,6 +56,26 @@ def test_every_state_is_told_with_its_reason(root):
     assert re.search(rf"^to do +{planned}$", text, re.M)
     assert re.search(rf"^done +{done}$", text, re.M)
     assert text.splitlines()[-1].startswith("6 cells: 1 running, 1 interrupted, 1 failed, 1 damaged, 1 to do, 1 done;")
+
+
+def test_a_cell_between_two_stages_is_in_neither(root):
+    spec = TASKS[3].spec
+    cell = moved(new_cell(spec), "running", "train") | {"stages": {"train": {"seconds": 30.0}}}
+    CellFolder(root, spec.id).write(cell)
+    assert re.search(
+        rf"^interrupted +{re.escape(spec.id)}  since 20\S+.*; after train$", status(root, "--all")[1], re.M
+    )
+
+
+def test_a_done_cell_of_older_code_says_so(root):
+    spec = TASKS[0].spec
+    cell = moved(new_cell(spec), "done") | {"evaluations": {"long-tailed/clean": {}}}
+    for mark, told in ((code("methods", "ce"), ""), ("another", "made before changes to the code of method 'ce'")):
+        CellFolder(root, spec.id).write(cell | {"inputs": {"method": mark}})
+        text = status(root, "--all")[1]
+        line = next(line for line in text.splitlines() if line.startswith("done "))
+        assert line.partition(spec.id)[2].strip() == told
+        assert ("1 of these by code that has changed since" in text) is bool(told)
 
 
 def test_json_holds_the_same(root):

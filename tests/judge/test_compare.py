@@ -219,6 +219,17 @@ def test_json_and_markdown_hold_the_same_numbers(grid):
     assert [c["class"] for c in pooled[0]["classes"]] == ["zero", "one", "two", "three"]
 
 
+def test_a_sentence_holds_both_intervals_and_what_is_of_older_code_is_noted(grid):
+    words = ("taet", "at-bsl", "--attack", "aa", "--test-split", "long-tailed", "--results", grid.root)
+    body = json.loads(run(*words, "--format", "json"))
+    (pooled,) = (c for c in body["comparisons"] if c["seed"] is None)
+    both = [*pooled["images_interval"], *pooled["seeds_interval"]]
+    assert f"({min(both):+.2f} to {max(both):+.2f}, p " in body["sentences"][0]
+    folder = next(grid.root.glob("taet*"))
+    grid.write(folder, grid.read(folder) | {"inputs": {"method": "another"}})
+    assert "note: some cells were made before changes to the code of method 'taet'.\n" in run(*words)
+
+
 def test_the_commands_own_refusals(grid):
     with pytest.raises(UsageError, match="two methods are compared, 1 given"):
         run("taet", "--results", grid.root)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 HEAD = ("where", "attack", "seed", "difference", "images 95%", "seeds 95%", "p", "verdict", "needs")
 NOTE = (
-    "A verdict rests on p: it is stricter than its interval, and the more so the more lines are asked for; --attack, "
-    "--dataset, --ir and --test-split name the question. images: melded bounds over test images; seeds: "
+    "In a sentence's brackets: from the lower to the higher end of both intervals. A verdict rests on p: it is "
+    "stricter than its interval, and the more so the more lines are asked for; --attack, --dataset, --ir and "
+    "--test-split name the question. images: melded bounds over test images; seeds: "
     "Student t over training seeds. A pooled verdict needs both; with one seed it is about these two networks only. "
     "needs: test images, and seeds where their spread is known, to find the gap with 80% power."
 )
@@ -92,7 +93,8 @@ def _verdict(line: Line, level: float) -> str:
     """`better under aa by 2.31 points (+0.50 to +4.12, p 0.004)`; what is not told apart, with what would tell it."""
     under = "clean" if line.attack == "clean" else f"under {line.attack}"
     fact = facts(line, level, None)
-    low, high = fact["images_interval"]
+    known = [fact["images_interval"], *filter(None, [fact["seeds_interval"]])]
+    low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)  # what decides stands in it
     sure = f"{low:+.2f} to {high:+.2f}, p {p_text(fact['p_holm'])}"
     if line.verdict != "not distinguishable":
         return f"{line.verdict} {under} by {abs(fact['difference']):.2f} points ({sure})"

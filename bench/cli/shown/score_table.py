@@ -23,21 +23,22 @@ SCORE, SEEDS = 13, 5
 def show(results: Path, ids: Collection[str], *, machine: bool = False, quiet: bool = False, **more: Any) -> None:
     """Print the scores of these cells of a store and what to type next, or all of it as JSON with `more`.
 
-    Nothing is printed as a table where no cell has a number, nor when it is to be `quiet`.
+    Nothing is printed but JSON where no cell has a number, nor when it is to be `quiet`.
     """
     if quiet and not machine:
         return
     from bench.reports.extracts import scores
     from bench.reports.source import Source
 
-    made = scores.blocks(Source(results), ids)
+    made = scores.blocks(Source(results), ids) if ids else ()
     commands = following(results, made[0].lines if made else ())
     if machine:
         told = {"results": str(results), "grid": sorted(ids), **more, "scores": scores.plain(made), "next": commands}
         click.echo(json.dumps(told, indent=1))
         return
-    if made:
-        click.echo("\n".join(["", *table(made), ""]))
+    if not made:
+        return
+    click.echo("\n".join(["", *table(made), ""]))
     click.echo("Next: " + "\n      ".join(commands))
 
 
