@@ -256,6 +256,12 @@ FLAGS: tuple[Flag, ...] = (
          "offset of all logits hides what attacks would follow.",
          "Subtract the offset inside the network, or evaluate it in double precision.",
          _probe(lambda p: p.get("coarse_share", 0) > 0.5, Evidence.white)),
+    Flag("dynamic-defence", "r", "the network optimises while it answers",
+         "A forward pass without gradients runs a backward pass of its own.",
+         "What the network computes is found anew for every image, as in defences that purify or adapt at test time. "
+         "Gradients through a few of its steps are no guide to what it will answer, so standard attacks say little.",
+         "Evaluate with an attack that is made for this defence; `aa-plus` is the least.",
+         _probe(lambda p: p.get("inner_gradient", 0) > 0, _everyone)),
 )  # fmt: skip
 
 

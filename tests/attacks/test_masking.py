@@ -204,6 +204,30 @@ def test_random_outputs_are_caught_and_averaged(trained: Trained) -> None:
     np.testing.assert_array_equal(again.attacks[specs[1]].correct, result.attacks[specs[1]].correct)
 
 
+class Purified(nn.Module):
+    """Moves the image against its own loss before it answers, or asks for gradients of nothing."""
+
+    def __init__(self, inner: nn.Module, steps: int) -> None:
+        super().__init__()
+        self.inner, self.steps = inner, steps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(self.steps):
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_(True)
+                (slope,) = torch.autograd.grad(self.inner(leaf).amax(1).sum(), leaf)
+            x = x + 0.01 * slope.sign()
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_network_that_optimises_while_it_answers_is_caught(trained: Trained, steps: int) -> None:
+    net, x, y = trained("conv")
+    _, flags = judged(Purified(net, steps), x[:40], y[:40], ["clean", "fgsm"])
+    assert ("dynamic-defence" in flags["clean"]) is bool(steps)
+    assert ("dynamic-defence" in flags["fgsm"]) is bool(steps)
+
+
 def test_batch_statistics_are_caught(trained: Trained) -> None:
     net, x, y = trained("conv")
     _, flags = judged(BatchNormed(net), x[:40], y[:40], ["clean"])

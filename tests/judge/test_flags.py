@@ -122,6 +122,7 @@ def test_a_sound_evaluation_has_no_flag() -> None:
         ("order", {"cw-linf"}, {"standing": {"cw-linf": 169}}),
         ("astray-gradient", WHITE, {"probes": {"astray_share": 0.26}}),
         ("coarse-logits", WHITE, {"probes": {"coarse_share": 0.51}}),
+        ("dynamic-defence", EVERYONE, {"probes": {"inner_gradient": 1.0}}),
     ],
 )
 def test_flag_is_raised_for_whom_it_concerns(flag: str, who_gets_it: set[str], given: dict[str, Any]) -> None:

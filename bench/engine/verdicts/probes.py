@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import cross_entropy, one_hot
 
 from bench.engine.verdicts.oracle import NetworkOracle
@@ -37,6 +38,7 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
     saturated_share         images whose softmax is exactly 0 and 1 in single precision (margin above 24 ln 2)
     cw_blocked_share        correct images at which cw-l2 (c = 10) stalls on a locally linear network
     astray_share            images whose margin grows by a step of 1/255 along the gradient that should shrink it
+    inner_gradient          1 when a forward pass runs a backward one by itself
     coarse_share            images whose two largest logits are less than 16 steps of their number format apart
     """
     logits = oracle.plain(x)
@@ -58,6 +60,7 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
         "random_difference": float((again - logits).abs().amax() / scale),
         "batch_difference": float((alone - logits[: len(alone)]).abs().amax() / scale),
         "unsettled_norms": float(sum(_unsettled(module) for module in oracle.network.modules())),
+        "inner_gradient": float(_optimises(oracle, x[:4])),
         "margin": float(gap.median()),
         "saturated_share": float((gap > 16.6355).double().mean()),
     }
@@ -70,6 +73,22 @@ def examine(oracle: NetworkOracle, x: Tensor, y: Tensor) -> dict[str, float]:
 
 def _unsettled(module: nn.Module) -> bool:
     return module.training or (isinstance(module, _NORMS) and module.running_mean is None)
+
+
+def _optimises(oracle: NetworkOracle, x: Tensor) -> bool:
+    """Whether something that was kept for a backward pass is taken back while the network answers.
+
+    It answers without gradients here, so whoever takes it back has asked for gradients of its own.
+    """
+    taken: list[Tensor] = []
+
+    def take(kept: Tensor) -> Tensor:
+        taken.append(kept)
+        return kept
+
+    with saved_tensors_hooks(lambda tensor: tensor, take):
+        oracle.plain(x)
+    return bool(taken)
 
 
 def _blocked(oracle: NetworkOracle, x: Tensor, y: Tensor, logits: Tensor, c: float = 10.0) -> float:
