@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bench.engine.price.cost import Cost
     from bench.engine.price.large import Large
 
-#: passes of one image that are taken for more than an hour where no rate is known
-MANY_PASSES = 100e6
+#: passes of one image, or arithmetic (an hour of one core at 30 GFLOP/s), that are many where no rate is known
+MANY_PASSES, MANY_GFLOP = 100e6, 1e5
 
 
 @click.command("run")
@@ -186,13 +186,14 @@ def _with_images(tasks: list[Task], data_root: Path | None) -> tuple[list[Task],
 
 
 def _confirm(cost: Cost) -> None:
-    """Ask a person before a run of more than an hour, also where only the number of passes says so."""
+    """Ask a person before a run of more than an hour, also where only passes and arithmetic say so."""
     import sys
 
     from bench.cli.shown.format import count, duration
 
     passes = cost.forward + cost.backward
-    if not sys.stdin.isatty() or (passes < MANY_PASSES if cost.seconds is None else cost.seconds <= 3600):
+    few = passes < MANY_PASSES and cost.gflop < MANY_GFLOP
+    if not sys.stdin.isatty() or (few if cost.seconds is None else cost.seconds <= 3600):
         return
     known = f"this takes about {duration(cost.seconds)}"
     unknown = f"nobody has measured how long this takes here, and {count(passes)} passes of one image are many"

@@ -248,6 +248,8 @@ def test_verbose_logs_each_event_in_one_line(tmp_path):
         (Cost(1e6, 1e6, 3000.0), None),
         (Cost(1e6, 1e6, 7200.0), "this takes about 2.0 h; go on?"),
         (Cost(20e6, 10e6, None), None),
+        (Cost(20e6, 10e6, None, gflop=0.9e5), None),
+        (Cost(1e6, 1e6, None, gflop=7.5e5), "nobody has measured how long this takes here, and 2.0 M passes of one"),
         (Cost(2e9, 1e9, None), "nobody has measured how long this takes here, and 3.0 G passes of one image are many"),
     ],
 )

@@ -18,6 +18,7 @@ from bench.engine.price import cost, rates
 from bench.engine.price.cost import Cost, Known, cell_cost, class_counts, estimate
 from bench.engine.price.rates import Line, Rate, key, read_calibration, write_calibration
 from bench.plugins import dataset_facts
+from bench.sizes import read_facts
 from bench.store.folders import read_cell
 
 FACTS = DatasetFacts(classes=4, image=(1, 8, 8), train_max=40, test_max=10)
@@ -160,6 +161,14 @@ def test_without_a_measurement_seconds_are_unknown_but_passes_are_not():
     assert got.seconds is None
     assert got.memory_mib is None
     assert got.forward > 0
+
+
+def test_arithmetic_and_disk_are_told_of_listed_networks_that_nobody_measured():
+    asked, listed = task("at", "clean"), read_facts()["small-cnn"]
+    got = cell_cost(asked, FACTS, lacks(asked), Known())
+    assert got.gflop == pytest.approx(listed.gflop_forward * 64 / 1024 * (got.forward + 2 * got.backward))
+    assert got.disk_mib == pytest.approx(cost.FILES_MIB + 2 * listed.parameters * 4 / 2**20)
+    assert (got + got).gflop == 2 * got.gflop
 
 
 def test_a_resized_network_has_a_rate_of_its_own():

@@ -27,6 +27,7 @@ from bench.engine.verdicts.chunks import EVALUATION_BATCH
 from bench.errors import StoreError
 from bench.plugins import dataset_facts, epoch_images, make_method, needs, passes
 from bench.registry import registry
+from bench.sizes import IMAGE, read_facts
 from bench.store.parts.files import read
 from bench.store.schema import CELL
 
@@ -40,13 +41,17 @@ FILES_MIB = 0.2
 
 @dataclass(frozen=True)
 class Cost:
-    """Forward and backward passes of one image; seconds on one process, peak MiB of a process, MiB of disk."""
+    """Forward and backward passes of one image; seconds on one process, peak MiB of a process, MiB of disk.
+
+    `gflop`: arithmetic of all passes, of networks that `bench/models/facts.csv` knows.
+    """
 
     forward: float = 0.0
     backward: float = 0.0
     seconds: float | None = 0.0
     memory_mib: float | None = None
     disk_mib: float = 0.0
+    gflop: float = 0.0
 
     def times(self, count: int) -> Cost:
         """The same again and again."""
@@ -61,6 +66,7 @@ class Cost:
             None if self.seconds is None or other.seconds is None else self.seconds + other.seconds,
             max(known, default=None),
             self.disk_mib + other.disk_mib,
+            self.gflop + other.gflop,
         )
 
 
@@ -109,12 +115,19 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
         if wanted.key in lacks:
             counts = split_counts(spec, facts, wanted.test_split)
             total += evaluation(spec, facts, wanted.attack, counts, tested, known)
-    fixed = trained or tested
+    fixed, listed = trained or tested, read_facts().get(spec.model)
+    weights = fixed.weights_mib if fixed else 0.0
+    if listed:
+        _, height, width = _image(spec, facts)
+        each = listed.gflop_forward * height * width / (IMAGE[1] * IMAGE[2])
+        total += Cost(gflop=each * (total.forward + 2 * total.backward))  # a backward pass is as much as two forward
+        weights = weights or listed.parameters * 4 / 2**20
+    disk = FILES_MIB + 2 * weights
     if fixed is None:
-        return total + Cost(disk_mib=FILES_MIB)
+        return total + Cost(disk_mib=disk)
     peak = fixed.memory(spec.recipe.batch_size)
     memory = None if peak is None else peak + _data_mib(spec, facts)
-    return total + Cost(0.0, 0.0, fixed.cell, memory, FILES_MIB + 2 * fixed.weights_mib)
+    return total + Cost(0.0, 0.0, fixed.cell, memory, disk)
 
 
 def training(spec: CellSpec, facts: DatasetFacts, rate: Rate | None) -> Cost:
