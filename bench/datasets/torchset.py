@@ -22,6 +22,7 @@ import numpy as np
 from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, isolated, register
 
 from ._npz import WHOLE, exact_bytes
+from ._opened import watching
 from ._pixels import eight_bits
 
 IMAGE = ("image", "img", "pixel_values", "pixels")
@@ -30,6 +31,8 @@ LABEL = ("label", "labels", "target")
 TWICE = 3
 #: factory -> its facts: a grid asks for them more than once, and they take a pass over all images
 _KNOWN: dict[str, DatasetFacts] = {}
+#: factory -> the files that were read for it
+_READ: dict[str, list[Path]] = {}
 
 
 @register("datasets")
@@ -60,10 +63,11 @@ class Torchset(Dataset):
         return found
 
     def files(self) -> tuple[Path, ...]:
-        """The file of the function: what it reads is known to it alone."""
+        """The file of the function, and those that it and its data sets open in Python."""
         module = sys.modules.get(self.factory().__module__)
         path = getattr(module, "__file__", None)
-        return (Path(path),) if path else ()
+        self.facts()
+        return (*([Path(path)] if path else []), *_READ[self.argument])
 
     def facts(self) -> DatasetFacts:
         """From one pass over the images, in each process once."""
@@ -73,6 +77,12 @@ class Torchset(Dataset):
 
     def load(self) -> Arrays:
         """Both splits. Raises DataError naming the item that is not what it must be."""
+        with watching() as opened:
+            arrays = self._load()
+        _READ[self.argument] = sorted(path for path in opened if path.is_file())
+        return arrays
+
+    def _load(self) -> Arrays:
         factory = self.factory()
         with isolated(0, "torchset"):
             try:

@@ -183,6 +183,21 @@ def test_what_has_no_exact_form_is_refused_by_name(here, argument, pattern):
     assert "\n" not in str(said.value)
 
 
+def test_files_that_the_function_reads_are_part_of_the_data(here, tmp_path):
+    np.savez(tmp_path / "pixels.npz", x=np.zeros((12, 8, 8), np.uint8))
+    module = tmp_path / "torchset_pairs.py"
+    module.write_text(
+        MODULE
+        + """
+def stored():
+    open("log.txt", "w").close()
+    return pair(lambda i: (np.load("pixels.npz")["x"][i], int(LABELS[i])))
+"""
+    )
+    made = make_dataset("torchset:torchset_pairs:stored", None)
+    assert [path.name for path in made.files()] == ["torchset_pairs.py", "pixels.npz"]
+
+
 def test_short_floats_that_ask_for_gradients_are_pixels(here):
     assert (make_dataset("torchset:torchset_pairs:brain", None).load().train_images == 0).all()
 
