@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.config import format_value
+from bench.config import format_value, parse_variant
 from bench.judge.evaluations import Evaluation
 from bench.reports import paper
 from bench.reports.extracts.choice import Choice
 from bench.reports.footnote import radius
+from bench.store.rows import WORST
 from bench.store.where import Where
 
 METRIC = {
@@ -34,6 +35,9 @@ ATTACK = {
     "worst": "worst case: correct under every attack of this radius",
 }
 
+#: AutoAttack, whole, further, or on a sample
+CHAINS = {"aa", "aa-plus", "aa-audited"}
+
 
 def caption(
     used: Sequence[tuple[Where, Sequence[Evaluation]]],
@@ -41,9 +45,12 @@ def caption(
     networks: Sequence[str],
     groups: Sequence[tuple[str, float]],
     attacks: Sequence[str],
-    tested: bool,
+    tested: bool | None,
 ) -> str:
-    """Metric, data, network, threat model, recipe, spread, how short the runs are, and what bold means."""
+    """Metric, data, network, threat model, recipe, spread, how short the runs are, and what bold means.
+
+    `tested`: whether a paired test chose what is bold; None where nothing is.
+    """
     settings = list(dict.fromkeys(setting for setting, _ in used))
     parts = [
         f"{METRIC.get(choice.metric, choice.metric)} in % on the {settings[0].test_split} test split of "
@@ -60,7 +67,10 @@ def caption(
     parts += [ATTACK[a] for a in attacks if a in ATTACK]
     reduced = sorted({e.where.reduced for _, found in used for e in found if e.where.reduced})
     parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
-    if choice.best != "none" and used:
+    names = {parse_variant(attack)[0] for attack in attacks} - {"clean", WORST}
+    if names and not names & CHAINS:
+        parts.append("without AutoAttack, so robustness may be overstated")
+    if tested is not None:
         parts.append(
             "bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"
             if tested

@@ -82,7 +82,9 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
             (_labels(row, networks, choice), tuple(_entry(p, (i, j) in bold, choice) for j, p in enumerate(places[i])))
             for i, row in enumerate(rows)
         ),
-        caption=caption([(p.setting, p.found) for p in used], choice, networks, groups, attacks, tested),
+        caption=caption(
+            [(p.setting, p.found) for p in used], choice, networks, groups, attacks, tested if bold else None
+        ),
         notes=_notes(used),
         missing=tuple(
             f"{rows[i][0]} has no number for {_heading(*groups[j // len(attacks)])} under {attacks[j % len(attacks)]}"

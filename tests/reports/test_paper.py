@@ -103,6 +103,20 @@ def test_the_caption_is_one_line_without_a_command_or_a_path(tmp_path, seeds):
     assert "reduced" not in (tmp_path / "b" / "paper.md").read_text()
 
 
+@pytest.mark.parametrize(("columns", "told"), [("clean,pgd-20", True), ("clean,aa", False), ("clean,worst", False)])
+def test_a_table_without_autoattack_says_what_that_means(tmp_path, columns, told):
+    assert paper(tmp_path, "--methods", "at,at-bsl", "--irs", "10", "--columns", columns) == 0
+    caption = (tmp_path / "paper.md").read_text().splitlines()[0]
+    assert ("without AutoAttack, so robustness may be overstated" in caption) is told
+
+
+def test_bold_without_anything_bold_is_not_explained(tmp_path):
+    assert paper(tmp_path, "--methods", "at", "--irs", "10", "--columns", "clean,aa") == 0
+    text = (tmp_path / "paper.md").read_text()
+    assert "bold" not in text
+    assert "**" not in text
+
+
 def test_bold_is_tested_or_the_highest_or_nothing(tmp_path):
     words = ["--methods", "at,at-bsl,ce", "--irs", "10", "--columns", "clean,aa"]
     bold = {}
