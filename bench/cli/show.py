@@ -99,6 +99,8 @@ def _facts(folder: Path, cell: CellRecord) -> None:
     click.echo(f"{cell.id}   {_status(folder, cell.status)}   {folder}")
     if cell.failure:
         click.echo(f"  failed in {cell.failure.stage}: {cell.failure.message}")
+        for line in cell.failure.traceback.splitlines():
+            click.echo(f"    {line}")
     _settings(spec)
     if data:
         _pairs(

@@ -1,6 +1,7 @@
 """Named grids, as data: one TOML file each, `[[grids]]` tables of the axes of `bench.engine.grid.Axes`.
 
-A preset may name others in `include`. `description` is what `bench ls presets` shows.
+A preset may name others in `include`. `description` is what `bench ls presets` shows. A file of the user in the same
+form is one too, by its path (`mine.toml`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import tomllib
 from importlib.resources import files
 from typing import Any
 
+import msgspec
+
 from bench.engine.grid import Axes
 from bench.errors import UsageError, did_you_mean
+from bench.paths import in_full
 
 
 def names() -> list[str]:
@@ -28,21 +32,63 @@ def describe(name: str) -> str:
 
 
 def grids(name: str) -> list[Axes]:
-    """The grids of a preset, those it includes first. Raises UsageError when it is unknown."""
+    """The grids of a preset, those it includes first. Raises UsageError when it is unknown or no preset."""
+    return _grids(name, ())
+
+
+def _grids(name: str, within: tuple[str, ...]) -> list[Axes]:
+    """`within`: the presets that include it."""
+    if name in within:
+        raise UsageError(f"preset '{name}' includes itself ({' -> '.join((*within, name))}); take one of these out.")
     body = _read(name)
-    included = [axes for other in body.get("include", ()) for axes in grids(other)]
-    return [*included, *(_axes(grid) for grid in body.get("grids", ()))]
+    included = [axes for other in body.get("include", ()) for axes in _grids(other, (*within, name))]
+    found = [*included, *(_axes(grid, name) for grid in body.get("grids", ()))]
+    if not found:
+        raise UsageError(f"preset '{name}' holds no grid; write [[grids]] with methods and datasets.")
+    return found
 
 
 def _read(name: str) -> dict[str, Any]:
+    if name.endswith(".toml"):
+        return _of_user(name)
     if name not in names():
-        raise UsageError(f"unknown preset '{name}'. {did_you_mean(name, names())}")
+        raise UsageError(f"unknown preset '{name}'. {did_you_mean(name, names())} A file's name ends with .toml.")
     return tomllib.loads((files(__name__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _axes(grid: dict[str, Any]) -> Axes:
+def _of_user(name: str) -> dict[str, Any]:
+    """A file of the user. Raises UsageError with what is wrong in it."""
+    try:
+        body = tomllib.loads(in_full(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"preset {name} cannot be read ({error.strerror or error}); give a file that is there."
+        ) from None
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise UsageError(f"preset {name} is no TOML ({' '.join(str(error).split())}); mend that line.") from None
+    known = {"description": str, "include": list, "grids": list}
+    if wrong := body.keys() - known:
+        raise UsageError(f"preset {name}: unknown key '{min(wrong)}'. {did_you_mean(min(wrong), known)}")
+    for key, kind in known.items():
+        parts = body.get(key, kind())
+        inner = dict if key == "grids" else str
+        if not isinstance(parts, kind) or (kind is list and not all(isinstance(part, inner) for part in parts)):
+            raise UsageError(f"preset {name}: '{key}' is {parts!r}; write it as `bench/presets/quick.toml` does.")
+    return body
+
+
+def _axes(grid: dict[str, Any], name: str) -> Axes:
+    """Raises UsageError for an axis that there is not, that lacks, or that has a value of another kind."""
     known = {f.name for f in dataclasses.fields(Axes)}
     if wrong := set(grid) - known:
-        raise UsageError(f"preset: unknown axis '{min(wrong)}'. {did_you_mean(min(wrong), known)}")
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in grid.items()}
-    return Axes(**values)
+        raise UsageError(f"preset {name}: unknown axis '{min(wrong)}'. {did_you_mean(min(wrong), known)}")
+    try:
+        return msgspec.convert(grid | _ratios(grid), Axes)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"preset {name}: {str(error).rstrip('.')}; lists are lists, seeds whole numbers.") from None
+
+
+def _ratios(grid: dict[str, Any]) -> dict[str, Any]:
+    """Ratios may be numbers."""
+    irs = grid.get("irs")
+    return {"irs": [f"{ir:g}" if isinstance(ir, int | float) else ir for ir in irs]} if isinstance(irs, list) else {}

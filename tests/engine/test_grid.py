@@ -168,6 +168,41 @@ def test_every_preset_expands():
         assert not [t for t in tasks if t.skip], name
 
 
+def test_a_file_of_the_user_is_a_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    head = '[[grids]]\nmethods = ["ce"]\ndatasets = ["digitslt"]\n'
+    (tmp_path / "mine.toml").write_text(head + 'irs = [10, "50"]\nseeds = [0, 1]\nepochs = 1\nattacks = ["clean"]')
+    (grid,) = presets.grids("mine.toml")
+    assert (grid.irs, grid.seeds, grid.epochs, grid.recipes) == (("10", "50"), (0, 1), 1, ("paper",))
+    assert len(expand(grid)) == 4
+    (tmp_path / "both.toml").write_text('include = ["mine.toml", "quick"]')
+    assert presets.grids("both.toml") == [grid, *presets.grids("quick")]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[grids]", "x.toml is no TOML"),
+        ('[[grids]]\nmethods = "ce"\ndatasets = ["digitslt"]', "Expected `array`, got `str` - at `.*methods"),
+        ('[[grids]]\nmethods = ["ce"]', "missing required field `datasets`"),
+        ('[[grids]]\nmethods = ["ce"]\ndatasets = ["digitslt"]\nseeds = ["0"]', "Expected `int`, got `str`"),
+        ('[[grids]]\nmethod = ["ce"]', "unknown axis 'method'. Did you mean 'methods'"),
+        ('[grids]\nmethods = ["ce"]', "'grids' is {"),
+        ("grid = []", "unknown key 'grid'. Did you mean 'grids'"),
+        ("", "holds no grid"),
+        ('include = ["x.toml"]', "includes itself"),
+        ('include = ["y.toml"]', "y.toml cannot be read"),
+        ('include = ["nope"]', "unknown preset 'nope'"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_one_sentence(tmp_path, monkeypatch, text, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(UsageError, match=says) as said:
+        presets.grids("x.toml")
+    assert "\n" not in str(said.value)
+
+
 def test_presets_hold_exactly_the_cells_of_the_tables():
     def cells(name):
         return merge([t for grid in presets.grids(name) for t in expand(grid)])

@@ -14,7 +14,8 @@ AXES = (
     click.option(
         "--preset",
         metavar="NAME",
-        help="A named grid, see `bench ls presets`; an option below replaces its axis in all of it. Default: quick; "
+        help="A named grid, see `bench ls presets`, or a file of your own in that form (mine.toml); "
+        "an option below replaces its axis in all of it. Default: quick; "
         "with both --methods and --datasets none: then what is not given has its default, one ratio and seed.",
     ),
     click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
