@@ -21,9 +21,10 @@ def watching() -> Iterator[set[Path]]:
     What a library opens by itself in C is not seen.
     """
     _listen()
-    before, _SEEN[0] = _SEEN[0], set[Path]()
+    before, seen = _SEEN[0], set[Path]()
+    _SEEN[0] = seen
     try:
-        yield _SEEN[0]
+        yield seen
     finally:
         _SEEN[0] = before
 

@@ -175,7 +175,8 @@ def _bytes(image: Any, who: str) -> np.ndarray:
         raise DataError(f"{who} has an image of shape {values.shape}; write height x width, with channels or without.")
     if hasattr(image, "detach"):  # a tensor: channels first
         values = np.moveaxis(values[None] if values.ndim == 2 else values, 0, -1)
-    return exact_bytes((values[..., None] if values.ndim == 2 else values)[None], who, "image")[0]
+    (pixels,) = exact_bytes((values[..., None] if values.ndim == 2 else values)[None], who, "image")
+    return np.asarray(pixels)
 
 
 def _array(value: Any, who: str) -> np.ndarray:
@@ -184,9 +185,10 @@ def _array(value: Any, who: str) -> np.ndarray:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
             value = value.float() if value.is_floating_point() and value.element_size() < 4 else value
-        return np.asarray(value)
+        values: np.ndarray = np.asarray(value)
     except Exception as error:  # sparse tensors, tensors without memory, lists of unequal length
         raise DataError(f"{who} holds no plain values ({_line(error)}); write arrays or dense tensors.") from error
+    return values
 
 
 def _line(error: BaseException) -> str:

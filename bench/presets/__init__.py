@@ -66,13 +66,12 @@ def _of_user(name: str) -> dict[str, Any]:
         ) from None
     except ValueError as error:  # no UTF-8, or no TOML
         raise UsageError(f"preset {name} is no TOML ({' '.join(str(error).split())}); mend that line.") from None
-    known = {"description": str, "include": list, "grids": list}
+    known = {"description", "include", "grids"}
     if wrong := body.keys() - known:
         raise UsageError(f"preset {name}: unknown key '{min(wrong)}'. {did_you_mean(min(wrong), known)}")
-    for key, kind in known.items():
-        parts = body.get(key, kind())
-        inner = dict if key == "grids" else str
-        if not isinstance(parts, kind) or (kind is list and not all(isinstance(part, inner) for part in parts)):
+    for key, kind in (("include", str), ("grids", dict)):
+        parts = body.get(key, [])
+        if not isinstance(parts, list) or not all(isinstance(part, kind) for part in parts):
             raise UsageError(f"preset {name}: '{key}' is {parts!r}; write it as `bench/presets/quick.toml` does.")
     return body
 

@@ -35,9 +35,11 @@ def _misfit(content: bytes, kinds: Mapping[str, str]) -> str:
     except (ValueError, TypeError, OverflowError):
         return ""
     for column, kind in kinds.items():
-        reader = _READERS.get(kind)
-        for line, word in enumerate(found[column] if reader and column in found else (), 2):
-            if word and not reader(word):
+        reads = _READERS.get(kind)
+        if reads is None or column not in found:
+            continue
+        for line, word in enumerate(found[column], 2):
+            if word and not reads(word):
                 wanted = "a whole number" if kind == "Int64" else "a number"
                 return f"line {line}: {column} is '{word[:40]}', not {wanted}"
     return ""
