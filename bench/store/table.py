@@ -20,10 +20,16 @@ def parse(content: bytes) -> pd.DataFrame:
     kinds = PER_CLASS | LATER
     empty = {k: [""] for k, v in kinds.items() if v != "string"}
     try:
-        head = [name.strip('"') for name in content.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r").split(",")]
+        first = content.split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
+        for sign, words in ((";", "semicolons"), ("\t", "tabs")):
+            if "," not in first and first.count(sign) >= len(PER_CLASS) - 1:
+                raise ValueError(f"its columns stand between {words}, not commas; save it with commas")
+        head = [name.strip('"') for name in first.split(",")]
         if twice := [name for name in kinds if head.count(name) > 1]:
             raise ValueError(f"the column '{twice[0]}' stands twice")
         return pd.read_csv(io.BytesIO(content), dtype=kinds, keep_default_na=False, na_values=empty)
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8; save it as UTF-8") from error
     except (ValueError, TypeError, OverflowError) as error:  # pandas has all three for numbers
         raise ValueError(_misfit(content, kinds) or " ".join(str(error).split())) from error
 
