@@ -94,5 +94,6 @@ def test_a_run_leaves_begun_cells_to_the_process_that_computes_them(runs):
         for task in TASKS:
             others.enter_context(CellFolder(runs, task.spec.id).locked())
         done = call("run", *GRID, "--epochs", "1", "--jobs", "0", "--device", "cpu", "--yes", "--results", runs)
-    assert "Next: bench report" in done.output
+    assert "run the same command again when it has ended" in done.output
+    assert "Next:" not in done.output, "there is nothing to report yet"
     assert Results(runs).rows.empty
