@@ -156,7 +156,18 @@ def _choose(theirs: Evaluation, candidates: Iterable[Evaluation]) -> tuple[Evalu
     mine, its = ({i: name for i, (name, _, _) in e.counts.by_class().items()} for e in (theirs, best))
     if mine != its:
         return None, REFUSED, f"classes differ: {_classes(mine, its)}"
+    if theirs.where.data_hash and not theirs.chain and not best.chain and (why := _images(theirs, best)):
+        return None, REFUSED, why
     return best, "", ""
+
+
+def _images(theirs: Evaluation, ours: Evaluation) -> str:
+    """Where two evaluations of the same data count other numbers of test images, which one of them made up."""
+    counted = ours.counts.by_class()
+    for index, (_, n, _) in theirs.counts.by_class().items():
+        if n != counted[index][1]:
+            return f"class {index} has {n} test images in the reference, {counted[index][1]} in the results"
+    return ""
 
 
 def _classes(mine: Mapping[int, str], its: Mapping[int, str]) -> str:

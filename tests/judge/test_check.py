@@ -217,6 +217,17 @@ def test_bad_input_is_one_sentence(two, tmp_path):
         run("--results", tmp_path / "empty", "--against", tmp_path / "empty")
 
 
+@pytest.mark.parametrize("times", [0, 2])
+def test_the_same_data_with_other_numbers_of_test_images_is_refused(two, tmp_path, times):
+    frame = pd.read_csv(next(two.root.glob("taet*/per_class.csv")), dtype=str, keep_default_na=False)
+    for column in ("n", "correct"):
+        frame[column] = (frame[column].astype(int) * times).astype(str)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    code, text = run("--results", two.root, "--against", tmp_path / "x.csv")
+    assert code == 1
+    assert f"class 0 has {40 * times} test images in the reference, 40 in the results" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
