@@ -106,7 +106,10 @@ def _open(path: Path, mend: str) -> zipfile.ZipFile:
 
 
 def _check_keys(archive: zipfile.ZipFile, path: Path) -> None:
-    keys = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
+    names = archive.namelist()
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path} holds {twice[0]} twice; write it again with one of them.")
+    keys = {name.removesuffix(".npy") for name in names if name.endswith(".npy")}
     lacking = [key for key in REQUIRED if key not in keys]
     if lacking:
         raise DataError(

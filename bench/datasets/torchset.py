@@ -27,8 +27,8 @@ from ._pixels import eight_bits
 
 IMAGE = ("image", "img", "pixel_values", "pixels")
 LABEL = ("label", "labels", "target")
-#: items that are read twice, to see that nothing about them is random
-TWICE = 3
+#: how many items are read twice, to see that nothing about them is random
+TWICE = 16
 #: factory -> its facts: a grid asks for them more than once, and they take a pass over all images
 _KNOWN: dict[str, DatasetFacts] = {}
 #: factory -> the files that were read for it
@@ -96,7 +96,12 @@ class Torchset(Dataset):
                 raise DataError(
                     f"'torchset:{self.argument}' returned {type(pair).__name__}; write `return training, test`."
                 )
-            names = _names(pair[0])
+            names, others = map(_names, pair)
+            if names and others and names != others:
+                raise DataError(
+                    f"'torchset:{self.argument}' has other classes in its test set ({', '.join(others[:3])}) than in "
+                    f"its training set ({', '.join(names[:3])}); write both alike."
+                )
             splits = [self._split(one, what) for one, what in zip(pair, ("training", "test"), strict=True)]
         (train, train_labels), (test, test_labels) = splits
         if train.shape[1:] != test.shape[1:]:
@@ -105,7 +110,12 @@ class Torchset(Dataset):
                 "write it so that all have one size."
             )
         highest = int(max(train_labels.max(), test_labels.max()))
-        classes = tuple(names) if len(names) > highest else tuple(map(str, range(highest + 1)))
+        if names and len(names) <= highest:
+            raise DataError(
+                f"'torchset:{self.argument}' has {len(names)} names of classes and labels up to {highest}; "
+                "name each class."
+            )
+        classes = names or tuple(map(str, range(highest + 1)))
         sizes = [np.bincount(labels, minlength=len(classes)) for labels in (train_labels, test_labels)]
         height, width, channels = train.shape[1:]
         _KNOWN[self.argument] = DatasetFacts(
@@ -133,11 +143,12 @@ class Torchset(Dataset):
             raise DataError(f"the {what} set of 'torchset:{self.argument}' is empty; write one with images.")
         images: list[np.ndarray] = []
         labels = np.zeros(size, np.int64)
+        twice = {*np.linspace(0, size - 1, TWICE).astype(int).tolist()}
         for i in range(size):
             image, labels[i] = _item(data, i, f"{who} {i}")
             if images and image.shape != images[0].shape:
                 raise DataError(f"{who} {i} is {image.shape}, item 0 {images[0].shape}; write all in one size.")
-            if i < TWICE and not np.array_equal(image, _item(data, i, f"{who} {i}")[0]):
+            if i in twice and not np.array_equal(image, _item(data, i, f"{who} {i}")[0]):
                 raise DataError(f"{who} {i} changes from one reading to the next; write it without augmentation.")
             images.append(image)
         if labels.max() >= size:  # each class below the highest has an image, so there are not more of them
@@ -207,4 +218,8 @@ def _names(data: Any) -> tuple[str, ...]:
     features = getattr(data, "features", None)
     if names is None and isinstance(features, Mapping):
         names = next((getattr(features[key], "names", None) for key in LABEL if key in features), None)
-    return tuple(" ".join(str(name).split()) for name in names) if isinstance(names, list | tuple) else ()
+    if isinstance(names, Mapping):  # label -> name, or name -> label
+        numbered = all(isinstance(key, int) for key in names)
+        names = [names[key] for key in sorted(names)] if numbered else sorted(names, key=names.__getitem__)
+    known = isinstance(names, list | tuple | np.ndarray)
+    return tuple(" ".join(str(name).split()) for name in names) if known else ()

@@ -159,6 +159,14 @@ def test_a_member_that_ends_before_its_last_value_is_not_read_on_into_the_next(t
         dataset("archive:short", tmp_path).load()
 
 
+def test_a_member_that_stands_twice_is_refused(tmp_path):
+    np.savez(tmp_path / "twice.npz", **arrays())
+    with zipfile.ZipFile(tmp_path / "twice.npz", "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("test_labels.npy", b"x")
+    with pytest.raises(DataError, match=r"holds test_labels\.npy twice"):
+        dataset("archive:twice", tmp_path).facts()
+
+
 def test_members_without_their_ending_are_no_arrays(tmp_path):
     with zipfile.ZipFile(tmp_path / "bare.npz", "w") as archive:
         for name in arrays():

@@ -114,6 +114,29 @@ def far():
     return pair(lambda i: (PIXELS[i], 10**9))
 
 
+def named(*classes):
+    made = pair(lambda i: (PIXELS[i], int(LABELS[i])))
+    for one, names in zip(made, classes):
+        one.classes = names
+    return made
+
+
+def few():
+    return named(["a", "b"], ["a", "b"])
+
+
+def others():
+    return named(["a", "b", "c"], ["a", "c", "b"])
+
+
+def indexed():
+    return named({"one": 1, "zero": 0, "two": 2}, np.array(["zero", "one", "two"]))
+
+
+def late():
+    return pair(lambda i: (PIXELS[i] if i < 11 else torch.randint(0, 256, (8, 8)).numpy().astype(np.uint8), 0))
+
+
 def swapped():
     return pair(lambda i: (int(LABELS[i]), PIXELS[i]))
 
@@ -167,6 +190,9 @@ def test_every_form_gives_the_same_pixels(here, factory):
         ("torchset_pairs:sparse", "training item 0 holds no plain values .TypeError"),
         ("torchset_pairs:deep", r"training item 0 has an image of shape \(1, 8, 8, 1\)"),
         ("torchset_pairs:far", "the training set of .* has the label 1000000000 among 12 images"),
+        ("torchset_pairs:few", "has 2 names of classes and labels up to 2; name each class"),
+        ("torchset_pairs:others", r"other classes in its test set \(a, c, b\) than in its training set \(a, b, c\)"),
+        ("torchset_pairs:late", "training item 11 changes from one reading to the next"),
         ("torchset_pairs:swapped", r"training item 0 has the label array\(.{,40}\.\.\.; write"),
         ("torchset_pairs:broken", "training item 0 cannot be read .ZeroDivisionError"),
         ("torchset_pairs:raises", "failed .OSError: no such file"),
@@ -196,6 +222,10 @@ def stored():
     )
     made = make_dataset("torchset:torchset_pairs:stored", None)
     assert [path.name for path in made.files()] == ["torchset_pairs.py", "pixels.npz"]
+
+
+def test_classes_may_be_a_table_of_labels_or_an_array(here):
+    assert make_dataset("torchset:torchset_pairs:indexed", None).load().class_names == ("zero", "one", "two")
 
 
 def test_short_floats_that_ask_for_gradients_are_pixels(here):
