@@ -102,10 +102,16 @@ class StoppedError(BenchError):
         self.exit_code = 128 + number
 
 
+#: letters of somebody else's message that are quoted whole
+LONGEST = 400
+
+
 def in_words(error: BaseException, *plain: type[BaseException]) -> str:
     """What an error of anybody's code says, on one line; its type before it, unless it is a BenchError or `plain`."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 400 else f"{text[:400]} ..."
+    text = " ".join(str(error).split()).partition(" Hint: ")[0]
+    if len(text) > LONGEST:  # torch explains itself over pages; its first sentence says what
+        first = text[:LONGEST].partition(". ")
+        text = f"{first[0]}." if first[1] else f"{first[0]} ..."
     return text if text and isinstance(error, (BenchError, *plain)) else f"{type(error).__name__}: {text}".strip(": ")
 
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from bench.errors import ModelError
@@ -55,9 +56,10 @@ def pick(output: Any, steps: Steps) -> Any:
 
 def check_logits(z: Any, images: int, classes: int) -> None:
     """Raise ModelError unless z is a real tensor of images x classes."""
-    if not isinstance(z, Tensor) or z.is_complex():
-        kind = f"{type(z).__name__} of {z.dtype}" if isinstance(z, Tensor) else type(z).__name__
-        raise ModelError(f"the network gave a {kind}; it must give a tensor of N x {classes} logits.")
+    if not isinstance(z, Tensor) or not z.is_floating_point() or z.layout != torch.strided:
+        form = "" if not isinstance(z, Tensor) or z.layout == torch.strided else ", sparse"
+        kind = f"{type(z).__name__} of {z.dtype}{form}" if isinstance(z, Tensor) else type(z).__name__
+        raise ModelError(f"the network gave a {kind}; it must give a plain tensor of N x {classes} logits.")
     if z.ndim != 2 or z.shape != (images, classes):
         raise ModelError(
             f"the network gave an output of shape {tuple(z.shape)} for {images} images; "
