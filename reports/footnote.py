@@ -45,9 +45,13 @@ def radius(eps: float) -> str:
     return f"{levels}/255" if levels and abs(eps * 255 - levels) < 1e-5 else f"{eps:g}"
 
 
+def scaled(eps: float) -> bool:
+    """Whether a radius is another than the one at which radii and steps of attacks are stated."""
+    return not abs(eps - REFERENCE_EPS) < 1e-6
+
+
 def _scaled(eps: float) -> str:
-    same = abs(eps - REFERENCE_EPS) < 1e-6
-    return "" if same else "; radii and steps of attacks are stated at 8/255 and scaled to it"
+    return "; radii and steps of attacks are stated at 8/255 and scaled to it" if scaled(eps) else ""
 
 
 def _hashes(hashes: set[str]) -> str:

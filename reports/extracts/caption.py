@@ -9,7 +9,7 @@ from bench.config import format_value, parse_variant
 from bench.judge.evaluations import Evaluation
 from bench.reports import paper
 from bench.reports.extracts.choice import Choice
-from bench.reports.footnote import radius
+from bench.reports.footnote import radius, scaled
 from bench.store.rows import WORST
 from bench.store.where import Where
 
@@ -62,6 +62,8 @@ def caption(
         parts.append(paper.MODEL_LABEL.get(networks[0], networks[0]))
     radii = list(dict.fromkeys(radius(s.eps) for s in settings if not math.isnan(s.eps)))
     parts += [f"ℓ∞, ε = {' and '.join(radii)}"] if radii else []
+    if any("eps=" in a or "step=" in a for a in attacks) and any(scaled(s.eps) for s in settings):
+        parts.append("radii and steps of attacks stated at 8/255 and scaled to it")
     unusual = (t for s in settings for n, t in s.said().items() if n not in ("recipe", "reduced"))
     parts += [f"recipe {_recipes(used)}", *dict.fromkeys(unusual), _seeds(used, choice)]
     parts += [ATTACK[a] for a in attacks if a in ATTACK]
