@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,49 @@ def test_tensorboard_holds_what_was_told(tmp_path):
     assert "long-tailed/fgsm/balanced" in events.Tags()["scalars"]
     text = events.Tensors("specification/text_summary")[0].tensor_proto.string_val[0].decode()
     assert "method = at" in text
+
+
+def logged(content):
+    """The records of a .wandb file: LevelDB's log, in blocks of 32 KiB, each part with checksum, length and kind."""
+    at, whole = 7, b""
+    while at + 7 <= len(content):
+        if 2**15 - at % 2**15 < 7:
+            at += 2**15 - at % 2**15
+            continue
+        length, kind = struct.unpack_from("<HB", content, at + 4)
+        whole += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            yield whole
+            whole = b""
+
+
+@pytest.mark.wandb
+@pytest.mark.filterwarnings("ignore")
+def test_weights_and_biases_hold_what_was_told(tmp_path, monkeypatch):
+    if not importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is not installed, its package brings a program of its own: tox -e trackers")
+    from wandb.proto import wandb_internal_pb2
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    assert run(tmp_path / "runs", "--jobs", "0", "--sink", f"wandb:{tmp_path / 'wb'}") == 0
+    (cell,) = [folder.name for folder in (tmp_path / "runs").glob("at-*")]
+    (file,) = (tmp_path / "wb").rglob("*.wandb")
+    told, history, summary = {}, [], {}
+    for data in logged(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.run.display_name:
+            told |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            assert record.run.display_name == cell
+        if record.history.item:
+            history.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item})
+        summary |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.summary.update}
+    curve = pd.read_csv(tmp_path / "runs" / cell / "epochs.csv")
+    assert [one["epoch/loss"] for one in history] == pytest.approx(list(curve["loss"]))
+    assert told["recipe.epochs"] == 3
+    assert summary["ended"] == "done"
+    assert "long-tailed/clean/tail" in summary
 
 
 @pytest.mark.mlflow
