@@ -221,5 +221,6 @@ def _names(data: Any) -> tuple[str, ...]:
     if isinstance(names, Mapping):  # label -> name, or name -> label
         numbered = all(isinstance(key, int) for key in names)
         names = [names[key] for key in sorted(names)] if numbered else sorted(names, key=names.__getitem__)
-    known = isinstance(names, list | tuple | np.ndarray)
-    return tuple(" ".join(str(name).split()) for name in names) if known else ()
+    if not isinstance(names, list | tuple | np.ndarray):
+        return ()
+    return tuple(" ".join(str(name).split()) for name in names)
