@@ -78,6 +78,7 @@ def command(
     """
     from bench.cli.shown import compared
     from bench.judge.pairs.wanted import Wanted
+    from bench.judge.selected import called
     from bench.store.provenance.inputs import changed
 
     under = () if attacks is None else tuple(comma_list(attacks, "attack"))
@@ -92,7 +93,9 @@ def command(
     lines = verb(Wanted(under, dataset or "", ir or "", test_split, metric, level))
     for problem in (problem for store in read for problem in store.problems):
         click.echo(f"left out: {problem}", err=True)
-    for words in sorted({words for store in read for cell in store.cells for words in changed(cell)}):
+    cells = [cell for store in read for cell in store.cells]
+    asked = [cell for cell in cells if not methods or any(called(cell.made, method) for method in methods)]
+    for words in sorted({words for cell in asked for words in changed(cell)}):
         click.echo(f"note: some cells were made before changes to the code of {words}.", err=True)
     told = compared.sentences(lines, names, level)
     # one seed pooled would only repeat its own line

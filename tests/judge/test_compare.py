@@ -228,6 +228,10 @@ def test_a_sentence_holds_both_intervals_and_what_is_of_older_code_is_noted(grid
     folder = next(grid.root.glob("taet*"))
     grid.write(folder, grid.read(folder) | {"inputs": {"method": "another"}})
     assert "note: some cells were made before changes to the code of method 'taet'.\n" in run(*words)
+    grid.write(folder, grid.read(folder) | {"inputs": {}})
+    other = grid.cell("trades")
+    grid.write(other, grid.read(other) | {"inputs": {"method": "another"}})
+    assert "note:" not in run(*words), "cells that are not compared"
 
 
 def test_the_commands_own_refusals(grid):
