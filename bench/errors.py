@@ -14,6 +14,7 @@ BenchError           exit 1   something failed that the message says how to mend
 +- TrainingError     exit 1   a loss became NaN or infinite; carries where
 +- OverdueError      exit 1   a cell took longer than it may; what it has is kept
 +- StoppedError      exit 128 + the signal's number (143 for SIGTERM): told to stop; what was done is kept
+   +- SpentError     exit 124, as `timeout` has it: the time of a whole run is over; what was done is kept
 """
 
 from __future__ import annotations
@@ -100,6 +101,18 @@ class StoppedError(BenchError):
             "the last checkpoint."
         )
         self.exit_code = 128 + number
+
+
+class SpentError(StoppedError):
+    """The time that was given to a whole run is over; what it was at goes on next time."""
+
+    def __init__(self, seconds: float) -> None:
+        BenchError.__init__(
+            self,
+            f"the {seconds:g} s of --run-limit are over; what was finished is stored, and the same command goes on "
+            "from the last checkpoint.",
+        )
+        self.exit_code = 124
 
 
 #: letters of somebody else's message that are quoted whole

@@ -15,7 +15,7 @@ from bench.cli.options.placement import Placement, placement_options
 from bench.cli.shown import score_table
 from bench.cli.shown.format import counted, seconds
 from bench.cli.shown.stream import tell
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, SpentError, UsageError
 
 if TYPE_CHECKING:
     from bench.cli.options.sinks import Sinks
@@ -42,6 +42,7 @@ MANY_PASSES, MANY_GFLOP = 100e6, 1e5
 )
 @sink_option
 @click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
+@click.option("--run-limit", metavar="8h", help="Time the run may take; then it stops, and the same command goes on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
@@ -67,6 +68,7 @@ def command(
     retry: str,
     sinks: tuple[str, ...],
     cell_limit: str | None,
+    run_limit: str | None,
     quiet: bool,
     machine: bool,
     **axes: Any,
@@ -81,11 +83,16 @@ def command(
     """
     from bench.cli.options.sinks import Sinks
     from bench.cli.shown.dry import warnings
+    from bench.engine.host import stop
     from bench.engine.life.settings import Settings
     from bench.store.folders import open_root
 
     placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
-    limit = seconds(cell_limit) if cell_limit else None
+    limit, spend = (seconds(text) if text else None for text in (cell_limit, run_limit))
+    if spend and place != "local":
+        raise UsageError(
+            f"--run-limit ends a run of this machine; with --on {place} limit the workers (--slurm time=)."
+        )
     if sinks and detach:
         raise UsageError("--sink listens to a run, and --detach leaves it; leave one of them out.")
     grid = price(preset, data_root, results, device, axes, retrain, shard)
@@ -111,7 +118,7 @@ def command(
         tell(line)
     open_root(results, write=True)
     if not yes:
-        _confirm(grid.cost)
+        _confirm(grid.cost, spend)
     if axes["init"]:
         from bench.engine.life.before import keep
 
@@ -127,7 +134,8 @@ def command(
     aside = {work.task.spec.id for work in grid.works} - chosen
     tasks = [task for task in grid.tasks if task.spec.id not in aside]
     told = Sinks(sinks, todo, results)
-    return _run(tasks, todo, settings, placement, grid.cost, told, quiet, machine) or bad
+    with stop.within(spend, SpentError):
+        return _run(tasks, todo, settings, placement, grid.cost, told, quiet, machine) or bad
 
 
 def _large(works: list[Work], results: Path, data_root: Path | None, device: str, placement: Placement) -> list[Large]:
@@ -185,7 +193,7 @@ def _with_images(tasks: list[Task], data_root: Path | None) -> tuple[list[Task],
     return left, bool(lacking)
 
 
-def _confirm(cost: Cost) -> None:
+def _confirm(cost: Cost, limit: float | None) -> None:
     """Ask a person before a run of more than an hour, also where only passes and arithmetic say so."""
     import sys
 
@@ -193,7 +201,8 @@ def _confirm(cost: Cost) -> None:
 
     passes = cost.forward + cost.backward
     few = passes < MANY_PASSES and cost.gflop < MANY_GFLOP
-    if not sys.stdin.isatty() or (few if cost.seconds is None else cost.seconds <= 3600):
+    short = few if cost.seconds is None else cost.seconds <= 3600
+    if not sys.stdin.isatty() or short or (limit is not None and limit <= 3600):
         return
     known = f"this takes about {duration(cost.seconds)}"
     unknown = f"nobody has measured how long this takes here, and {count(passes)} passes of one image are many"

@@ -172,6 +172,25 @@ def test_a_cell_that_takes_too_long_fails_keeps_what_it_has_and_goes_on(tmp_path
     assert "'2 hours' is no time" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("jobs", ["0", "2"])
+def test_a_run_whose_time_is_over_stops_and_the_same_command_goes_on(jobs, tmp_path, capsys, monkeypatch):
+    looks = itertools.count()  # the run looks at the clock after every step of its own, or twice a second
+    monkeypatch.setattr(stop, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
+    words = ["run", "--methods", "ce,at", "--datasets", "digitslt", "--irs", "10", "--epochs", "40", "--limit", "6",
+             "--attacks", "clean", "--jobs", jobs, "--device", "cpu", "--results", tmp_path]  # fmt: skip
+    assert call(*words, "--run-limit", "3s") == 124
+    assert "the 3 s of --run-limit are over" in capsys.readouterr().err
+    assert not [path for path in tmp_path.glob("*/cell.json") if read_cell(path.parent)["status"] == "failed"]
+    monkeypatch.undo()
+    assert call(*words) == 0
+    assert "2 cells done, 0 failed" in capsys.readouterr().out
+
+
+def test_a_limit_of_the_run_is_refused_where_others_run_it(tmp_path, capsys):
+    assert call(*DIGITS, "--results", tmp_path, "--on", "slurm", "--run-limit", "8h") == 2
+    assert "--run-limit ends a run of this machine" in capsys.readouterr().err
+
+
 def test_only_what_failed_is_tried_again(tmp_path, capsys):
     words = [*DIGITS, "--results", tmp_path]
     assert call(*words, "--seeds", "0", "--cell-limit", "0.000001s") == 1

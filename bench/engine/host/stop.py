@@ -1,8 +1,8 @@
-"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1 or SIGUSR2), or a cell whose time is over.
+"""A process that is told to stop (SIGTERM, SIGHUP, a scheduler's SIGUSR1 or SIGUSR2), a cell or run whose time is over.
 
 Work is kept: a signal only raises a flag. Training asks after every step and then writes its last whole epoch; attacks
-ask after every chunk, which is kept already; whoever waits asks once in a while. The time of a cell is asked about at
-the same places.
+ask after every chunk, which is kept already; whoever waits asks once in a while. Time is asked about at the same
+places.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from bench.errors import OverdueError, StoppedError
+from bench.errors import OverdueError, SpentError, StoppedError
 
 #: the signals that ask a process to end
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _asked: list[int] = []
-#: (when it ends, seconds that it was given) of the cell that this process is at
-_limits: list[tuple[float, float]] = []
+#: (when it ends, seconds that it was given, what is raised then): of the run, then of the cell that this process is at
+_limits: list[tuple[float, float, type[OverdueError | SpentError]]] = []
 
 
 def listen(signals: Sequence[signal.Signals] = SIGNALS, *, patient: bool = False) -> None:
@@ -47,22 +47,24 @@ def asked() -> bool:
 
 
 @contextmanager
-def within(seconds: float | None) -> Iterator[None]:
-    """Inside it, `check` raises OverdueError once so many seconds are over; None: never."""
+def within(seconds: float | None, error: type[OverdueError | SpentError] = OverdueError) -> Iterator[None]:
+    """Inside it, `check` raises `error` once so many seconds are over; None: never. One may lie in another."""
+    outside = len(_limits)
     if seconds is not None:
-        _limits.append((time.monotonic() + seconds, seconds))
+        _limits.append((time.monotonic() + seconds, seconds, error))
     try:
         yield
     finally:
-        _limits.clear()
+        del _limits[outside:]
 
 
 def check() -> None:
-    """Raises StoppedError once this process was told to stop, OverdueError once the time of its cell is over."""
+    """Raises StoppedError once this process was told to stop, or what `within` says once a time is over."""
     if _asked:
         raise StoppedError(_asked[0])
-    if _limits and time.monotonic() > _limits[0][0]:
-        raise OverdueError(_limits[0][1])
+    for end, seconds, error in _limits:
+        if time.monotonic() > end:
+            raise error(seconds)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:
