@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     "--metric",
     default="balanced",
     show_default=True,
-    type=click.Choice(["balanced", "standard", "head", "tail", "worst-class"]),
-    help="What is compared; worst-class is the lowest recall of a class.",
+    metavar="NAME",
+    help="What is compared: balanced, standard, head, tail, tail-80, worst-class (the lowest recall of a class), or "
+    "prior-R, the accuracy were the classes as frequent as at imbalance ratio R.",
 )
 @click.option("--level", type=float, default=0.95, show_default=True, help="Coverage of the intervals; 1 - alpha.")
 @click.option("--classes", is_flag=True, help="Show McNemar's test in every class.")
@@ -77,6 +78,7 @@ def command(
     AutoAttack and no attack; other attacks stand below it.
     """
     from bench.cli.shown import compared
+    from bench.judge.metrics import check_metric
     from bench.judge.pairs.wanted import Wanted
     from bench.judge.selected import called
     from bench.store.provenance.inputs import changed
@@ -89,6 +91,7 @@ def command(
         raise UsageError(
             f"--gap {gap:g} cannot be looked for; give a difference other than 0, of 0.000001 to 100 points."
         )
+    check_metric(metric)
     names, read, verb = _sides(methods, stores, across, results)
     lines = verb(Wanted(under, dataset or "", ir or "", test_split, metric, level))
     for problem in (problem for store in read for problem in store.problems):

@@ -9,6 +9,8 @@ take no part.
     standard   correct images over all images
     tail       mean recall of the floor(C/2) rarest classes; head: of the others
     tail-80    mean recall of the rarest 80 % of the classes, ceil(4C/5): the tail of RobustLT's paper
+    prior-R    mean recall with the classes as frequent as at imbalance ratio R (`prior-50`): the accuracy on images so
+               distributed, from any test split, so also from one whose rarest class is large
     worst-class  lowest recall of a class; the worst case over attacks (`worst`) is an attack, not a metric
 """
 
@@ -22,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.errors import UsageError, did_you_mean
+from bench.longtail import check_ir
 from bench.store.counts import of_rows
 from bench.store.schema import LATER, PER_CLASS
 
@@ -53,10 +57,42 @@ AMOUNTS: dict[str, Callable[[Any], Floats]] = {
     "tail": lambda n: np.asarray((np.asarray(n) > 0) & in_tail(n), dtype=float),
     "tail-80": lambda n: np.asarray((np.asarray(n) > 0) & in_most(n), dtype=float),
 }
+#: what the metric of class frequencies is called, before its ratio
+PRIOR = "prior-"
 #: the metric that is no mean of recalls
 WORST_CLASS = "worst-class"
-#: All metrics in the order in which they are reported
+#: All metrics in the order in which they are reported; `prior-R` is told where it is asked for
 METRICS = (*AMOUNTS, WORST_CLASS)
+
+
+def check_metric(name: str) -> str:
+    """`name`, if it is that of a metric. Raises UsageError."""
+    if name.startswith(PRIOR):
+        _ratio_of(name)
+    elif name not in METRICS:
+        raise UsageError(f"--metric {name} is no metric. {did_you_mean(name, (*METRICS, PRIOR + 'R'))}")
+    return name
+
+
+def is_mean(name: str) -> bool:
+    """Whether a metric is a weighted mean of the classes' recalls."""
+    return name in AMOUNTS or name.startswith(PRIOR)
+
+
+def _amounts(name: str, n: Any) -> Floats:
+    """How much each class's recall counts in a metric (... x C, any scale). Raises KeyError for an unknown name."""
+    if not name.startswith(PRIOR):
+        return AMOUNTS[name](n)
+    rank = np.arange(np.shape(n)[-1])
+    return np.asarray((np.asarray(n) > 0) * _ratio_of(name) ** -(rank / max(rank[-1], 1)))
+
+
+def _ratio_of(name: str) -> float:
+    text = name.removeprefix(PRIOR)
+    try:
+        return check_ir(float(text))
+    except ValueError:
+        raise UsageError(f"--metric {name}: '{text}' is no imbalance ratio; write for instance {PRIOR}50.") from None
 
 
 def recalls(n: Any, correct: Any) -> Floats:
@@ -65,8 +101,8 @@ def recalls(n: Any, correct: Any) -> Floats:
 
 
 def weights(name: str, n: Any) -> Floats:
-    """Weights (... x C, summing to 1) of the classes' recalls in a metric of `AMOUNTS`; NaN where no class counts."""
-    amounts = AMOUNTS[name](n)
+    """Weights (... x C, summing to 1) of the classes' recalls in a metric that `is_mean`; NaN where no class counts."""
+    amounts = _amounts(name, n)
     return _ratio(amounts, np.broadcast_to(amounts.sum(axis=-1, keepdims=True), amounts.shape))
 
 
@@ -83,7 +119,7 @@ def metric(name: str, n: Any, correct: Any) -> Floats:
     if name == WORST_CLASS:
         lowest = np.where(np.isnan(recall), np.inf, recall).min(axis=-1)
         return np.where(np.isinf(lowest), np.nan, lowest)
-    amounts = AMOUNTS[name](n)
+    amounts = _amounts(name, n)
     return np.asarray(_ratio((amounts * np.nan_to_num(recall)).sum(axis=-1), amounts.sum(axis=-1)))
 
 

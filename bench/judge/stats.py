@@ -66,12 +66,12 @@ def wilson(n: Any, correct: Any, z: float) -> tuple[Floats, Floats]:
 
 
 def standard_error(name: str, n: Any, correct: Any) -> Floats:
-    """Standard error of a metric of `AMOUNTS`, counts ... x C: shape (...)."""
+    """Standard error of a metric that `is_mean`, counts ... x C: shape (...)."""
     return np.asarray(np.sqrt((weights(name, n) ** 2 * variance(n, correct)).sum(axis=-1)))
 
 
 def weighted(name: str, n: Any, correct: Any, level: float = LEVEL) -> tuple[Floats, Floats, Floats]:
-    """(value, low, high) of a metric of `AMOUNTS` for counts ... x C (most to least frequent class)."""
+    """(value, low, high) of a metric that `is_mean` for counts ... x C (most to least frequent class)."""
     value, half = metric(name, n, correct), two_sided_z(level) * standard_error(name, n, correct)
     return value, np.clip(value - half, 0, 1), np.clip(value + half, 0, 1)
 

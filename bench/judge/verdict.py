@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.judge.metrics import AMOUNTS, metric, recalls, weights
+from bench.judge.metrics import is_mean, metric, recalls, weights
 from bench.judge.stats import LEVEL, over_seeds, standard_error, two_sided_z
 
 MATCH, NOISE, OFF, REFUSED = "match", "within noise", "off", "refused"
@@ -61,14 +61,14 @@ def against_print(
 ) -> tuple[float, float, str]:
     """(measured mean over seeds, margin, verdict) of counts S x C against a printed number of a metric.
 
-    `name`: a metric of `AMOUNTS` (of a single class: `balanced` of its one column; any other metric takes the error of
-    the balanced one). The margin is that of the printed value's binomial error and the sampling error of the seeds'
+    `name`: a metric that `is_mean` (of a single class: `balanced` of its one column; any other metric takes the error
+    of the balanced one). The margin is that of the printed value's binomial error and the sampling error of the seeds'
     mean counts, for all seeds see the same test images; or Student's t margin over the seeds where that is wider. The
     two are never added. A number whose standing is not `target` gets no verdict but what `STANDINGS` says.
     """
     n, correct = np.atleast_2d(np.asarray(n, dtype=float)), np.atleast_2d(np.asarray(correct, dtype=float))
     values = metric(name, n, correct)
-    value, kind = float(values.mean()), name if name in AMOUNTS else "balanced"
+    value, kind = float(values.mean()), name if is_mean(name) else "balanced"
     size = n.mean(axis=0)
     standing_images = size * np.nan_to_num(recalls(n, correct)).mean(axis=0)
     seeds = over_seeds(values, level)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bench.config import format_value, parse_variant
 from bench.judge.evaluations import Evaluation
+from bench.judge.metrics import PRIOR
 from bench.reports import paper
 from bench.reports.extracts.choice import Choice
 from bench.reports.footnote import radius, scaled
@@ -18,7 +19,7 @@ METRIC = {
     "standard": "Standard accuracy",
     "head": "Accuracy of the head classes",
     "tail": "Accuracy of the tail classes",
-    "worst": "Accuracy of the worst class",
+    "tail-80": "Accuracy of the rarest 80 % of the classes",
     "worst-class": "Accuracy of the worst class",
 }
 BEHIND = {
@@ -53,8 +54,7 @@ def caption(
     """
     settings = list(dict.fromkeys(setting for setting, _ in used))
     parts = [
-        f"{METRIC.get(choice.metric, choice.metric)} in % on the {settings[0].test_split} test split of "
-        f"{_data(settings, groups)}"
+        f"{_metric(choice.metric)} in % on the {settings[0].test_split} test split of {_data(settings, groups)}"
         if settings
         else "No number"
     ]
@@ -64,8 +64,9 @@ def caption(
     parts += [f"ℓ∞, ε = {' and '.join(radii)}"] if radii else []
     if any("eps=" in a or "step=" in a for a in attacks) and any(scaled(s.eps) for s in settings):
         parts.append("radii and steps of attacks stated at 8/255 and scaled to it")
-    unusual = (t for s in settings for n, t in s.said().items() if n not in ("recipe", "reduced"))
-    parts += [f"recipe {_recipes(used)}", *dict.fromkeys(unusual), _seeds(used, choice)]
+    said = [[t for n, t in s.said().items() if n not in ("recipe", "reduced")] for s in settings]
+    unusual = {t: t if all(t in those for those in said) else f"in part {t}" for some in said for t in some}
+    parts += [f"recipe {_recipes(used)}", *unusual.values(), _seeds(used, choice)]
     parts += [ATTACK[a] for a in attacks if a in ATTACK]
     reduced = sorted({e.where.reduced for _, found in used for e in found if e.where.reduced})
     parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
@@ -79,6 +80,12 @@ def caption(
             else "bold: highest mean"
         )
     return "; ".join(parts) + "."
+
+
+def _metric(name: str) -> str:
+    if name.startswith(PRIOR):
+        return f"Accuracy with classes as frequent as at IR {name.removeprefix(PRIOR)}"
+    return METRIC[name]
 
 
 def _data(settings: Sequence[Where], groups: Sequence[tuple[str, float]]) -> str:

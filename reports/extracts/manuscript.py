@@ -11,7 +11,7 @@ import numpy as np
 from bench.config import format_value
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.judge.evaluations import Evaluation
-from bench.judge.metrics import METRICS, metric
+from bench.judge.metrics import check_metric, metric
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
 from bench.reports.extracts.caption import caption
@@ -87,7 +87,8 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
         ),
         notes=_notes(used),
         missing=tuple(
-            f"{rows[i][0]} has no number for {_heading(*groups[j // len(attacks)])} under {attacks[j % len(attacks)]}"
+            f"{' on '.join(rows[i] if len(networks) > 1 else rows[i][:1])} has no number for "
+            f"{_heading(*groups[j // len(attacks)])} under {attacks[j % len(attacks)]}"
             for i, line in enumerate(places)
             for j, p in enumerate(line)
             if p is None
@@ -96,8 +97,8 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
 
 
 def _check(choice: Choice) -> None:
+    check_metric(choice.metric)
     for option, value, known in (
-        ("metric", choice.metric, tuple(METRICS)),
         ("spread", choice.spread, SPREADS),
         ("best", choice.best, MARKED),
     ):

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
-from bench.errors import StoreError
-from bench.judge.metrics import KEYS, METRICS, metric, recalls, summarise, weights
+from bench.errors import StoreError, UsageError
+from bench.judge.metrics import KEYS, METRICS, check_metric, metric, recalls, summarise, weights
 from bench.store.schema import PER_CLASS
 
 counts = st.lists(st.tuples(st.integers(0, 30), st.floats(0, 1)), min_size=2, max_size=12)
@@ -104,6 +104,22 @@ def test_tail_is_the_last_half_rounded_down():
     n, k = np.full(7, 10), np.array([10, 10, 10, 10, 1, 2, 3])
     assert float(metric("tail", n, k)) == pytest.approx(0.2)
     assert float(metric("head", n, k)) == 1
+
+
+def test_a_prior_is_the_standard_accuracy_of_test_images_so_distributed():
+    n, recall = np.array([1000, 100, 10]), np.array([0.6, 0.5, 0.3])
+    balanced = np.full(3, 1000)
+    assert np.isclose(metric("prior-100", balanced, 1000 * recall), metric("standard", n, n * recall))
+    assert np.isclose(metric("prior-100", balanced, 1000 * recall), metric("prior-100", n, n * recall))
+    assert np.allclose(weights("prior-100", balanced), n / n.sum())
+    assert np.allclose(weights("prior-100", [1, 0, 1]), [100 / 101, 0, 1 / 101])  # a class that is not tested
+    assert np.isclose(metric("prior-1.000001", balanced, 1000 * recall), recall.mean(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prior-", "prior-x", "prior-1", "prior-nan", "prior-inf", "tails", ""])
+def test_a_metric_that_there_is_not_is_refused_in_one_sentence(name):
+    with pytest.raises(UsageError, match=r"--metric|imbalance ratio"):
+        check_metric(name)
 
 
 def test_summarise_orders_classes_by_training_frequency():

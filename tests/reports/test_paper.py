@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
+from bench.config import CellSpec
 from bench.judge.metrics import metric
 from bench.reports.source import Source
 
@@ -131,6 +132,26 @@ def test_bold_is_tested_or_the_highest_or_nothing(tmp_path):
     assert "bold: highest mean" in (tmp_path / "paper.md").read_text()
 
 
+def test_classes_are_weighed_as_a_ratio_would_have_them(seeds, tmp_path):
+    words = ("--methods", "taet", "--irs", "50", "--columns", "clean", "--spread", "none")
+    shown = {}
+    for name in ("standard", "prior-50", "balanced"):
+        assert paper(tmp_path, *words, "--metric", name, results=seeds) == 0
+        shown[name] = float(rows(tmp_path)["TAET"][0])
+    assert abs(shown["prior-50"] - shown["standard"]) < 0.2  # the test images have that ratio, but for whole numbers
+    assert abs(shown["prior-50"] - shown["balanced"]) > 1
+    assert paper(tmp_path, *words, "--metric", "prior-50", results=seeds) == 0
+    assert "Accuracy with classes as frequent as at IR 50 in %" in (tmp_path / "paper.md").read_text()
+
+
+def test_what_only_some_numbers_are_made_with_is_said_as_such(seeds, tmp_path, make_cell):
+    for method in ("ce", "at"):
+        make_cell(seeds, method, spec=CellSpec(method, "cifar10lt", 10.0, "resnet18", 0, precision="bf16"))
+    for methods, said in (("ce,at", "; bf16;"), ("ce,taet", "; in part bf16;")):
+        assert paper(tmp_path, "--methods", methods, "--irs", "10", results=seeds) == 0
+        assert said in (tmp_path / "paper.md").read_text()
+
+
 def test_several_networks_are_a_column_and_what_is_missing_is_said(tmp_path, capsys):
     assert (
         paper(tmp_path, "--methods", "ce[batch_size=32,lr=0.02],at-bsl", "--irs", "10", "--columns", "clean,pgd-100")
@@ -140,7 +161,8 @@ def test_several_networks_are_a_column_and_what_is_missing_is_said(tmp_path, cap
     assert "| Method | Network |" in text
     assert "| resnet18-thin |" in text
     assert (
-        "missing: ce[batch_size=32,lr=0.02] has no number for digitslt, IR 10 under pgd-100" in capsys.readouterr().err
+        "missing: ce[batch_size=32,lr=0.02] on resnet18-thin has no number for digitslt, IR 10 under pgd-100"
+        in capsys.readouterr().err
     )
 
 

@@ -17,7 +17,8 @@ OPTIONS = (
     click.option("--label", "labels", multiple=True, metavar="METHOD=NAME",
                  help="With --paper: what a method is called."),
     click.option("--columns", metavar="A,B", help="With --paper: attacks.  [default: clean, pgd-20, aa]"),
-    click.option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail or the worst class."),
+    click.option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail, "
+                 "tail-80, worst-class or prior-R."),
     click.option("--spread", metavar="std|images|seeds|none", help="With --paper: behind ±: standard deviation over "
                  "seeds, half of the 95 % interval over test images or over seeds.  [default: std]"),
     click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest and what is not "

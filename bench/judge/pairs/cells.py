@@ -159,7 +159,7 @@ def finished(store: Results) -> list[Cell]:
 
 def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float] | None:
     """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
-    if metric not in metrics.AMOUNTS or metric == "balanced":
+    if not metrics.is_mean(metric) or metric == "balanced":
         return None
     order = cell.seen.frequent_first
     n = np.bincount(bits.label, minlength=len(order))
