@@ -24,7 +24,7 @@ from bench.judge.verdict import TOLERANCE
 from bench.reports.findings.attribution import CLASSES
 from bench.reports.findings.factors import LOSS, SIZES, STEPS
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
-from bench.reports.findings.questions import OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
+from bench.reports.findings.questions import IN_FULL, OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
 from bench.reports.marks import disqualified
 from bench.reports.source import params_of
@@ -82,9 +82,9 @@ def _first_ratio(case: Case) -> bool:
     return case.a.config.ir == RATIOS[0]
 
 
-def _of_the_paper(case: Case) -> bool:
-    """The paper's other methods, not whatever else was measured."""
-    return _first_ratio(case) and case.b.config.method in (RIVAL, *OTHERS)
+def _all_others(ir: float) -> Callable[[Case], bool]:
+    """Whether a case is about one of the paper's other methods, not whatever else was measured, at a ratio."""
+    return lambda case: case.a.config.ir == ir and case.b.config.method in (RIVAL, *OTHERS)
 
 
 def _averaged_at_its_cost(case: Case) -> bool:
@@ -116,8 +116,10 @@ def _tail(case: Case) -> bool:
 CLAIMS = (
     Claim("superiority", "TAET is better than AT-BSL under AutoAttack at IR 10", "superiority", _first_ratio,
           printed=("aa_gain_vs_at_bsl",)),
-    Claim("rivals", "TAET is better than every other method under AutoAttack at IR 10", "rivals", _of_the_paper,
-          sides=("TAET", "the method")),
+    Claim("rivals", "TAET is better than every other method under AutoAttack at IR 10", "rivals",
+          _all_others(IN_FULL[0]), sides=("TAET", "the method")),
+    Claim("rivals-50", "TAET is better than every other method under AutoAttack at IR 50", "rivals",
+          _all_others(IN_FULL[1]), sides=("TAET", "the method")),
     Claim("ratios", "TAET is better than AT-BSL at every imbalance ratio", "superiority"),
     Claim("stages", "40 % clean epochs first raise clean accuracy and robustness", "stages", also=("clean",),
           printed=("ce40_clean_gain", "ce40_aa_gain"), sides=("TAET", "HARL")),
