@@ -21,20 +21,6 @@ def flag(name: str) -> Footnote:
     return Footnote(f"[{name}]", f"validity flag '{name}'")
 
 
-def doubtful(names: Iterable[str]) -> bool:
-    """Whether a number with these flags must not be called best; one this version does not know is not trusted."""
-    from bench.store.flags import FLAGS
-
-    harmless = {f.name for f in FLAGS if not f.invalid}
-    return bool(set(names) - harmless)
-
-
-def disqualified(seeds: Iterable[Iterable[str]]) -> bool:
-    """Whether a mean over seeds, given by each one's flags, must not be called best: most of its seeds must not."""
-    each = [doubtful(flags) for flags in seeds]
-    return 2 * sum(each) > len(each)
-
-
 def audit_note(chains: Iterable[str]) -> str:
     """What an audited number is."""
     names = ", ".join(chains)

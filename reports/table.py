@@ -17,10 +17,11 @@ from typing import ClassVar, TypedDict
 import numpy as np
 
 from bench.config import format_value
+from bench.judge.doubt import disqualified
 from bench.judge.evaluations import Evaluation
 from bench.reports import commands, paper
 from bench.reports.footnote import settings_lines
-from bench.reports.marks import Ledger, audit_note, disqualified
+from bench.reports.marks import Ledger, audit_note
 from bench.reports.model import Cell, Column, Footnote, PaperNumber, Row, Table, Verdict
 from bench.reports.panels import OfPaper, Panel
 from bench.reports.source import Config, Source, counted

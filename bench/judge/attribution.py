@@ -7,7 +7,6 @@ as `bench compare` has them. Verdicts are corrected (Holm) over all gains of a s
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 
 from bench.config import CellSpec, format_value, variant_label
 from bench.judge.metrics import WORST_CLASS
-from bench.judge.paired import DRAWS, VERDICTS, Bits, Comparison, compare, holm
+from bench.judge.paired import VERDICTS, Bits, Comparison, compare, corrected
 from bench.judge.pairs.cells import Cell, class_weights, finished
 from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED
@@ -54,8 +53,6 @@ class Gain:
     family: int = 1
 
 
-#: how far below what the correction asks the smallest p of finer draws lies
-FINER = 4
 #: bits and class counts of one evaluation
 Seen = tuple[Cell, Bits]
 
@@ -127,25 +124,17 @@ def base_of(spec: CellSpec) -> str:
     return variant_label(spec.method, {}) + (f"[{spec.variant}]" if spec.variant else "")
 
 
-def _compared(gain: Gain, seen: Sequence[tuple[Seen, Seen]], level: float, draws: int) -> Comparison:
+def _compared(gain: Gain, seen: Sequence[tuple[Seen, Seen]], level: float) -> Comparison:
     """One scope of a gain."""
     pairs = [(a, b) for (_, a), (_, b) in seen]
     if gain.scope == WORST_CLASS:
         return compare_lowest(pairs, level)
-    return compare(pairs, level, draws, weights=class_weights(gain.scope, seen[0][0][0].record, seen[0][0][1]))
+    return compare(pairs, level, weights=class_weights(gain.scope, seen[0][0][0].record, seen[0][0][1]))
 
 
 def _judged(family: Sequence[tuple[Gain, Sequence[tuple[Seen, Seen]]]], level: float) -> list[Gain]:
-    """The gains of a setting and test split with verdicts, corrected over all of them.
-
-    The smallest p that draws can show must not fail by the correction alone: a large family's smallest are drawn finer.
-    """
-    found, many = [_compared(gain, seen, level, DRAWS) for gain, seen in family], len(family)
-    fine = math.ceil(FINER * 2 * many / (1 - level))
-    p = [
-        _compared(*each, level, fine).p if fine > DRAWS and one.p < FINER * 2 / DRAWS else one.p
-        for each, one in zip(family, found, strict=True)
-    ]
+    """The gains of a setting and test split with verdicts, corrected over all of them."""
+    found = [_compared(gain, seen, level) for gain, seen in family]
     return [
         replace(
             gain,
@@ -154,9 +143,9 @@ def _judged(family: Sequence[tuple[Gain, Sequence[tuple[Seen, Seen]]]], level: f
             seeds=one.seeds,
             p=adjusted,
             verdict=one.verdict(adjusted, level),
-            family=many,
+            family=len(family),
         )
-        for (gain, _), one, adjusted in zip(family, found, holm(p), strict=True)
+        for (gain, _), one, adjusted in zip(family, found, corrected(found, level), strict=True)
     ]
 
 

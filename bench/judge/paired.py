@@ -19,8 +19,8 @@ late stages may still take widens the interval (`bench.judge.pairs.audited`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,10 @@ from bench.seeding import numpy_stream
 VERDICTS = ("better", "not distinguishable", "worse")
 #: Draws of the melded differences; their smallest p is 2 / (DRAWS + 1)
 DRAWS = 10_000
+#: how far below what a correction asks the smallest p of finer draws lies, and the most draws that are taken for it
+FINER, MOST_DRAWS = 4, 1_000_000
+#: the highest level at which DRAWS still have an interval's ends
+HIGHEST = 0.999
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Bits:
     """One evaluation image by image: `index` in the source's test split, `label`, `correct` (bool), length N each.
 
     `over`: of a worst case, the attacks over which it is taken. `audit`: of an audited evaluation, what it says of
-    every image; its `correct` is no verdict where the audit did not attack.
+    every image; its `correct` is no verdict where the audit did not attack. `flags`: its validity flags.
     """
 
     index: npt.NDArray[np.int64]
@@ -53,6 +57,7 @@ class Bits:
     name: str = ""
     over: tuple[str, ...] = ()
     audit: Images | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def value(self) -> Floats:
@@ -77,7 +82,8 @@ class Comparison:
     """A minus B in balanced accuracy, as fractions. `per_seed`: each seed's own difference, in the order given.
 
     `images`: interval over other images; `seeds`: over other seeds (None with one). `error`: standard error from the
-    images, `size`: how many distinct images there are, `one`: what one image more that disagrees would weigh.
+    images, `size`: how many distinct images there are, `one`: what one image more that disagrees would weigh. `finer`:
+    p over images from so many draws, where it is drawn.
     """
 
     per_seed: tuple[float, ...]
@@ -89,6 +95,7 @@ class Comparison:
     error: float
     size: int
     one: float = 0.0
+    finer: Callable[[int], float] | None = field(default=None, repr=False, compare=False)
 
     @property
     def difference(self) -> float:
@@ -98,7 +105,14 @@ class Comparison:
     @property
     def p(self) -> float:
         """What the verdict rests on: the larger of both p where there are seeds, else the images' alone."""
-        return self.p_images if self.p_seeds is None else max(self.p_images, self.p_seeds)
+        return max(self.p_images, self.p_seeds or 0.0)
+
+    def drawn(self, draws: int) -> float:
+        """The same, its part over images from so many draws where few of the usual ones lay beyond 0."""
+        other = self.p_seeds or 0.0
+        if self.finer is None or draws <= DRAWS or not other < self.p_images < FINER * 2 / DRAWS:
+            return self.p
+        return max(self.finer(draws), other)
 
     def verdict(self, adjusted: float | None = None, level: float = LEVEL) -> str:
         """A against B: better, not distinguishable or worse, by `adjusted` (default: this comparison's own p)."""
@@ -109,11 +123,11 @@ class Comparison:
 def compare(
     pairs: Sequence[tuple[Bits, Bits]],
     level: float = LEVEL,
-    draws: int = DRAWS,
+    draws: int | None = None,
     seed: int = 0,
     weights: Mapping[int, float] | None = None,
 ) -> Comparison:
-    """A against B, one pair of evaluations a training seed. `seed` names the draws' private stream.
+    """A against B, one pair of evaluations a training seed. `seed` names the private stream of the draws (None: DRAWS).
 
     `weights`: how much each class's difference counts, summing to 1; all classes alike without. Classes of weight 0
     take no part. The test of each class is left out where an audit does not know all of its verdicts.
@@ -121,7 +135,10 @@ def compare(
     """
     if not pairs:
         raise UsageError("nothing to compare; give at least one pair of evaluations.")
+    draws = draws or DRAWS
     two_sided_z(level)  # refuses an impossible level
+    if level > HIGHEST:
+        raise UsageError(f"level {level:g} is above {HIGHEST:g}, where {DRAWS:,} draws have no ends; give a lower one.")
     for a, b in pairs:
         same_images(a, b)
         same_attacks(a, b)
@@ -152,6 +169,7 @@ def compare(
         error=math.hypot(melded.error, audited.error(late)),
         size=sum(len(share) for share in shares),
         one=_unseen(parts),
+        finer=lambda many: compare(pairs, level, many, seed, weights).p_images,
     )
 
 
@@ -308,3 +326,12 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled)) if len(p) else scaled
     return [float(value) for value in adjusted]
+
+
+def corrected(found: Sequence[Comparison], level: float = LEVEL) -> list[float]:
+    """Holm's adjusted p of comparisons that are judged together, in the order given.
+
+    The smallest p that draws can show must not fail by the number of comparisons alone: then it is drawn finer.
+    """
+    draws = min(math.ceil(FINER * 2 * len(found) / (1 - level)), MOST_DRAWS)
+    return holm([one.drawn(draws) for one in found])

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.config import format_value
 from bench.errors import StoreError, UsageError, did_you_mean
+from bench.judge.doubt import doubtful
 from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import check_metric, metric
 from bench.judge.stats import Estimate
@@ -17,7 +18,7 @@ from bench.reports import paper, text
 from bench.reports.extracts.caption import caption
 from bench.reports.extracts.choice import MARKED, SPREADS, Choice
 from bench.reports.extracts.scores import COLUMNS
-from bench.reports.marks import doubtful, flag
+from bench.reports.marks import flag
 from bench.reports.paired.pairing import BEST, TIED, Pairs
 from bench.reports.source import Config, Source
 from bench.store.where import Where, canonical

@@ -10,9 +10,10 @@ from typing import Any
 
 from bench.config import format_value
 from bench.errors import StoreError
+from bench.judge.doubt import doubtful
 from bench.judge.evaluations import Evaluation
 from bench.reports import paper
-from bench.reports.marks import doubtful, flag
+from bench.reports.marks import flag
 from bench.reports.paired.answer import strength
 from bench.reports.source import Config, Source
 from bench.reports.text import sign

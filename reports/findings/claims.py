@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from bench.judge.doubt import disqualified
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.judge.reference import paper_claims
 from bench.judge.stats import LEVEL
@@ -26,7 +27,6 @@ from bench.reports.findings.factors import LOSS, SIZES, STEPS
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
 from bench.reports.findings.questions import IN_FULL, OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
-from bench.reports.marks import disqualified
 from bench.reports.source import params_of
 
 HOLDS, FAILS, OPEN, UNMEASURED = "holds", "fails", "cannot be told here", "not measured"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bench.judge.paired import VERDICTS, Comparison, holm
+from bench.judge.paired import VERDICTS, Comparison, corrected
 from bench.reports.findings.numbers import points, points_between, span
 from bench.reports.findings.setting import Setting, Spot
 from bench.reports.paired.pairing import SCOPE, Pair
@@ -78,7 +78,7 @@ def gaps(setting: Setting, cases: Iterable[Case]) -> list[Gap]:
 
 def judged(found: Sequence[Gap]) -> list[Gap]:
     """The same with verdicts that are corrected (Holm) over just these."""
-    adjusted = holm([gap.result.p for gap in found])
+    adjusted = corrected([gap.result for gap in found])
     return [replace(gap, verdict=gap.result.verdict(p)) for gap, p in zip(found, adjusted, strict=True)]
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.config import format_value
+from bench.judge.doubt import doubtful
 from bench.judge.evaluations import Evaluation
 from bench.judge.stats import Estimate
 from bench.reports import paper, text
 from bench.reports.drawing import draw
-from bench.reports.marks import doubtful, flag
+from bench.reports.marks import flag
 from bench.reports.model import Card, Figure, Footnote, Number
 from bench.reports.paired.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
 from bench.reports.source import Config, Source

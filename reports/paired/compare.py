@@ -8,7 +8,7 @@ from dataclasses import replace
 from bench.config import format_value
 from bench.errors import StoreError
 from bench.judge.evaluations import Evaluation
-from bench.judge.paired import holm
+from bench.judge.paired import corrected
 from bench.judge.stats import Interval
 from bench.reports import paper
 from bench.reports.footnote import settings_lines
@@ -72,7 +72,7 @@ def _paired(a: Pairs, b: Pairs, shared: dict[Place, Both]) -> dict[Place, tuple[
         for place, (mine, other) in shared.items()
         if (pair := a.compared(mine, place[0].test_split, other, place[0].test_split, b)) is not None
     }
-    adjusted = holm([pair.result.p for pair in found.values()])
+    adjusted = corrected([pair.result for pair in found.values()])
     return {place: (pair, pair.result.verdict(p)) for (place, pair), p in zip(found.items(), adjusted, strict=True)}
 
 

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from bench.errors import StoreError
+from bench.judge.doubt import disqualified
 from bench.judge.evaluations import Evaluation
 from bench.judge.metrics import metric
-from bench.judge.paired import VERDICTS, Bits, Comparison, compare, holm
+from bench.judge.paired import VERDICTS, Bits, Comparison, compare, corrected
 from bench.judge.pairs import cells as judge
-from bench.reports.marks import disqualified
 from bench.reports.source import Config, Source
 
 #: what is compared where nothing else is said: the mean recall of all classes
@@ -99,7 +99,7 @@ class Pairs:
         best = max(sound, key=lambda c: np.mean(accuracies(sound[c])))
         pairs = {c: self.compared(sound[best], split, some, split) for c, some in sound.items() if c != best}
         known = {c: pair for c, pair in pairs.items() if pair is not None}
-        adjusted = holm([pair.result.p for pair in known.values()])
+        adjusted = corrected([pair.result for pair in known.values()])
         words = {c: pair.result.verdict(p) for (c, pair), p in zip(known.items(), adjusted, strict=True)}
         told = {VERDICTS[0]: WORSE}  # the best is better: the other is worse
         others = {c: Standing(told.get(words[c], TIED) if c in words else UNPAIRED, pair) for c, pair in pairs.items()}

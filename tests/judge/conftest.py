@@ -26,7 +26,17 @@ class Maker:
         self.root = root
 
     def cell(
-        self, method="taet", seed=0, *, shift=0.0, draw=None, source="digits", attacks=ATTACKS, variant="", **spec
+        self,
+        method="taet",
+        seed=0,
+        *,
+        shift=0.0,
+        draw=None,
+        source="digits",
+        attacks=ATTACKS,
+        variant="",
+        flags=(),
+        **spec,
     ):
         """One finished cell; `shift` is added to every chance, `draw` names the noise of the bits."""
         recipe = spec.pop("recipe", Recipe())
@@ -48,7 +58,7 @@ class Maker:
                     "engine": "bench",
                     "params": {},
                     "notes": [],
-                    "flags": [],
+                    "flags": [*flags],
                     "strength": strength,
                     "norm": "linf" if strength else "none",
                     "eps": 0.1 if strength else None,

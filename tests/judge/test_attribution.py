@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-import bench.judge.attribution as judged
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
+from bench.judge import paired
 from bench.judge.attribution import SCOPES, attribution, setting_of
 from bench.judge.compare import compare_methods
 from bench.judge.pairs.wanted import Wanted
@@ -105,7 +105,7 @@ def test_equal_seeds_are_counted_as_seeds_not_as_cells():
 
 def test_a_clear_gain_is_told_in_a_large_family_too(maker, monkeypatch):
     """The smallest p of the draws, times the number of gains, must not exceed what the verdict asks for."""
-    monkeypatch.setattr(judged, "DRAWS", 100)  # as a family of 1600 gains is beside the usual number
+    monkeypatch.setattr(paired, "DRAWS", 100)  # as a family of 1600 gains is beside the usual number
     maker.cell("taet", draw="shared")
     maker.cell("taet", draw="shared", shift=0.4, enhancers=(("ema", ()),), enhanced="+ema")
     gains = [g for g in attribution(maker.root) if g.scope == "balanced"]

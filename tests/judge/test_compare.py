@@ -396,6 +396,29 @@ def test_one_method_is_compared_across_a_setting_of_the_protocol(maker, short_re
     assert "taet with precision=fp32 against taet with precision=bf16 (digitslt" in told
 
 
+def test_cells_of_two_limits_are_no_seeds_of_one_comparison(maker, short_recipe):
+    for limit, shift in ((50, 0.3), (100, -0.3)):
+        maker.cell("taet", 0, draw="shared", limit=limit, shift=shift, recipe=short_recipe)
+        maker.cell("taet", 0, draw="shared", limit=limit)
+    lines = compare_across(maker.root, "taet", "epochs=3,100", Wanted(attacks=("aa",), test_split="balanced"))
+    assert {line.where["reduced"] for line in lines} == {"limit=50", "limit=100"}
+    assert all(len(line.seeds) == 1 for line in lines)
+
+
+def test_a_sentence_says_of_how_many_seeds_a_part_of_it_is_and_what_is_flagged(maker):
+    for seed in range(3):
+        attacks = {"clean": 0.8, "aa": 0.4} if seed == 0 else {"aa": 0.4}
+        maker.cell("taet", seed, draw="shared", shift=0.4, attacks=attacks, flags=("collapse", "small-class"))
+        maker.cell("at-bsl", seed, draw="shared", attacks=attacks, flags=("small-class",))
+    told = " ".join(run("taet", "at-bsl", "--results", maker.root, "--test-split", "balanced").split())
+    assert "3 seeds): better under aa by" in told
+    assert "clean with 1 seed by" in told or "clean with 1 seed:" in told
+    assert "A number of taet may be no measure of robustness (collapse)." in told
+    assert "number of at-bsl" not in told
+    facts = json.loads(run("taet", "at-bsl", "--results", maker.root, "--json"))["comparisons"]
+    assert {(*fact["flags"]["a"], *fact["flags"]["b"]) for fact in facts} == {("collapse",)}
+
+
 def test_other_networks_may_be_compared_on_the_same_images(maker):
     maker.cell("taet", 0, draw="shared", shift=0.1)
     maker.cell("taet", 0, draw="shared", model="wide")
@@ -408,6 +431,7 @@ def test_other_networks_may_be_compared_on_the_same_images(maker):
     [
         ("precison=bf16,fp32", "Did you mean 'precision'"),
         ("seed=0,1", "names no coordinate"),
+        ("limit=50,100", "limit chooses other images, and nothing is paired"),
         ("precision=bf16", "has not two values"),
         ("precision=bf16,bf16", "has not two values"),
         ("precision=bf16,tf32", "no finished cell has precision 'bf16'; what there is has fp32"),

@@ -6,7 +6,7 @@ from scipy import stats as scipy_stats
 
 from bench.errors import StoreError, UsageError
 from bench.judge import metrics, paired
-from bench.judge.paired import Bits, compare, holm, mcnemar
+from bench.judge.paired import Bits, compare, corrected, holm, mcnemar
 from bench.judge.pairs.needed import images_needed, seeds_needed
 from bench.seeding import numpy_stream
 
@@ -72,6 +72,19 @@ def test_holm_by_its_definition(p):
 def test_holm_of_a_known_family():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+def test_a_clear_difference_stays_clear_in_any_family(monkeypatch):
+    monkeypatch.setattr(paired, "DRAWS", 100)
+    labels = np.repeat(np.arange(4), 50)
+    a, b = (Bits(np.arange(200), labels, np.full(200, right)) for right in (True, False))
+    one = compare([(a, b)])
+    assert one.p == pytest.approx(2 / 101)
+    adjusted = corrected([one] * 10)
+    assert {one.verdict(p) for p in adjusted} == {"better"}
+    assert 0 < max(adjusted) < 0.05
+    with pytest.raises(UsageError, match=r"level 0.9999 is above 0.999"):
+        compare([(a, b)], 0.9999)
 
 
 @given(st.integers(0, 2**32))

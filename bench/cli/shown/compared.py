@@ -44,6 +44,7 @@ def facts(line: Line, level: float, gap: float | None) -> dict[str, Any]:
         "attack": line.attack,
         "primary": line.primary,
         "audited": line.audited,
+        "flags": {"a": list(line.flags[0]), "b": list(line.flags[1])},
         "seed": line.seed,
         "seeds": list(line.seeds),
         "difference": 100 * result.difference,
@@ -84,14 +85,25 @@ def sentences(lines: Iterable[Line], names: tuple[str, str], level: float) -> li
         seeds = sorted({seed for line in some for seed in line.seeds})
         where = ", ".join(_parts(some[0].where, some[0].test_split).values())
         ordered = sorted(some, key=lambda line: (line.attack == "clean", line.attack))
-        verdicts = "; ".join(_verdict(line, level) for line in ordered)
-        told.append(f"{names[0]} against {names[1]} ({where}, {counted(len(seeds), 'seed')}): {verdicts}.")
+        verdicts = "; ".join(_verdict(line, level, len(seeds)) for line in ordered)
+        flagged = "".join(map(_flagged, names, zip(*(line.flags for line in some), strict=True)))
+        told.append(f"{names[0]} against {names[1]} ({where}, {counted(len(seeds), 'seed')}): {verdicts}.{flagged}")
     return told
 
 
-def _verdict(line: Line, level: float) -> str:
-    """`better under aa by 2.31 points (+0.50 to +4.12, p 0.004)`; what is not told apart, with what would tell it."""
+def _flagged(name: str, flags: Iterable[Sequence[str]]) -> str:
+    """` A number of taet may be no measure of robustness (collapse).`; empty where none has such a flag."""
+    names = sorted({flag for some in flags for flag in some})
+    return f" A number of {name} may be no measure of robustness ({', '.join(names)})." if names else ""
+
+
+def _verdict(line: Line, level: float, seeds: int) -> str:
+    """`better under aa by 2.31 points (+0.50 to +4.12, p 0.004)`; what is not told apart, with what would tell it.
+
+    `seeds`: how many the sentence is about; a line of fewer says so.
+    """
     under = "clean" if line.attack == "clean" else f"under {line.attack}"
+    under += f" with {counted(len(line.seeds), 'seed')}" if len(line.seeds) < seeds else ""
     fact = facts(line, level, None)
     known = [fact["images_interval"], *filter(None, [fact["seeds_interval"]])]
     low, high = min(pair[0] for pair in known), max(pair[1] for pair in known)  # what decides stands in it

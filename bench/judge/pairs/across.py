@@ -11,8 +11,10 @@ from bench.errors import UsageError, did_you_mean
 from bench.judge.pairs.cells import Cell
 from bench.judge.pairs.partners import SHARED, TOLD, said
 
-#: what one method's cells can be compared across: what TOLD has, but seeds, which are pooled, and other images
-ACROSS = tuple(name for name in TOLD if name not in ("dataset", "natural", "seed"))
+#: what chooses other images, of which nothing can be paired
+IMAGES = ("dataset", "natural", "ir", "limit", "selection", "class_order")
+#: what one method's cells can be compared across; seeds are pooled
+ACROSS = tuple(name for name in TOLD if name not in (*IMAGES, "seed"))
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Across:
         """From `precision=bf16,fp32`. Raises UsageError."""
         name, _, values = text.partition("=")
         two = [value.strip() for value in values.split(",")]
+        if name in IMAGES:
+            raise UsageError(f"--across '{text}': {name} chooses other images, and nothing is paired; compare methods.")
         if name not in ACROSS:
             raise UsageError(f"--across '{text}' names no coordinate of cells. {did_you_mean(name, ACROSS)}")
         if len(two) != 2 or "" in two or two[0] == two[1]:
@@ -55,5 +59,7 @@ class Across:
 
     def place(self, spec: CellSpec) -> dict[str, Any]:
         """What both cells of a pair share, by name."""
-        aside = {self.name} | ({"reduced"} if self.name in ("epochs", "limit") else set())
-        return {name: each(spec) for name, each in SHARED.items() if name not in aside}
+        told = {name: each(spec) for name, each in SHARED.items() if name != self.name}
+        if self.name == "epochs":
+            told["reduced"] = "" if spec.limit is None else f"limit={spec.limit}"
+        return told

@@ -22,7 +22,7 @@ from bench.judge import metrics
 from bench.judge.paired import Bits
 from bench.store.parts.record import CellRecord, Key
 from bench.store.results import Results
-from bench.store.rows import WORST, taken_over, worst_case
+from bench.store.rows import WORST, shared_flags, taken_over, worst_case
 from bench.store.schema import REACHED
 
 #: between the names of two evaluations that are compared and not called alike
@@ -120,7 +120,11 @@ class Cell:
             codes, clean = more
             said = images(codes.astype(np.int64), index, label, clean.astype(bool), sampled.audit, sampled.stages)
         over = self.over(test_split) if attack == WORST else ()
-        return Bits(index, label, correct.astype(bool), self.spec.id, over, said)
+        return Bits(index, label, correct.astype(bool), self.spec.id, over, said, self._flags(test_split, attack, over))
+
+    def _flags(self, test_split: str, attack: str, over: tuple[str, ...]) -> tuple[str, ...]:
+        facts = self.record.on(test_split)
+        return tuple(shared_flags(facts[name].flags for name in over or (attack,) if name in facts))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 from bench.config import CellSpec, parse_variant
 from bench.judge import metrics
-from bench.judge.paired import Bits, Comparison, compare, holm
+from bench.judge.doubt import against
+from bench.judge.paired import Bits, Comparison, compare, corrected, holm
 from bench.judge.pairs.cells import AGAINST, Cell, Common, class_weights
 from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED, same_source
@@ -31,7 +32,8 @@ class Line:
 
     `p` is corrected (Holm) over `family` lines of its kind: single seeds among themselves, those pooled over several,
     and those of one alone, which repeat it; a primary line's over the primary ones, another's over all. The intervals
-    of `comparison` are those of this line alone. `audited`: an audit has part in it.
+    of `comparison` are those of this line alone. `audited`: an audit has part in it. `flags`: of A and of B, those by
+    which its number may be no measure of robustness.
     """
 
     where: dict[str, Any]
@@ -47,6 +49,7 @@ class Line:
     class_p: dict[int, float]
     primary: bool
     audited: bool
+    flags: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 @dataclass
@@ -69,6 +72,11 @@ class Group:
     def audited(self) -> bool:
         """Whether an audit has part in it."""
         return any(bits.audit is not None for _, a, b in self.members for bits in (a, b))
+
+    def flags(self, seeds: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Of A and of B over these seeds: the flags by which the number must not be called best."""
+        sides = [(a.flags, b.flags) for seed, a, b in self.members if seed in seeds]
+        return against(a for a, _ in sides), against(b for _, b in sides)
 
 
 def place_of(spec: CellSpec) -> dict[str, Any]:
@@ -128,8 +136,8 @@ def _rank(groups: Iterable[Group]) -> None:
 def _judged(results: Sequence[Result], together: bool, level: float) -> list[Line]:
     """Lines with p corrected over their family, and the class tests corrected over all classes of all of them."""
     chosen = [i for i, (group, _, _) in enumerate(results) if group.primary]
-    everyone = holm([result.p for _, _, result in results])
-    first = dict(zip(chosen, holm([results[i][2].p for i in chosen]), strict=True))
+    everyone = corrected([result for _, _, result in results], level)
+    first = dict(zip(chosen, corrected([results[i][2] for i in chosen], level), strict=True))
     by_class = iter(holm([test.p for _, _, result in results for test in result.classes]))
     lines = []
     for i, (group, seeds, result) in enumerate(results):
@@ -149,6 +157,7 @@ def _judged(results: Sequence[Result], together: bool, level: float) -> list[Lin
                 {test.label: next(by_class) for test in result.classes},
                 i in first,
                 group.audited,
+                group.flags(seeds),
             )
         )
     return lines

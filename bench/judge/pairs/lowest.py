@@ -12,8 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.audit.shares import Shares
-from bench.judge.paired import DRAWS, Bits, Comparison, class_tests, same_images, t_test
+from bench.judge.paired import Bits, Comparison, class_tests, same_images, t_test
 from bench.judge.stats import LEVEL, Interval, over_seeds, p_value, two_sided_z, worst_class
+
+#: the smallest error at which the exact bounds are still computed
+LEAST = 1e-12
 
 
 def compare_lowest(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL) -> Comparison:
@@ -35,7 +38,7 @@ def compare_lowest(pairs: Sequence[tuple[Bits, Bits]], level: float = LEVEL) -> 
     return Comparison(
         tuple(per_seed),
         Interval(value, low, high, "sampling", level, "exact bounds of each"),
-        p_value(ends, 1 / (DRAWS + 1)) if value else 1.0,
+        p_value(ends, LEAST) if value else 1.0,
         over_seeds(np.array(per_seed), level, bounds=(-1.0, 1.0)),
         t_test(np.array(per_seed)),
         class_tests(pairs),
