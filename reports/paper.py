@@ -17,6 +17,8 @@ ORIGINAL = {"cifar10lt": "cifar10", "cifar100lt": "cifar100", "dermamnist": "der
 CLASSES = {"cifar10lt": 10, "cifar100lt": 100, "dermamnist": 7}
 #: those that have an imbalance ratio of their own
 NATURAL = ("dermamnist",)
+#: how sources of the images of Table 3 begin: themselves, and what they were made from
+MEDICAL = ("dermamnist", "HAM10000")
 #: how the paper's data sets are called in headings
 DATA_LABEL = {"cifar10lt": "CIFAR-10-LT", "cifar100lt": "CIFAR-100-LT", "dermamnist": "DermaMNIST"}
 #: methods in the order of Table 1

@@ -25,7 +25,7 @@ from bench.judge.verdict import TOLERANCE
 from bench.reports.findings.attribution import CLASSES
 from bench.reports.findings.factors import LOSS, SIZES, STEPS
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap, judged
-from bench.reports.findings.questions import IN_FULL, OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
+from bench.reports.findings.questions import IN_FULL, MEDICAL, OTHERS, OURS, OWN, RATIOS, RIVAL, Paired, strongest
 from bench.reports.findings.setting import SPLIT, Setting
 from bench.reports.source import params_of
 
@@ -39,8 +39,8 @@ class Claim:
     """`question`: of whose rows those decide that are `about` it, under the strongest attack and those that are `also`.
 
     `expected`: what each should be. `printed`: ids of the paper's own numbers, `a-b` of two: their difference.
-    `natural`: of data with an imbalance of their own. `weaker`: the strongest attack that was run decides. `command`:
-    where the question's own is of others. `sides`: what the two numbers of a row are.
+    `medical`: of images like those of the paper's Table 3, with their own imbalance. `weaker`: the strongest attack
+    that was run decides. `command`: where the question's own is of others. `sides`: what the two numbers of a row are.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Claim:
     also: tuple[str, ...] = ()
     expected: str = BETTER
     printed: tuple[str, ...] = ()
-    natural: bool = False
+    medical: bool = False
     weaker: bool = False
     command: str = ""
     sides: tuple[str, str] = ("TAET", "AT-BSL")
@@ -85,6 +85,10 @@ def _first_ratio(case: Case) -> bool:
 def _all_others(ir: float) -> Callable[[Case], bool]:
     """Whether a case is about one of the paper's other methods, not whatever else was measured, at a ratio."""
     return lambda case: case.a.config.ir == ir and case.b.config.method in (RIVAL, *OTHERS)
+
+
+def _of_table_3(case: Case) -> bool:
+    return case.b.config.method in MEDICAL
 
 
 def _averaged_at_its_cost(case: Case) -> bool:
@@ -133,8 +137,8 @@ CLAIMS = (
           sides=("30 steps", "10 steps")),
     Claim("recipes", "The recipe of the text and that of the released code give the same robust accuracy", "recipes",
           expected=EQUAL, weaker=True, sides=("official", "paper")),
-    Claim("medical", "On medical images TAET is better than the other methods", "rivals", natural=True,
-          command="bench run --preset table3", sides=("TAET", "the method")),
+    Claim("medical", "On medical images TAET is better than the other methods", "rivals", _of_table_3,
+          medical=True, command="bench run --preset table3", sides=("TAET", "the method")),
     Claim("tricks", "With equal tricks TAET is still better than AT-BSL", "tricks", _equal_tricks, weaker=True),
     Claim("rare", "Not the paper's: RobustLT raises robust accuracy of the rarest 80 % of the classes, all else equal",
           "rare", _tail, weaker=True, sides=("with it", "without")),
@@ -162,7 +166,8 @@ class Answer:
     """What a setting says of a claim: `gaps`, and those of them that do not count, each in one list.
 
     `low`: neither number is above a constant answer, `flagged`: a number must not be called best, `alone`: of one seed.
-    `lacking`: cases of the claim that were not measured. `others`: what other scales say that can tell.
+    `lacking`: cases of the claim that were not measured, `unpaired`: that were, but share no seed, images or bits.
+    `others`: what other scales say that can tell.
     """
 
     claim: Claim
@@ -173,6 +178,7 @@ class Answer:
     flagged: Sequence[Gap] = ()
     alone: Sequence[Gap] = ()
     lacking: Sequence[str] = ()
+    unpaired: Sequence[str] = ()
     others: Sequence[Answer] = ()
 
     @property
@@ -188,7 +194,7 @@ class Answer:
     @property
     def open(self) -> int:
         """How many cases of the claim this setting leaves without a difference that counts."""
-        return len(self.lacking) + len(self.gaps) - len(self.sure)
+        return len(self.lacking) + len(self.unpaired) + len(self.gaps) - len(self.sure)
 
     @property
     def against(self) -> list[Answer]:
@@ -225,7 +231,8 @@ def answer(claim: Claim, groups: Sequence[Sequence[Setting]], asked: Callable[[s
         made
         for group in groups
         for setting in group
-        if setting.where.natural == claim.natural and (made := _of(claim, setting, asked(claim.question, setting)))
+        if (setting.medical if claim.medical else not setting.where.natural)
+        and (made := _of(claim, setting, asked(claim.question, setting)))
     ]
     if not found:
         return Answer(claim, UNMEASURED)
@@ -242,7 +249,9 @@ def _of(claim: Claim, setting: Setting, paired: Paired) -> Answer | None:
     low = [gap for gap in found if gap not in flagged and _low(gap, setting)]
     alone = [gap for gap in found if gap not in (*flagged, *low) and gap.result.seeds is None]
     lacking = [case.name for case in about if case.lacking(setting)]
-    made = Answer(claim, OPEN, setting, found, low, flagged, alone, lacking)
+    compared = {gap.case for gap in found}
+    unpaired = [case.name for case in about if case not in compared and not case.lacking(setting)]
+    made = Answer(claim, OPEN, setting, found, low, flagged, alone, lacking, unpaired)
     return replace(made, word=verdict(claim.expected, made.sure, incomplete=made.open > 0))
 
 

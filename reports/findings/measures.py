@@ -117,14 +117,16 @@ def _cw(setting: Setting, gap: Gap, ledger: Ledger) -> Cw:
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float] | None:
     """Spearman's coefficient with its 95 % interval (r, low, high); None where all values are equal.
 
-    The interval is Fisher's z with the variance of Bonett and Wright (2000), as if rows were independent.
+    The interval is Fisher's z with the variance of Bonett and Wright (2000), as if rows were independent. At +-1,
+    where z is infinite, its inner end is that of the next value that ranks allow.
     """
     if len(set(x)) < 2 or len(set(y)) < 2:
         return None
-    r = float(spearmanr(x, y).statistic)
+    r = round(float(spearmanr(x, y).statistic), 12)
     half = two_sided_z(LEVEL) * math.sqrt((1 + r * r / 2) / (len(x) - 3))
-    middle = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r)))
-    return r, math.tanh(middle - half), math.tanh(middle + half)
+    most = 1 - 12 / (len(x) * (len(x) ** 2 - 1))
+    middle = math.atanh(max(-most, min(most, r)))
+    return r, -1.0 if r < -most else math.tanh(middle - half), 1.0 if r > most else math.tanh(middle + half)
 
 
 @dataclass(frozen=True)

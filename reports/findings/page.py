@@ -151,7 +151,7 @@ def findings(*roots: Path) -> Page:
             main=max(shown, key=lambda setting: telling[setting], default=None),
             folded=[group for group in groups.values() if group not in front and _answers(group, asked)],
             scales=scales.scales(found),
-            trials=trials.trials(found),
+            trials=trials.together(trials.trials(found)),
             answers=answers,
             asked=asked,
             fullest=fullest,

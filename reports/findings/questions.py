@@ -101,7 +101,7 @@ def rivals(setting: Setting) -> Paired:
 
     def wanted(ir: float) -> set[str]:
         if setting.where.natural:
-            return {*MEDICAL}
+            return {*MEDICAL} if setting.medical else set()
         return {RIVAL, *OTHERS} if ir in IN_FULL else set()
 
     cases = [

@@ -6,7 +6,8 @@ No number of the page is taken over two settings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,11 @@ class Spot:
     recipe: str = RECIPE
 
 
+def _autoattack(often: Mapping[str, int], audits: Sequence[str]) -> str:
+    """AutoAttack; where an audit of it is there more often, that, under its own name."""
+    return audits[0] if audits and often.get(audits[0], 0) > often.get(STRONGEST, 0) else STRONGEST
+
+
 class Setting:
     """The cells of one results folder with these conditions and network. `number`: its name on the page."""
 
@@ -62,9 +68,7 @@ class Setting:
         self.splits = sorted({s.split for s in self.places}, key=lambda name: (name != SPLIT, name))
         self.recipes = sorted({s.recipe for s in self.places}, key=lambda name: (name != RECIPE, name))
         audits = sorted(spot.attack for spot, one in self.evaluations if one.chain)
-        full = any(spot.attack == STRONGEST for spot in self.places)
-        #: AutoAttack; where there is an audit of it alone, that, under its own name
-        self.strongest = STRONGEST if full or not audits else audits[0]
+        self.strongest = _autoattack(Counter(spot.attack for spot in self.places), audits)
         #: what methods are compared under, the weakest first
         self.attacks = (*WEAKER, self.strongest)
 
@@ -79,6 +83,11 @@ class Setting:
     def of_file(self) -> bool:
         """Whether its data are a file of the user's."""
         return ":" in self.where.dataset
+
+    @property
+    def medical(self) -> bool:
+        """Whether its images are those of the paper's Table 3, or like them, with the imbalance that they have."""
+        return self.where.natural and self.where.source.startswith(paper.MEDICAL)
 
     @property
     def held(self) -> bool:

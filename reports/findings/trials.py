@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ class Trial:
     """
 
     setting: Setting
+    ratio: str
     method: str
     judge: str
     share: float
@@ -29,6 +31,11 @@ class Trial:
     passes: float
     last: float
     best: float
+
+    @property
+    def place(self) -> tuple[int, str, float, str]:
+        """What trials must share to be ranked: setting, judge, share and ratio."""
+        return self.setting.number, self.judge, self.share, self.ratio
 
     @property
     def columns(self) -> list[str]:
@@ -50,6 +57,7 @@ def trials(found: Sequence[Setting]) -> list[Trial]:
             made.append(
                 Trial(
                     setting,
+                    setting.ratio(config.ir),
                     label,
                     spec.recipe.judge,
                     spec.recipe.validation,
@@ -59,4 +67,9 @@ def trials(found: Sequence[Setting]) -> list[Trial]:
                     float(reached.max()),
                 )
             )
-    return sorted(made, key=lambda one: (one.setting.number, one.judge, one.share, -one.last))
+    return sorted(made, key=lambda one: (*one.place, -one.last))
+
+
+def together(found: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials that can be ranked: those of one setting, ratio and share, under one judge."""
+    return [list(some) for _, some in itertools.groupby(found, key=lambda one: one.place)]

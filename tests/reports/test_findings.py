@@ -28,8 +28,10 @@ from bench.reports.findings import QUESTIONS, factors
 from bench.reports.findings import findings as answered
 from bench.reports.findings.claims import CLAIMS, EQUAL, FAILS, HOLDS, OPEN, verdict
 from bench.reports.findings.gap import BETTER, WORSE, Case, Gap
+from bench.reports.findings.measures import rank_correlation
 from bench.reports.findings.numbers import points, span
 from bench.reports.findings.questions import OTHERS
+from bench.reports.findings.setting import _autoattack
 from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
 from bench.store import query
@@ -549,6 +551,44 @@ def test_better_than_all_others_takes_all_others(
         for method in others.split(","):
             measured(tmp_path, method, seed=seed, level=0.2, **where)
     assert "**holds**" in claim(findings(tmp_path), key)
+
+
+def test_a_claim_does_not_hold_of_what_could_not_be_paired(tmp_path: Path) -> None:
+    for ir, seed, (method, level) in product((10.0, 20.0, 50.0, 100.0), range(5), (("taet", 0.9), ("at-bsl", 0.2))):
+        measured(tmp_path, method, seed=seed + (5 if (ir, method) == (50.0, "taet") else 0), ir=ir, level=level)
+    line = claim(findings(tmp_path), "ratios")
+    assert "**cannot be told here**" in line
+    assert "Not paired, for want of seeds, images or bits that both have: IR 50." in line
+
+
+def test_a_claim_about_medical_images_is_about_no_others_and_about_no_method_of_this_project(tmp_path: Path) -> None:
+    ham = {"dataset": "archive:ham", "source": "HAM10000, in another size", "ir": 58.66, "natural": True}
+    for seed in range(5):
+        for method in ("taet", "adt", "at-bsl", "mart", "trades", "two-stage-bsl"):
+            level = 0.9 if method == "taet" else 0.95 if method == "two-stage-bsl" else 0.2
+            measured(tmp_path / "digits", method, seed=seed, level=level, **ham | {"source": "digits"})
+            measured(tmp_path / "ham", method, seed=seed, level=level, **ham)
+    assert "**not measured**" in claim(findings(tmp_path / "digits"), "medical")
+    assert "**holds**" in claim(findings(tmp_path / "ham"), "medical")
+
+
+@pytest.mark.parametrize(
+    ("often", "audits", "said"),
+    [
+        ({"clean": 9, "aa": 1, "aa-audited": 6}, ["aa-audited"], "aa-audited"),
+        ({"clean": 9, "aa": 6, "aa-audited": 6}, ["aa-audited"], "aa"),
+        ({"clean": 9, "pgd-20": 9}, [], "aa"),
+    ],
+)
+def test_autoattack_of_a_few_does_not_hide_the_audits_of_all(often: Any, audits: Any, said: str) -> None:
+    assert _autoattack(often, audits) == said
+
+
+def test_a_perfect_order_of_few_rows_is_no_certainty() -> None:
+    r, low, high = rank_correlation([1, 2, 3, 4, 5], [1, 2, 3, 4, 5])  # type: ignore[misc]
+    assert (r, high) == (1.0, 1.0)
+    assert low < 0.5
+    assert rank_correlation([1, 2, 3, 4, 5], [5, 4, 3, 2, 1]) == (-1.0, -1.0, -low)
 
 
 def test_data_with_their_own_imbalance_have_a_ratio_too(tmp_path: Path) -> None:
