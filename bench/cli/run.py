@@ -79,7 +79,8 @@ def command(
     others. A cell that another process is computing is left to it. The exit code is 1 when a cell failed or is stale,
     or a data set cannot be used.
 
-    At the end the balanced accuracy of every cell of the grid stands in a table, with half of its 95 % interval.
+    At the end the balanced accuracy of every cell of the grid stands in a table, with the farther end of its 95 %
+    interval.
     """
     from bench.cli.options.sinks import Sinks
     from bench.cli.shown.dry import warnings

@@ -24,8 +24,8 @@ METRIC = {
 }
 BEHIND = {
     "std": "mean ± standard deviation over {}",
-    "images": "mean over {} ± half of the 95 % interval over test images",
-    "seeds": "mean ± half of the 95 % interval over {}",
+    "images": "mean over {} ± the farther end of the 95 % interval over test images",
+    "seeds": "mean ± the farther end of the 95 % interval over {}",
     "none": "mean over {}",
 }
 #: how attacks are called at length
@@ -68,14 +68,16 @@ def caption(
     unusual = {t: t if all(t in those for those in said) else f"in part {t}" for some in said for t in some}
     parts += [f"recipe {_recipes(used)}", *unusual.values(), _seeds(used, choice)]
     parts += [ATTACK[a] for a in attacks if a in ATTACK]
-    reduced = sorted({e.where.reduced for _, found in used for e in found if e.where.reduced})
-    parts += [f"reduced runs ({'; '.join(reduced)})"] if reduced else []
+    reduced = sorted({e.where.reduced for _, found in used for e in found})
+    parts += (
+        [f"{'in part ' * ('' in reduced)}reduced runs ({'; '.join(filter(None, reduced))})"] if any(reduced) else []
+    )
     names = {parse_variant(attack)[0] for attack in attacks} - {"clean", WORST}
     if names and not names & CHAINS:
         parts.append("without AutoAttack, so robustness may be overstated")
     if tested is not None:
         parts.append(
-            "bold: highest and what is not distinguishable from it on the same images and seeds (paired, Holm)"
+            "bold: highest mean and what is not worse than it on the same images and seeds (paired, Holm)"
             if tested
             else "bold: highest mean"
         )
@@ -112,6 +114,8 @@ def _seeds(used: Sequence[tuple[Where, Sequence[Evaluation]]], choice: Choice) -
     counts = sorted({len(found) for _, found in used})
     if counts == [1]:
         alone = "one seed"
-        return alone if choice.spread != "images" else f"{alone}, ± half of the 95 % interval over test images"
+        return (
+            alone if choice.spread != "images" else f"{alone}, ± the farther end of the 95 % interval over test images"
+        )
     number = f"{counts[0]} seeds" if len(counts) == 1 else f"{' or '.join(map(str, counts))} seeds"
     return BEHIND[choice.spread].format(number)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +20,14 @@ from bench.reports import paper, text
 from bench.reports.extracts.caption import caption
 from bench.reports.extracts.choice import MARKED, SPREADS, Choice
 from bench.reports.extracts.scores import COLUMNS
+from bench.reports.footnote import radius
 from bench.reports.marks import flag
-from bench.reports.paired.pairing import BEST, TIED, Pairs
+from bench.reports.paired.pairing import AHEAD, BEST, TIED, Pairs
 from bench.reports.source import Config, Source
 from bench.store.where import Where, canonical
+
+#: coordinates in which numbers of a column must be alike to be ranked; recipe and precision are the rows' own
+ALIKE = ("source", "eps", "reduced", "benchmark")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,19 @@ class Place:
     flags: tuple[str, ...]
     chance: float | None
 
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What numbers must share to be ranked together."""
+        return self.setting.key(ALIKE)
+
+    def apart(self, usual: tuple[Any, ...]) -> str:
+        """How it differs from what most of its column share, in words; empty where it does not."""
+        if self.kind == usual:
+            return ""
+        told = {"eps": f"radius {radius(self.setting.eps)}", "reduced": self.found[0].where.reduced or "not reduced"}
+        other = [name for name, mine, its in zip(ALIKE, self.kind, usual, strict=True) if mine != its]
+        return ", ".join(told.get(name, f"{name} {getattr(self.setting, name)}") for name in other)
+
 
 def manuscript(source: Source, choice: Choice) -> Manuscript:
     """The table of a store. Raises UsageError for a choice that the store cannot fill, StoreError for an empty one."""
@@ -72,7 +91,10 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
     ]
     kept = [i for i, line in enumerate(places) if any(line)]
     rows, places = [rows[i] for i in kept], [places[i] for i in kept]
-    bold, tested = _bold(source, places, choice)
+    usual = [_usual(column) for column in zip(*places, strict=True)]
+    bold, tested = _bold(source, places, usual, choice)
+    others = dict.fromkeys(t for line in places for p, u in zip(line, usual, strict=True) if p and (t := p.apart(u)))
+    marks = {told: f"s{i}" for i, told in enumerate(others, 1)}
     networks = list(dict.fromkeys(model for _, model in rows))
     used = [p for line in places for p in line if p is not None]
     return Manuscript(
@@ -80,13 +102,19 @@ def manuscript(source: Source, choice: Choice) -> Manuscript:
         groups=tuple((_heading(*group), len(attacks)) for group in groups) if len(groups) > 1 else (),
         columns=tuple(paper.attack_label(a) for _ in groups for a in attacks),
         rows=tuple(
-            (_labels(row, networks, choice), tuple(_entry(p, (i, j) in bold, choice) for j, p in enumerate(places[i])))
+            (
+                _labels(row, networks, choice),
+                tuple(
+                    _entry(p, (i, j) in bold, choice, marks.get(p.apart(usual[j]), "") if p else "")
+                    for j, p in enumerate(places[i])
+                ),
+            )
             for i, row in enumerate(rows)
         ),
         caption=caption(
             [(p.setting, p.found) for p in used], choice, networks, groups, attacks, tested if bold else None
         ),
-        notes=_notes(used),
+        notes=(*_notes(used), *((mark, f"not ranked with the others: {told}") for told, mark in marks.items())),
         missing=tuple(
             f"{' on '.join(rows[i] if len(networks) > 1 else rows[i][:1])} has no number for "
             f"{_heading(*groups[j // len(attacks)])} under {attacks[j % len(attacks)]}"
@@ -219,13 +247,22 @@ def _equal(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
+def _usual(column: Sequence[Place | None]) -> tuple[Any, ...]:
+    """What most numbers of a column share of what they must share to be ranked; the first of those as frequent."""
+    often = Counter(p.kind for p in column if p is not None)
+    return max(often, key=lambda kind: often[kind]) if often else ()
+
+
 def _bold(
-    source: Source, places: Sequence[Sequence[Place | None]], choice: Choice
+    source: Source, places: Sequence[Sequence[Place | None]], usual: Sequence[tuple[Any, ...]], choice: Choice
 ) -> tuple[set[tuple[int, int]], bool]:
-    """(positions of what is bold, whether a paired test said so), column by column; a doubtful number takes no part."""
+    """(positions of what is bold, whether a paired test said so), column by column.
+
+    A doubtful number takes no part, nor one that is not made as most of its column are.
+    """
     columns = {
-        j: {i: p for i, line in enumerate(places) if (p := line[j]) is not None and not doubtful(p.flags)}
-        for j in range(len(places[0]) if places else 0)
+        j: {i: p for i, line in enumerate(places) if (p := line[j]) and p.kind == kind and not doubtful(p.flags)}
+        for j, kind in enumerate(usual)
     }
     several = {j: column for j, column in columns.items() if len(column) > 1}
     if choice.best == "none":
@@ -245,7 +282,7 @@ def _bold(
                 (int(config.method), j)
                 for j, some in stands.items()
                 for config, s in some.items()
-                if s.word in (BEST, TIED)
+                if s.word in (BEST, TIED, AHEAD)
             }, True
     values = {(i, j): round(100 * p.estimate.value, choice.decimals) for j, c in several.items() for i, p in c.items()}
     highest = {j: max(v for (_, k), v in values.items() if k == j) for j in several}
@@ -257,13 +294,13 @@ def _labels(row: tuple[str, str], networks: Sequence[str], choice: Choice) -> tu
     return (name, paper.MODEL_LABEL.get(row[1], row[1])) if len(networks) > 1 else (name,)
 
 
-def _entry(place: Place | None, bold: bool, choice: Choice) -> Entry:
+def _entry(place: Place | None, bold: bool, choice: Choice, apart: str) -> Entry:
     if place is None or math.isnan(place.estimate.value):
         return Entry()
     marks = [text.sign(flag(name).mark) for name in place.flags if doubtful([name])]
     low = place.chance is not None and place.estimate.value <= place.chance + 1e-9
     value = text.number(100 * place.estimate.value, choice.decimals)
-    return Entry(value, _spread(place, choice), bold, (*(["≤"] if low else []), *marks))
+    return Entry(value, _spread(place, choice), bold, (*(["≤"] if low else []), *marks, *([apart] if apart else [])))
 
 
 def _spread(place: Place, choice: Choice) -> str:

@@ -28,7 +28,7 @@ CHANCE = "≤"
 
 @dataclass(frozen=True)
 class Score:
-    """One number: balanced accuracy in per cent, half of its 95 % interval over test images, flags, seeds.
+    """One number: balanced accuracy in per cent, how far its 95 % interval over test images goes, flags, seeds.
 
     `chance`: a constant answer gets as much.
     """

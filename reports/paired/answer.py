@@ -16,22 +16,29 @@ from bench.reports import paper, text
 from bench.reports.drawing import draw
 from bench.reports.marks import flag
 from bench.reports.model import Card, Figure, Footnote, Number
-from bench.reports.paired.pairing import BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
+from bench.reports.paired.pairing import AHEAD, BEST, TIED, UNPAIRED, WORSE, Pairs, Standing
 from bench.reports.source import Config, Source
 from bench.store.where import Where
 
 #: attacks by how much a number under them says, the most first
 STRENGTH = ("aa", "aa-audited", "aa-plus", "malt", "pma", "aa-10", "cw-linf", "pgd-100", "pgd-20", "fgsm")
+#: how a sentence begins that names those of a standing
+SAID = {
+    TIED: "Not distinguishable from it",
+    AHEAD: "Better on the seeds that both have, though its mean over all its seeds is lower",
+    WORSE: "Worse",
+    UNPAIRED: "Not paired with it",
+}
 #: more methods than this get no words of their own in a sentence
 MOST = 12
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A method of a card: both numbers, how it stands under the attack, and its seeds."""
+    """A method of a card: its number under the attack, how it stands there, and the clean one where there is one."""
 
     config: Config
-    clean: Estimate
+    clean: Estimate | None
     robust: Estimate
     standing: Standing | None
     flags: tuple[str, ...]
@@ -67,8 +74,8 @@ def _card(
 ) -> Card | None:
     attack = strongest(source, setting, configs)
     found = {a: {c: source.evaluations(setting, c, a) for c in configs} for a in ("clean", attack) if a}
-    both = [c for c in configs if all(some[c] for some in found.values())]
-    if not attack or not both:
+    attacked = [c for c in configs if attack and found[attack][c]]
+    if not any(found["clean"][c] for c in attacked):
         return None
     standing = {a: pairs.standings(setting.test_split, some) for a, some in found.items()}
     for a, some in standing.items():
@@ -79,15 +86,15 @@ def _card(
     rivals = [
         Rival(
             c,
-            source.estimate(found["clean"][c], "balanced"),
+            source.estimate(found["clean"][c], "balanced") if found["clean"][c] else None,
             source.estimate(found[attack][c], "balanced"),
             standing[attack].get(c),
             _flags(found[attack][c]),
         )
-        for c in both
+        for c in attacked
     ]
-    classes = len(found[attack][both[0]][0].counts.names)
-    config = both[0]
+    config = attacked[0]
+    classes = len(found[attack][config][0].counts.names)
     what = (
         paper.DATA_LABEL[setting.dataset] if setting.source == paper.ORIGINAL.get(setting.dataset) else setting.dataset
     )
@@ -95,7 +102,7 @@ def _card(
     key = text.slug(f"answer-{setting.dataset}-{setting.digest}-{ratio}-{config.model}")
     name = paper.attack_label(attack)
     title = (what, ratio, paper.MODEL_LABEL.get(config.model, config.model), *setting.title())
-    used = [e for some in found.values() for c in both for e in some[c]]
+    used = [e for some in found.values() for c in attacked for e in some[c]]
     return Card(
         key=key,
         heading=" · ".join(title),
@@ -139,9 +146,9 @@ def _sentences(rivals: Sequence[Rival], attack: str, chance: float) -> list[str]
     else:
         told.append(
             f"Highest under {attack}: {best.label}, {_percent(best.robust)} balanced accuracy "
-            f"({_percent(best.clean)} clean)."
+            f"({_percent(best.clean) if best.clean else 'not measured'} clean)."
         )
-        for word, text_ in ((TIED, "Not distinguishable from it"), (WORSE, "Worse"), (UNPAIRED, "Not paired with it")):
+        for word, text_ in SAID.items():
             some = [r for r in rivals if r.standing and r.standing.word == word]
             if some:
                 told.append(f"{text_}: {_listed(some)}.")
@@ -202,7 +209,11 @@ def _footnotes(rivals: Sequence[Rival]) -> tuple[Footnote, ...]:
 
 
 def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float) -> Figure:
-    """Clean against robust, a marker a method: thin bars over test images, thick ones over seeds, lines at chance."""
+    """Clean against robust, a marker a method: thin bars over test images, thick ones over seeds, lines at chance.
+
+    A method without a clean number has no place in it.
+    """
+    drawn = [(rival, rival.clean) for rival in rivals if rival.clean is not None]
     with draw.figure(4.8, 3.9) as (made, axes):
         axis = axes[0][0]
         axis.axhline(chance, color="#6b6b6b", linewidth=1.0, linestyle=(0, (4, 2)))
@@ -217,8 +228,8 @@ def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float) -> Fi
             fontsize=7,
             color="#555555",
         )
-        for i, rival in enumerate(rivals):
-            _point(axis, i, rival)
+        for i, (rival, clean) in enumerate(drawn):
+            _point(axis, i, rival, clean)
         axis.set_xlabel("clean, balanced accuracy in %")
         axis.set_ylabel(f"{attack}, balanced accuracy in %")
         axis.margins(0.08)
@@ -226,25 +237,25 @@ def _figure(key: str, rivals: Sequence[Rival], attack: str, chance: float) -> Fi
         made.legend(
             *axis.get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=min(4, len(rivals)),
+            ncols=min(4, len(drawn)),
             columnspacing=1.0,
             handletextpad=0.4,
         )
         alt = f"Balanced accuracy in per cent, clean / {attack}: " + ", ".join(
-            f"{r.label} {100 * r.clean.value:.1f} / {100 * r.robust.value:.1f}" for r in rivals
+            f"{r.label} {100 * clean.value:.1f} / {100 * r.robust.value:.1f}" for r, clean in drawn
         )
         files = draw.files(made, key=key, suffixes=["svg"])
     return Figure(key, "", "", f"{alt}. A constant answer has {chance:.1f}.", files)
 
 
-def _point(axis: Any, i: int, rival: Rival) -> None:
+def _point(axis: Any, i: int, rival: Rival, clean: Estimate) -> None:
     colour = draw.COLOURS[i % len(draw.COLOURS)]
-    x, y = 100 * rival.clean.value, 100 * rival.robust.value
+    x, y = 100 * clean.value, 100 * rival.robust.value
     for kind, width, alpha in (("sampling", 0.8, 0.55), ("seeds", 2.4, 0.4)):
-        ends = [_reach(getattr(one, kind), one.value) for one in (rival.clean, rival.robust)]
+        ends = [_reach(getattr(one, kind), one.value) for one in (clean, rival.robust)]
         if all(ends):
             axis.errorbar([x], [y], xerr=ends[0], yerr=ends[1], linestyle="", ecolor=(colour, alpha), elinewidth=width)
-    best = rival.standing is not None and rival.standing.word in (BEST, TIED)
+    best = rival.standing is not None and rival.standing.word in (BEST, TIED, AHEAD)
     axis.plot(
         [x],
         [y],

@@ -18,8 +18,9 @@ from bench.reports.source import Config, Source
 
 #: what is compared where nothing else is said: the mean recall of all classes
 SCOPE = "balanced"
-#: what a method is beside the best: itself, not distinguishable from it, worse, and not paired with it
-BEST, TIED, WORSE, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "not paired"
+#: what a method is beside the best: itself, not distinguishable from it, worse, better on the seeds that both have
+#: (a mean over other seeds may be lower), and not paired with it
+BEST, TIED, WORSE, AHEAD, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "better on shared seeds", "not paired"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,8 @@ class Pairs:
         known = {c: pair for c, pair in pairs.items() if pair is not None}
         adjusted = corrected([pair.result for pair in known.values()])
         words = {c: pair.result.verdict(p) for (c, pair), p in zip(known.items(), adjusted, strict=True)}
-        told = {VERDICTS[0]: WORSE}  # the best is better: the other is worse
-        others = {c: Standing(told.get(words[c], TIED) if c in words else UNPAIRED, pair) for c, pair in pairs.items()}
+        told = dict(zip(VERDICTS, (WORSE, TIED, AHEAD), strict=True))  # the best is better: the other is worse
+        others = {c: Standing(told[words[c]] if c in words else UNPAIRED, pair) for c, pair in pairs.items()}
         return {best: Standing(BEST)} | others
 
 

@@ -136,6 +136,27 @@ def test_a_flagged_number_is_never_highest(tmp_path: Path) -> None:
     assert any(note.text.endswith("AT; takes no part") for note in card.flags)
 
 
+def test_the_best_may_have_no_clean_number(tmp_path: Path) -> None:
+    for method, level in (("at", 0.3), ("trades", 0.4)):
+        measured(tmp_path, method, level=level)
+    measured(tmp_path, "taet", level=0.9, attacks=("aa",))
+    (card,) = opened(tmp_path).cards
+    assert "all are flagged" not in said(card)
+    assert "Highest under AA: TAET" in said(card)
+    assert "(not measured clean)" in said(card)
+    assert "TAET" not in card.figure.alt
+
+
+def test_a_rival_that_is_better_on_shared_seeds_is_not_called_alike(tmp_path: Path) -> None:
+    measured(tmp_path, "taet", seed=0, level=0.5)
+    for seed, level in enumerate((0.9, 0.1, 0.1)):
+        measured(tmp_path, "at-bsl", seed=seed, level=level)
+    (card,) = opened(tmp_path).cards
+    assert "Highest under AA: TAET" in said(card)
+    assert "Better on the seeds that both have, though its mean over all its seeds is lower: AT-BSL (+" in said(card)
+    assert "Not distinguishable" not in said(card)
+
+
 def test_without_bits_nothing_is_said_of_differences(tmp_path: Path, make_cell: Any) -> None:
     for method in ("at", "taet"):
         make_cell(tmp_path, method)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.config import CellSpec
+from bench.config import CellSpec, Recipe, ThreatModel
 from bench.judge.metrics import metric
 from bench.reports.source import Source
 
@@ -150,6 +150,26 @@ def test_what_only_some_numbers_are_made_with_is_said_as_such(seeds, tmp_path, m
     for methods, said in (("ce,at", "; bf16;"), ("ce,taet", "; in part bf16;")):
         assert paper(tmp_path, "--methods", methods, "--irs", "10", results=seeds) == 0
         assert said in (tmp_path / "paper.md").read_text()
+
+
+def test_numbers_of_another_radius_or_length_are_not_ranked_with_the_others(seeds, tmp_path, make_cell):
+    short = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, Recipe(epochs=3))
+    near = CellSpec("x", "cifar10lt", 10.0, "resnet18", 0, threat=ThreatModel(2 / 255))
+    for seed in range(3):
+        make_cell(seeds, "ce", seed=seed, spec=short, level=0.95)
+        make_cell(seeds, "trades", seed=seed, spec=near, level=0.9)
+        make_cell(seeds, "mart", seed=seed, level=0.3)
+    words = ("--methods", "ce,trades,mart,taet,at-bsl", "--irs", "10", "--columns", "clean,aa")
+    assert paper(tmp_path, *words, results=seeds) == 0
+    shown, text = rows(tmp_path), (tmp_path / "paper.md").read_text()
+    bold = {name for name, cells in shown.items() for cell in cells if "**" in cell}
+    assert bold
+    assert not bold & {"CE", "TRADES", "MART"}
+    assert "not ranked with the others: epochs=3 of 100" in text
+    assert "not ranked with the others: radius 2/255" in text
+    assert "in part reduced runs (epochs=3 of 100)" in text
+    assert all("s1" in cell or "s2" in cell for name in ("CE", "TRADES") for cell in shown[name])
+    assert not any("s1" in cell or "s2" in cell for name in ("MART", "TAET", "AT-BSL") for cell in shown[name])
 
 
 def test_several_networks_are_a_column_and_what_is_missing_is_said(tmp_path, capsys):

@@ -20,9 +20,9 @@ OPTIONS = (
     click.option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail, "
                  "tail-80, worst-class or prior-R."),
     click.option("--spread", metavar="std|images|seeds|none", help="With --paper: behind ±: standard deviation over "
-                 "seeds, half of the 95 % interval over test images or over seeds.  [default: std]"),
-    click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest and what is not "
-                 "distinguishable from it, the highest mean, or nothing.  [default: tested]"),
+                 "seeds, the farther end of the 95 % interval over test images or over seeds.  [default: std]"),
+    click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest mean and what is "
+                 "not worse by a test, the highest mean alone, or nothing.  [default: tested]"),
     click.option("--decimals", type=click.IntRange(0, 4), help="With --paper: digits behind the point.  [default: 2]"),
     click.option("--irs", metavar="10,50", help="Only these ratios; with --paper in this order.  [default: all]"),
     click.option("--recipe", metavar="NAME", help="Only this recipe.  [default: all; with --paper: paper]"),

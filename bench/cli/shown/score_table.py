@@ -46,7 +46,7 @@ def table(made: Sequence[Block]) -> list[str]:
     """The lines of the table and of its notes; marked are flags, and numbers below which others are not comparable."""
     from bench.reports.extracts.scores import footnotes
 
-    lines = ["Balanced accuracy in %, ± half of its 95 % interval over test images"]
+    lines = ["Balanced accuracy in %, ± the farther end of its 95 % interval over test images"]
     for block in made:
         lines += ["", *_wrapped(block.heading), *_block(block)]
     notes = [f"{mark}: {text}" for mark, text in footnotes(made)]
