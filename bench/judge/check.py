@@ -201,8 +201,8 @@ def _exactly(theirs: Evaluation, ours: Evaluation) -> Iterator[Number]:
         yield Number(
             _told(theirs.where),
             name,
-            float(recalls(n, k)),
-            float(recalls(own_n, own_k)),
+            float(recalls(n, k)) if n else None,
+            float(recalls(own_n, own_k)) if own_n else None,
             0.0,
             "same" if equal else OFF,
             reason,

@@ -66,6 +66,10 @@ def _against_print(
         nearest = min(candidates, key=lambda c: len(fields[id(c)]))
         reason = explain(fields[id(nearest)], replace(PAPER, source=printed["measured_source"]), nearest.where)
         return Number(where, name, value, None, None, REFUSED, reason)
+    kinds = [c.where.differing(fitting[0].where) for c in fitting]
+    if several := sorted({name for names in kinds for name in names}):
+        reason = f"cells of several settings fit, which differ in {', '.join(several)}; check a store of one"
+        return Number(where, name, value, None, None, REFUSED, reason)
     taken = [_taken(c, printed["class_name"]) for c in fitting]
     if not all(len(n) for n, _ in taken):
         return Number(where, name, value, None, None, REFUSED, f"no class '{printed['class_name']}' with test images")

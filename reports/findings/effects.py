@@ -15,19 +15,23 @@ from bench.reports.tables.attribution import SIGN, grouped
 
 @dataclass(frozen=True)
 class Effect:
-    """What a trick does at a method under one attack on the long-tailed split: a gain for each of `SCOPES`."""
+    """What a trick does at a method under one attack on the long-tailed split: a gain for each of `SCOPES`.
+
+    None where no class of a scope has test images; those of all classes have.
+    """
 
     ratio: str
     trick: str
     method: str
     attack: str
-    gains: Sequence[Gain]
+    runs: int
+    gains: Sequence[Gain | None]
 
     @property
     def columns(self) -> list[str]:
         """The row of the table."""
-        values = [f"{points(g.value, signed=True)} {_mark(g)}".strip() for g in self.gains]
-        return [self.ratio, self.trick, method_label(self.method), self.attack, str(self.gains[0].runs), *values]
+        values = [f"{points(g.value, signed=True)} {_mark(g)}".strip() if g else "—" for g in self.gains]
+        return [self.ratio, self.trick, method_label(self.method), self.attack, str(self.runs), *values]
 
 
 def effects(setting: Setting) -> list[Effect]:
@@ -42,7 +46,7 @@ def effects(setting: Setting) -> list[Effect]:
     there = {attack for *_, attack in found}
     top = next((attack for attack in reversed(setting.attacks) if attack in there), "")
     return [
-        Effect(setting.ratio(ir), what, at, attack, [by_scope[scope] for scope in SCOPES])
+        Effect(setting.ratio(ir), what, at, attack, by_scope[SCOPES[0]].runs, [*map(by_scope.get, SCOPES)])
         for (ir, what, at, attack), by_scope in sorted(found.items(), key=lambda one: (one[0][0], one[0][2], one[0][1]))
         if attack in (setting.attacks[0], top)
     ]

@@ -12,6 +12,7 @@ from bench.judge.paired import corrected
 from bench.judge.stats import Interval
 from bench.reports import paper
 from bench.reports.footnote import settings_lines
+from bench.reports.marks import Ledger
 from bench.reports.model import Cell, Column, Footnote, Row, Table
 from bench.reports.paired.pairing import Pair, Pairs
 from bench.reports.source import Config, Source
@@ -23,6 +24,7 @@ NOTES = (
     "images, the second Student t over seeds.",
     "▲ A better, ▼ A worse, both after Holm's correction over this comparison; no sign: not distinguishable.",
     "A difference without an interval is not paired: one of the stores lacks the bits of each image.",
+    "No difference stands between numbers of other images, or between worst cases over other attacks.",
 )
 SIGN = {"better": "▲", "worse": "▼"}
 
@@ -84,13 +86,13 @@ def _table(
     shared: dict[Place, Both],
     verdicts: dict[Place, tuple[Pair, str]],
 ) -> Table:
-    rows, used = [], []
+    rows, used, ledger = [], [], Ledger()
     for config in a.configs(setting):
         cells: list[Cell] = []
         for place in [(setting, config, attack) for attack in attacks]:
             both = shared.get(place)
-            used += both[0] if both else []
-            cells += _cells((a, b), place, both, verdicts.get(place)) if both else [Cell(), Cell(), Cell()]
+            used += [*zip(*both, strict=True)] if both else []
+            cells += _cells((a, b), place, both, verdicts.get(place), ledger) if both else [Cell(), Cell(), Cell()]
         if any(c.value is not None for c in cells):
             model = paper.MODEL_LABEL.get(config.model, config.model)
             rows.append(Row((paper.method_label(config.label), format_value(config.ir), model), tuple(cells)))
@@ -105,12 +107,26 @@ def _table(
         rows=tuple(rows),
         words=(setting.dataset, *setting.title()),
         data=f"{setting.dataset}, pixels from {setting.source}, {setting.heading()}",
-        settings=(*stores, *settings_lines(a, setting, used, attacks)),
-        footnotes=tuple(Footnote("", n) for n in NOTES),
+        settings=(*stores, *_images(used), *settings_lines(a, setting, [mine for mine, _ in used], attacks)),
+        footnotes=(*(Footnote("", n) for n in NOTES), *ledger.footnotes()),
     )
 
 
-def _cells(stores: tuple[Source, Source], place: Place, both: Both, judged: tuple[Pair, str] | None) -> list[Cell]:
+def _images(used: Sequence[tuple[Evaluation, Evaluation]]) -> list[tuple[str, str]]:
+    """The images of both stores by their hashes, where they are not the same."""
+    first, second = ({pair[side].where.data_hash for pair in used} for side in (0, 1))
+    named = (("Images of A", first), ("Images of B", second))
+    return [(name, ", ".join(sorted(some))) for name, some in named] if first != second else []
+
+
+def _alike(both: Both) -> bool:
+    """Whether every seed's two numbers are of the same images, and over the same attacks."""
+    return all((a.where.data_hash, a.over) == (b.where.data_hash, b.over) for a, b in zip(*both, strict=True))
+
+
+def _cells(
+    stores: tuple[Source, Source], place: Place, both: Both, judged: tuple[Pair, str] | None, ledger: Ledger
+) -> list[Cell]:
     made, selector = [], (place[0].test_split, place[2])
     for source, found in zip(stores, both, strict=True):
         got = source.estimate(found, "balanced")
@@ -121,8 +137,11 @@ def _cells(stores: tuple[Source, Source], place: Place, both: Both, judged: tupl
                 seeds=_span(got.seeds),
                 selector=selector,
                 provenance=tuple(e.cell for e in found),
+                marks=ledger.flags(tuple(dict.fromkeys(f for e in found for f in e.flags))),
             )
         )
+    if not _alike(both):
+        return [*made, Cell()]
     if judged is None:
         return [*made, Cell(value=(made[0].value or 0) - (made[1].value or 0))]
     result, mark = judged[0].result, SIGN.get(judged[1])

@@ -82,7 +82,7 @@ class Pairs:
             and (mine := self.bits(one.cell, split_a, one.where.attack)) is not None
             and (theirs := (other or self).bits(match.cell, split_b, match.where.attack)) is not None
         ]
-        if not known:
+        if not known or not judge.counts(scope, self._cells[known[0][0].cell].record, known[0][2]):
             return None
         first, second = accuracies((k[0] for k in known), scope), accuracies((k[1] for k in known), scope)
         weights = judge.class_weights(scope, self._cells[known[0][0].cell].record, known[0][2])

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -390,6 +391,21 @@ def test_seeds_are_averaged_and_their_spread_counts():
     assert balanced.measured == pytest.approx(0.70, abs=0.002)
     assert balanced.verdict == "within noise"  # the seeds' t interval is wide
     assert balanced.reason.startswith("3 seeds")
+
+
+def test_cells_of_several_settings_are_no_seeds_of_one_number():
+    rows = pd.concat([cifar([0.7] * 10), cifar([0.8] * 10, selection="official-builder", cell="other")])
+    _, found = against_paper(rows)
+    assert {(n.verdict, n.measured) for n in found} == {("refused", None)}
+    assert all(n.reason.startswith("cells of several settings fit, which differ in selection") for n in found)
+
+
+def test_a_class_without_test_images_has_no_number_in_json():
+    rows = cifar([0.7] * 9 + [0.0])
+    rows.loc[rows["class_index"] == 9, ["n", "correct"]] = 0
+    numbers = check_rows(rows, rows, name="x", exact=True).numbers
+    assert [n.measured for n in numbers if n.name == f"class {NAMES[9]}"] == [None]
+    assert not any(n.measured is not None and math.isnan(n.measured) for n in numbers)
 
 
 @pytest.mark.parametrize(

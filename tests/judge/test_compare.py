@@ -2,6 +2,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from bench.cli.options.common import comma_list
 from bench.config import CellSpec
 from bench.engine.grid import Axes, expand
 from bench.errors import StoreError, UsageError
+from bench.judge.attribution import attribution
 from bench.judge.compare import compare_across, compare_methods, compare_stores
 from bench.judge.pairs.wanted import Wanted
 from bench.judge.selected import called, run_command
@@ -417,6 +419,17 @@ def test_a_sentence_says_of_how_many_seeds_a_part_of_it_is_and_what_is_flagged(m
     assert "number of at-bsl" not in told
     facts = json.loads(run("taet", "at-bsl", "--results", maker.root, "--json"))["comparisons"]
     assert {(*fact["flags"]["a"], *fact["flags"]["b"]) for fact in facts} == {("collapse",)}
+
+
+def test_a_part_without_test_images_is_a_sentence_and_no_gain(maker, monkeypatch):
+    monkeypatch.setitem(sys.modules[type(maker).__module__].TEST_COUNTS, "long-tailed", [40, 20, 0, 0])
+    for method in ("taet", "at-bsl"):
+        maker.cell(method, draw="shared")
+    maker.cell("taet", draw="shared", shift=0.1, enhancers=(("ema", ()),), enhanced="+ema")
+    with pytest.raises(StoreError, match="no class of the tail has test images in taet"):
+        compare_methods(maker.root, "taet", "at-bsl", Wanted(metric="tail", test_split="long-tailed"))
+    scopes = {gain.scope for gain in attribution(maker.root) if gain.test_split == "long-tailed"}
+    assert scopes == {"balanced", "head", "worst-class"}
 
 
 def test_other_networks_may_be_compared_on_the_same_images(maker):

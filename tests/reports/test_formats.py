@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -15,8 +16,13 @@ import pytest
 from bench.config import CellSpec, ThreatModel
 from bench.judge.compare import compare_stores
 from bench.reports import render
+from bench.reports.marks import flag
 from bench.reports.report import compare, make
 from bench.reports.source import Source
+from bench.store import query
+from bench.store.folders import read_record
+from bench.store.rows import rows_text
+from bench.store.schema import CELL, ROWS
 
 from .test_findings import measured
 
@@ -135,6 +141,23 @@ def test_a_comparison_is_that_of_the_judge_in_every_setting(tmp_path: Path) -> N
             [100 * getattr(expected[gap].comparison.images, e) for e in ("low", "high")]
         )
         assert cell.marks == {"better": ("▲",), "worse": ("▼",)}.get(expected[gap].verdict, ())
+
+
+def test_numbers_of_other_images_stand_beside_each_other_without_a_difference(tmp_path: Path) -> None:
+    for name, level in (("a", 0.7), ("b", 0.6)):
+        cell = measured(tmp_path / name, "at", level=level, attacks=("clean",), flags="collapse")
+        folder = tmp_path / name / cell
+        known = json.loads((folder / CELL).read_text())
+        known["data"]["data_hash"] = name * 16
+        (folder / CELL).write_text(json.dumps(known))
+        (folder / ROWS).write_text(rows_text(read_record(folder), query.samples(folder)))
+    (table,) = compare(tmp_path / "a", tmp_path / "b").tables
+    a, b, gap = table.rows[0].cells[:3]
+    assert gap.value is None
+    assert a.value > b.value
+    assert a.marks == b.marks == (flag("collapse").mark,)
+    assert {note.mark for note in table.footnotes} == {"", *a.marks}
+    assert dict(table.settings)["Images of B"] == "b" * 16
 
 
 @pytest.mark.parametrize("kind", ["empty", "failed"])

@@ -162,9 +162,22 @@ def finished(store: Results) -> list[Cell]:
 
 
 def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float] | None:
-    """How much each class counts in a metric; None where all count alike, or it is no mean of classes."""
+    """How much each class counts in a metric; None where all count alike, or it is no mean of classes.
+
+    Raises StoreError where none of the classes that it is about has test images.
+    """
     if not metrics.is_mean(metric) or metric == "balanced":
         return None
     order = cell.seen.frequent_first
     n = np.bincount(bits.label, minlength=len(order))
-    return dict(zip(order, metrics.weights(metric, n[order]).tolist(), strict=True))
+    found = metrics.weights(metric, n[order])
+    if np.isnan(found).any():
+        raise StoreError(f"no class of the {metric} has test images in {cell.id}; compare by another --metric.")
+    return dict(zip(order, found.tolist(), strict=True))
+
+
+def counts(metric: str, cell: CellRecord, bits: Bits) -> bool:
+    """Whether a class that a metric is about has test images."""
+    order = cell.seen.frequent_first
+    n = np.bincount(bits.label, minlength=len(order))
+    return not metrics.is_mean(metric) or not np.isnan(metrics.weights(metric, n[order])).any()
