@@ -145,10 +145,11 @@ def test_a_comparison_is_that_of_the_judge_in_every_setting(tmp_path: Path) -> N
 
 def test_numbers_of_other_images_stand_beside_each_other_without_a_difference(tmp_path: Path) -> None:
     for name, level in (("a", 0.7), ("b", 0.6)):
-        cell = measured(tmp_path / name, "at", level=level, attacks=("clean",), flags="collapse")
+        cell = measured(tmp_path / name, "at", level=level, attacks=("clean",))
         folder = tmp_path / name / cell
         known = json.loads((folder / CELL).read_text())
         known["data"]["data_hash"] = name * 16
+        known["evaluations"]["long-tailed/clean"]["flags"] = ["collapse"]
         (folder / CELL).write_text(json.dumps(known))
         (folder / ROWS).write_text(rows_text(read_record(folder), query.samples(folder)))
     (table,) = compare(tmp_path / "a", tmp_path / "b").tables
