@@ -27,12 +27,14 @@ from bench.fields import make as make
 from bench.fields import one_of as one_of
 from bench.fields import setting as setting
 from bench.recipe.settings import Recipe as Recipe
+from bench.variants import format_number as format_number
 from bench.variants import format_value as format_value
 from bench.variants import parse_method as parse_method
 from bench.variants import parse_value as parse_value
 from bench.variants import parse_variant as parse_variant
 from bench.variants import split_list as split_list
 from bench.variants import variant_label as variant_label
+from bench.variants import whole_number as whole_number
 
 #: Version of the benchmark: what a number means. Rows of different versions are never compared.
 BENCHMARK_VERSION = "1"

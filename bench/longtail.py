@@ -18,9 +18,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,12 +27,13 @@ from numpy.typing import NDArray
 from bench.errors import DataError, UsageError, did_you_mean
 from bench.paths import in_full
 from bench.seeding import numpy_stream
+from bench.variants import LARGEST, whole_number
 
 Indices = NDArray[np.int64]
 #: what an index file calls a split -> which it is; nothing is chosen for the balanced test split
 SPLITS = {"train": "train", "long-tailed": "test", "test": "test", "balanced": ""}
-#: what reading a damaged archive raises, besides ValueError and OSError
-DAMAGED = (EOFError, struct.error, zipfile.BadZipFile, zlib.error)
+#: what the seed of an order or a selection must be
+WHOLE = f"a whole number up to {LARGEST}"
 SELECTIONS = ("seeded", "official-builder", "robustlt", "file")
 
 
@@ -86,11 +84,12 @@ def held_out(count: int, share: float) -> int:
 def class_ranks(order: str, classes: int) -> list[int]:
     """Source label of each rank (0 = head): `natural`, `reversed`, or `seed:N` (random). Raises UsageError."""
     name, _, argument = order.partition(":")
-    if name == "seed" and argument.isdecimal():
-        return [int(c) for c in numpy_stream(int(argument), "class-order").permutation(classes)]
+    seed = whole_number(argument)
+    if name == "seed" and seed is not None:
+        return [int(c) for c in numpy_stream(seed, "class-order").permutation(classes)]
     fixed = {"natural": range(classes), "reversed": range(classes - 1, -1, -1)}
     if order not in fixed:
-        raise UsageError(f"class order '{order}' is not known; write natural, reversed or seed:N.")
+        raise UsageError(f"class order '{order}' is not known; write natural, reversed or seed:N, N {WHOLE}.")
     return list(fixed[order])
 
 
@@ -112,14 +111,14 @@ def check_selection(selection: str) -> None:
     name, _, argument = selection.partition(":")
     if name not in SELECTIONS or (name == "file" and not argument):
         raise UsageError(f"selection '{selection}' is not known. {did_you_mean(name, SELECTIONS)}")
-    if name == "seeded" and argument and not argument.isdecimal():
-        raise UsageError(f"selection '{selection}' is not known; write seeded or seeded:N with a whole number.")
-    if name == "robustlt" and not argument.isdecimal():
-        raise UsageError(f"selection '{selection}' is not known; write robustlt:SEED, as in robustlt:102.")
+    if name == "seeded" and argument and whole_number(argument) is None:
+        raise UsageError(f"selection '{selection}' is not known; write seeded or seeded:N, N {WHOLE}.")
+    if name == "robustlt" and whole_number(argument) is None:
+        raise UsageError(f"selection '{selection}' is not known; write robustlt:SEED, SEED {WHOLE}.")
 
 
 def _seeded(members: list[Indices], argument: str, split: str) -> list[Indices]:
-    root = int(argument or 0)
+    root = whole_number(argument) or 0
     return [numpy_stream(root, "subset", split, c).permutation(m) for c, m in enumerate(members)]
 
 
@@ -136,7 +135,7 @@ def _official_builder(members: list[Indices], _argument: str, split: str) -> lis
 def _robustlt(members: list[Indices], argument: str, split: str) -> list[Indices]:
     if split != "train":
         return _seeded(members, "", split)
-    generator = np.random.default_rng(int(argument))
+    generator = np.random.default_rng(whole_number(argument) or 0)
     shuffled = [m.copy() for m in members]
     for m in shuffled:
         generator.shuffle(m)
@@ -171,7 +170,7 @@ def read_indices(path: Path, split: str) -> Indices | None:
         values = readers[path.suffix](path, split)
     except OSError as error:
         raise DataError(f"index file {path} cannot be read ({error.strerror or error}); mend that.") from None
-    except (ValueError, KeyError, OverflowError, *DAMAGED) as error:
+    except Exception as error:  # a damaged or encrypted archive: each of its parts has its own
         why = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"index file {path} cannot be read ({why}); `bench data export` writes a right one.") from None
     if values is None:

@@ -13,6 +13,8 @@ from typing import Any
 from bench.errors import UsageError
 
 WORDS = {"true": True, "false": False, "none": None}
+#: the largest whole number that a text may name: as every file of a store can hold it, 64 bits with a sign
+LARGEST = 2**63 - 1
 
 
 def split_list(text: str, mark: str = ",") -> list[str]:
@@ -71,12 +73,26 @@ def _number(text: str) -> int | float | None:
     return value if math.isfinite(value) else None
 
 
+def whole_number(text: str, largest: int = LARGEST) -> int | None:
+    """The whole number from 0 to `largest` that a text writes in digits alone; None for any other text."""
+    digits = text.lstrip("0") or "0"  # Python reads only so many at once
+    number = int(digits) if text.isdecimal() and len(digits) <= len(str(largest)) else None
+    return number if number is not None and number <= largest else None
+
+
+def format_number(value: float) -> str:
+    """The shortest decimal text that `float` reads back as the same number: `10`, `0.1`, `10.12345678`, `1e-05`."""
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
 def format_value(value: Any) -> str:
     """The shortest text that `parse_value` reads back: `8/255`, but `0.2`, which is 51/255 too."""
     if isinstance(value, tuple):
         return ":".join(map(format_value, value))
     if isinstance(value, float) and math.isfinite(value):
-        text = repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        text = format_number(value)
         if 0.5 < value * 255 < 254.5 and abs(value * 255 - round(value * 255)) < 1e-9:
             text = min(text, f"{round(value * 255)}/255", key=len)
         return text

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,14 @@ from bench.config import (
     Recipe,
     canonical_json,
     cell_from_plain,
+    format_number,
     format_value,
     make,
     parse_value,
     parse_variant,
     to_plain,
     variant_label,
+    whole_number,
 )
 from bench.engine.grid import Axes, expand
 from bench.errors import UsageError
@@ -124,3 +127,22 @@ def test_every_finite_number_is_written_so_that_it_is_read_back(value):
 )
 def test_a_value_is_written_in_255ths_where_that_is_shorter(value: float, text: str) -> None:
     assert format_value(value) == text
+
+
+@given(st.one_of(st.integers(-(10**400), 10**400), st.floats(allow_nan=False, allow_infinity=False)))
+def test_a_number_is_written_so_that_the_very_same_is_read_back(value):
+    text = format_number(value)
+    assert type(value)(text) == value
+    if isinstance(value, float):
+        assert format_number(np.float64(value)) == text
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 5000))
+def test_a_whole_number_is_read_whatever_zeros_stand_before_it(number, zeros):
+    assert whole_number("0" * zeros + str(number)) == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "1e3", " 1", "x", "²", str(2**63), "9" * 5000])
+def test_what_is_no_whole_number_that_can_be_stored_is_none(text):
+    assert whole_number(text) is None
+    assert whole_number("7", largest=6) is None

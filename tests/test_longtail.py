@@ -99,7 +99,7 @@ def test_robustlt_draws_every_class_from_one_generator():
     assert [m.tolist() for m in full] == [m.tolist() for m in longtail.ordered_members(labels, 3, "seeded", "test")]
 
 
-@pytest.mark.parametrize("text", ["robustlt", "robustlt:", "robustlt:x", "robustlt:-1"])
+@pytest.mark.parametrize("text", ["robustlt", "robustlt:", "robustlt:x", "robustlt:-1", f"robustlt:{'9' * 5000}"])
 def test_robustlt_needs_its_seed(text):
     with pytest.raises(UsageError, match="write robustlt:SEED"):
         longtail.check_selection(text)
@@ -143,7 +143,7 @@ def test_class_orders():
     assert shuffled == longtail.class_ranks("seed:5", 30) != longtail.class_ranks("seed:6", 30)
 
 
-@pytest.mark.parametrize("order", ["", "random", "seed:", "seed:x", "natural:1"])
+@pytest.mark.parametrize("order", ["", "random", "seed:", "seed:x", "natural:1", "seed:-1", f"seed:{'9' * 5000}"])
 def test_unknown_class_order(order):
     with pytest.raises(UsageError, match="natural, reversed or seed:N"):
         longtail.class_ranks(order, 3)
@@ -152,8 +152,17 @@ def test_unknown_class_order(order):
 def test_unknown_selection():
     with pytest.raises(UsageError, match="Did you mean 'seeded'"):
         longtail.ordered_members(LABELS, 7, "seedde", "train")
-    with pytest.raises(UsageError, match="whole number"):
-        longtail.ordered_members(LABELS, 7, "seeded:x", "train")
+    for seed in ("x", "-1", str(2**63), "9" * 5000):
+        with pytest.raises(UsageError, match=f"whole number up to {2**63 - 1}"):
+            longtail.ordered_members(LABELS, 7, f"seeded:{seed}", "train")
+
+
+def test_the_largest_seed_is_one_and_zeros_before_it_mean_nothing():
+    for seed in (str(2**63 - 1), "0" * 5000 + "7"):
+        assert sorted(longtail.class_ranks(f"seed:{seed}", 30)) == list(range(30))
+    for kind in ("seeded", "robustlt"):
+        orders = [longtail.ordered_members(LABELS, 7, f"{kind}:{zeros}7", "train") for zeros in ("", "0" * 5000)]
+        assert all(np.array_equal(a, b) for a, b in zip(*orders, strict=True))
 
 
 CHOSEN = np.array([5, 1, 9, 30, 22])
@@ -215,6 +224,18 @@ def test_members_of_other_kinds_and_other_archives_are_no_indices(tmp_path):
     for name, says in (("a.npz", "no training indices"), ("b.npz", "it is one array")):
         with pytest.raises(DataError, match=says):
             longtail.read_indices(tmp_path / name, "train")
+
+
+@pytest.mark.parametrize(("field", "value", "says"), [(8, 9, "compression"), (6, 1, "encrypted")])
+def test_an_archive_that_cannot_be_unpacked_is_one_sentence(tmp_path, field, value, says):
+    path = write(tmp_path / "chosen.npz")
+    content = bytearray(path.read_bytes())
+    for mark, at in ((b"PK\3\4", field), (b"PK\1\2", field + 2)):  # each member's header, and its line in the list
+        for start in [i for i in range(len(content)) if content[i : i + 4] == mark]:
+            content[start + at] = value
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"index file .*chosen\.npz cannot be read \(.*{says}.*`bench data export`"):
+        longtail.read_indices(path, "train")
 
 
 def test_float_indices_are_refused(tmp_path):

@@ -1,7 +1,7 @@
 """Named grids, as data: one TOML file each, `[[grids]]` tables of the axes of `bench.engine.grid.Axes`.
 
 A preset may name others in `include`. `description` is what `bench ls presets` shows. A file of the user in the same
-form is one too, by its path (`mine.toml`).
+form is one too, by its path (`mine.toml`); in `include` that is one from the folder of the including file.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bench.config import format_value
 from bench.engine.grid import Axes
 from bench.errors import UsageError, did_you_mean
 from bench.paths import in_full
@@ -38,14 +40,25 @@ def grids(name: str) -> list[Axes]:
 
 def _grids(name: str, within: tuple[str, ...]) -> list[Axes]:
     """`within`: the presets that include it."""
-    if name in within:
+    if _file(name) in map(_file, within):
         raise UsageError(f"preset '{name}' includes itself ({' -> '.join((*within, name))}); take one of these out.")
     body = _read(name)
-    included = [axes for other in body.get("include", ()) for axes in _grids(other, (*within, name))]
+    others = [_beside(other, name) for other in body.get("include", ())]
+    included = [axes for other in others for axes in _grids(other, (*within, name))]
     found = [*included, *(_axes(grid, name) for grid in body.get("grids", ()))]
     if not found:
         raise UsageError(f"preset '{name}' holds no grid; write [[grids]] with methods and datasets.")
     return found
+
+
+def _beside(other: str, name: str) -> str:
+    """What a preset includes: the name of one, or the path of a file, from the folder of the file `name`."""
+    return str(in_full(name).parent / in_full(other)) if other.endswith(".toml") else other
+
+
+def _file(name: str) -> str | Path:
+    """What tells presets apart: a name, or the file whatever its path is."""
+    return in_full(name).resolve() if name.endswith(".toml") else name
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -64,7 +77,7 @@ def _of_user(name: str) -> dict[str, Any]:
         raise UsageError(
             f"preset {name} cannot be read ({error.strerror or error}); give a file that is there."
         ) from None
-    except ValueError as error:  # no UTF-8, or no TOML
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or lists in lists without an end
         raise UsageError(f"preset {name} is no TOML ({' '.join(str(error).split())}); mend that line.") from None
     known = {"description", "include", "grids"}
     if wrong := body.keys() - known:
@@ -90,4 +103,6 @@ def _axes(grid: dict[str, Any], name: str) -> Axes:
 def _ratios(grid: dict[str, Any]) -> dict[str, Any]:
     """Ratios may be numbers."""
     irs = grid.get("irs")
-    return {"irs": [f"{ir:g}" if isinstance(ir, int | float) else ir for ir in irs]} if isinstance(irs, list) else {}
+    if not isinstance(irs, list):
+        return {}
+    return {"irs": [format_value(ir) if isinstance(ir, int | float) else ir for ir in irs]}

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from bench.errors import UsageError
 from bench.store.where import CONDITION, FIELDS, PROTOCOL, USUAL, Where, canonical
-from bench.variants import parse_method, parse_value, variant_label
+from bench.variants import format_number, parse_method, parse_value, variant_label
 
 #: coordinates that `bench run` has an option for, and `bench ls cells` one of the same name
 ASKED = tuple(name for name, f in FIELDS.items() if f.metadata["option"])
@@ -74,7 +74,7 @@ def read(name: str, text: str) -> str:
         value = parse_value(text)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 1:
             raise UsageError(f"--ir '{text}' is not a number above 1; write for instance --ir 10 or --ir natural.")
-        return f"{value:g}"
+        return format_number(value)
     return text
 
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from bench.config import BENCHMARK_VERSION, REFERENCE_EPS, CellSpec, canonical_json, parse_variant, variant_label
 from bench.store.schema import LATER
-from bench.variants import parse_method
+from bench.variants import format_number, parse_method
 
 IDENTITY, AXIS, CONDITION = "identity", "axis", "condition"
 #: words behind a precision: what else decides the last bits of a training
@@ -157,7 +157,7 @@ class Where:
 
     @classmethod
     def of_row(cls, row: Mapping[Any, Any], natural: bool | None = None) -> Where:
-        """The coordinates of a row of per_class.csv, numbers rounded as in `key`.
+        """The coordinates of a row of per_class.csv, numbers rounded as in `key` but for a ratio that was asked for.
 
         `natural`: whether the cell's data have a ratio of their own; None where no cell.json says so: then they are
         taken to have one if it is no whole number.
@@ -172,7 +172,7 @@ class Where:
         ir = float(known["ir"])
         own = math.isnan(ir) or ir % 1 != 0 if natural is None else natural
         seed = known["seed"]
-        known |= {name: _rounded(name, known[name]) for name in DIGITS if name in known}
+        known |= {name: _rounded(name, known[name]) for name in DIGITS if name in known} | ({} if own else {"ir": ir})
         return cls(**known | {"seed": None if seed is None else int(seed), "natural": own})
 
     def value(self, name: str) -> Any:
@@ -204,8 +204,8 @@ class Where:
 
     @property
     def ratio(self) -> str:
-        """`10`, or `natural` for data with an imbalance of their own."""
-        return "natural" if self.natural or math.isnan(self.ir) else f"{self.ir:g}"
+        """`10` as `--irs` reads it, or `natural` for data with an imbalance of their own."""
+        return "natural" if self.natural or math.isnan(self.ir) else format_number(self.ir)
 
     @property
     def digest(self) -> str:

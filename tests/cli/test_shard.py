@@ -12,6 +12,7 @@ from bench.cli.options.grid import share_of
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
+from bench.errors import UsageError
 
 SMALL = {"datasets": ("digitslt",), "irs": ("3",), "epochs": 1, "attacks": ("clean",), "limit": 4}
 
@@ -47,6 +48,14 @@ def test_a_part_without_a_cell_is_nothing_to_do_and_no_fault(tmp_path):
 def test_cells_that_stand_alone_are_dealt_out_in_turn():
     whole = tasks(("at", "ce", "trades"))
     assert [share_of(whole, f"{i}/2") for i in (1, 2)] == [whole[::2], whole[1::2]]
+
+
+@pytest.mark.parametrize(
+    "shard", ["", "1", "1/", "/2", "0/2", "3/2", "1/2/3", "-1/2", f"1/{'9' * 5000}", "a/b", " 1/2"]
+)
+def test_what_is_no_part_is_one_sentence(shard):
+    with pytest.raises(UsageError, match="write i/n with i from 1 to n"):
+        share_of([], shard)
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])

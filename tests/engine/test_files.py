@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from bench.engine.life.normalise import beside_weights
+from bench.engine.life.normalise import beside_weights, parse_normalisation
 from bench.engine.nets.files import read_file
 from bench.engine.nets.network import build_network
 from bench.engine.nets.weights import Entry, load_weights
@@ -209,6 +209,9 @@ def test_stand_ins_run_nothing_and_a_whole_network_is_refused_by_name(tmp_path: 
     [
         ({"0.mean": [0.5], "0.std": [0.25]}, "0.5/0.25"),
         ({"mu": [0.1, 0.2, 0.3], "sigma": [0.5, 0.5, 1.0]}, "0.1,0.2,0.3/0.5,0.5,1"),
+        ({"mean": [0.49139968, 0.5, 0.4914], "std": [0.1, 0.2, 1.0]}, "0.49139968,0.5,0.4914/0.1,0.2,1"),
+        ({"mean": [8 / 255], "std": [0.00001]}, "0.03137255/1e-05"),
+        ({"mean": [0.5 + 0.1j], "std": [0.25]}, "refused"),
         ({"normalize.means": [0.0], "normalize.stds": [1.0]}, None),
         ({"criterion.weight": [3.0]}, None),
         ({"bn.running_mean": [0.5], "bn.weight": [0.5]}, "refused"),
@@ -224,3 +227,15 @@ def test_constants_of_a_normalisation_beside_the_weights_are_used_or_asked_about
             beside_weights(tensors, tensors, 3)
     else:
         assert beside_weights(tensors, tensors, 3)[0] == text
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_constants_of_a_file_are_used_to_their_last_digit(kind) -> None:
+    tensors = {
+        "mean": torch.tensor([1 / 3, 8 / 255, 0.4914], dtype=kind),
+        "std": torch.tensor([0.1, 0.7, 0.123456789], dtype=kind),
+    }
+    text, _ = beside_weights(tensors, tensors, 3)
+    for read, stored in zip(parse_normalisation(text, 3), tensors.values(), strict=True):
+        assert torch.equal(torch.tensor(read, dtype=kind), stored)
+        assert torch.equal(torch.tensor(read), stored.float())

@@ -179,6 +179,29 @@ def test_a_file_of_the_user_is_a_preset(tmp_path, monkeypatch):
     assert presets.grids("both.toml") == [grid, *presets.grids("quick")]
 
 
+def test_what_a_file_includes_lies_beside_it_wherever_the_command_is_given(tmp_path, monkeypatch):
+    head = '[[grids]]\nmethods = ["ce"]\ndatasets = ["digitslt"]\n'
+    (tmp_path / "home" / "mine" / "more").mkdir(parents=True)
+    (tmp_path / "home" / "mine" / "top.toml").write_text('include = ["more/a.toml", "~/b.toml"]')
+    (tmp_path / "home" / "mine" / "more" / "a.toml").write_text('include = ["../c.toml"]')
+    (tmp_path / "home" / "mine" / "c.toml").write_text(head + "irs = [3]")
+    (tmp_path / "home" / "b.toml").write_text(head + "irs = [4]")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert [grid.irs for grid in presets.grids("~/mine/top.toml")] == [("3",), ("4",)]
+    (tmp_path / "home" / "mine" / "c.toml").write_text('include = ["more/../top.toml"]')
+    with pytest.raises(UsageError, match=r"includes itself \(home/mine/top\.toml -> .*c\.toml -> .*top\.toml\)"):
+        presets.grids("home/mine/top.toml")
+
+
+def test_a_ratio_of_a_file_is_taken_to_its_last_digit(tmp_path):
+    text = '[[grids]]\nmethods = ["ce"]\ndatasets = ["digitslt"]\nirs = [10, 10.0, 10.12345678, 1234567, 1.5e1]'
+    (tmp_path / "x.toml").write_text(text)
+    (grid,) = presets.grids(str(tmp_path / "x.toml"))
+    assert [float(ir) for ir in grid.irs] == [10, 10, 10.12345678, 1234567, 15]
+    assert grid.irs[:2] == ("10", "10")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -193,6 +216,7 @@ def test_a_file_of_the_user_is_a_preset(tmp_path, monkeypatch):
         ('include = ["x.toml"]', "includes itself"),
         ('include = ["y.toml"]', "y.toml cannot be read"),
         ('include = ["nope"]', "unknown preset 'nope'"),
+        ("grids = " + "[" * 3000, "x.toml is no TOML"),
     ],
 )
 def test_a_file_that_is_no_preset_is_one_sentence(tmp_path, monkeypatch, text, says):
@@ -201,6 +225,15 @@ def test_a_file_that_is_no_preset_is_one_sentence(tmp_path, monkeypatch, text, s
     with pytest.raises(UsageError, match=says) as said:
         presets.grids("x.toml")
     assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize("ratio", ["1" + "0" * 400, "inf", "1.0", "true"])
+def test_a_ratio_of_a_file_that_is_none_is_one_sentence(tmp_path, ratio):
+    text = f'[[grids]]\nmethods = ["ce"]\ndatasets = ["digitslt"]\nirs = [{ratio}]'
+    (tmp_path / "x.toml").write_text(text)
+    (grid,) = presets.grids(str(tmp_path / "x.toml"))
+    with pytest.raises(UsageError, match="not a number above 1"):
+        expand(grid)
 
 
 def test_presets_hold_exactly_the_cells_of_the_tables():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from bench.cli.options import axes
 from bench.config import CellSpec, Recipe, ThreatModel
+from bench.engine.grid import parse_ratio
 from bench.store.asked import command, crossed, fits, named, read
 from bench.store.where import (
     AXES,
@@ -93,6 +95,15 @@ def test_a_command_makes_the_cells_again():
         "--seeds 3 --test-split balanced --epochs 5 --precision bf16 --compile --class-order reversed --results r"
     )
     assert canonical("taet[steps=3,beta=0.50]+ema") == canonical("taet[beta=0.5,steps=3]+ema")
+
+
+@pytest.mark.parametrize("ir", [10.12345678, 1234567.0, 10.0, 3.3333333333333335, 1e16])
+def test_a_command_names_the_very_ratio(ir):
+    where = Where.of(dataclasses.replace(SPEC, ir=ir))
+    (irs,) = re.findall(r"--irs (\S+)", command([where]))
+    assert parse_ratio(irs) == ir
+    assert fits(where, "ir", (read("ir", irs),))
+    assert Where.of_row(where.row(), natural=False).ratio == irs
 
 
 def test_what_is_crossed_keeps_to_the_first_ones_conditions():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.cli.options.common import comma_list
 from bench.cli.shown.stream import tell
 from bench.errors import DataError, UsageError
+from bench.variants import whole_number
 
 if TYPE_CHECKING:
     from bench.config import Task
@@ -46,7 +46,7 @@ def price(
     from bench.engine.plan import plan
     from bench.engine.price.cost import estimate
 
-    if axes.get("init"):
+    if axes.get("init") is not None:
         from bench.engine.life.before import given
 
         axes = {**axes, "init": given(axes["init"], results)[0]}
@@ -82,10 +82,9 @@ def share_of(tasks: Sequence[Task], shard: str | None) -> list[Task]:
     """
     if shard is None:
         return list(tasks)
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
+    first, count = map(whole_number, shard.partition("/")[::2])
+    if first is None or count is None or not 1 <= first <= count:
         raise UsageError(f"--shard '{shard}' cannot be read; write i/n with i from 1 to n, for instance 1/2 and 2/2.")
-    first, count = int(match[1]), int(match[2])
     mine = {task.spec.id for group in _families(tasks)[first - 1 :: count] for task in group}
     return [task for task in tasks if task.spec.id in mine]
 
@@ -113,7 +112,7 @@ def _tasks(preset: str | None, axes: Mapping[str, Any], data_root: Path | None, 
     if preset is None and "methods" in given and "datasets" in given:
         grids = [Axes(**given)]
     else:
-        grids = [dataclasses.replace(grid, **given) for grid in presets.grids(preset or "quick")]
+        grids = [dataclasses.replace(grid, **given) for grid in presets.grids("quick" if preset is None else preset)]
     return merge([task for grid in grids for task in expand(grid, data_root, refused)])
 
 

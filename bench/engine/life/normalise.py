@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor
 
+from bench.config import format_number
 from bench.errors import ModelError, UsageError
 
 Constants = tuple[list[float], list[float]]
@@ -48,14 +50,20 @@ def beside_weights(tensors: Mapping[str, Tensor], names: Iterable[str], channels
         f"beside its weights the file holds {shown}, constants of a normalisation that cannot be used as they are; "
         "say with --normalize MEANS/STDS which is meant."
     )
-    if len(means) != 1 or len(stds) != 1:
+    if len(means) != 1 or len(stds) != 1 or any(tensors[name].is_complex() for name in means | stds):
         raise ask
-    mean, std = ([float(v) for v in tensors[one.pop()].flatten().tolist()] for one in (set(means), set(stds)))
+    mean, std = (_constants(tensors[one.pop()]) for one in (set(means), set(stds)))
     if not {len(mean), len(std)} <= {1, channels} or not _sound(mean, std):
         raise ask
     if not any(mean) and all(s == 1 for s in std):
         return None, means | stds
-    return "/".join(",".join(f"{v:g}" for v in values) for values in (mean, std)), means | stds
+    return "/".join(",".join(map(format_number, values)) for values in (mean, std)), means | stds
+
+
+def _constants(tensor: Tensor) -> list[float]:
+    """Its values as the shortest numbers that are stored as the same ones: 0.4914, not 0.49140000343322754."""
+    exact = tensor.detach().flatten().to(torch.float64 if tensor.dtype == torch.float64 else torch.float32)
+    return [float(str(value)) for value in exact.numpy()]
 
 
 def _sound(mean: list[float], std: list[float]) -> bool:
