@@ -418,7 +418,7 @@ def test_a_sentence_says_of_how_many_seeds_a_part_of_it_is_and_what_is_flagged(m
     assert "A number of taet may be no measure of robustness (collapse)." in told
     assert "number of at-bsl" not in told
     facts = json.loads(run("taet", "at-bsl", "--results", maker.root, "--json"))["comparisons"]
-    assert {(*fact["flags"]["a"], *fact["flags"]["b"]) for fact in facts} == {("collapse",)}
+    assert {(*fact["flags_a"], "", *fact["flags_b"]) for fact in facts} == {("collapse", "")}
 
 
 def test_a_part_without_test_images_is_a_sentence_and_no_gain(maker, monkeypatch):
