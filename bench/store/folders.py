@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.config import BENCHMARK_VERSION, SCHEMA_VERSION, CellSpec, to_plain
 from bench.errors import NewerSchemaError, StoreError, UnreadableError
@@ -30,30 +30,43 @@ def atomic_write(path: Path, content: bytes | str) -> None:
 
     Under a lease that was lost nothing is written (LostError): the rename comes out of the lease's own room, which is
     gone then, so not even a process that was stopped between looking and renaming writes over its successor's work.
+    Elsewhere a name may be anything of the user's: a link stays one, and a pipe or device is written to.
     """
     body = content.encode() if isinstance(content, str) else content
     lease = lease_over(path)
     try:
         if lease is not None:
             lease.check()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent if lease is None else lease.room, prefix=f".{path.name}.", suffix=".part"
-        )
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_UMASK)  # noqa: PTH101 - mkstemp makes private files; results are to be shared
-            os.replace(name, path)  # noqa: PTH105
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        elif path.exists() and not path.is_file():
+            path.write_bytes(body)
+            return
+        place = path if lease is not None else Path(os.path.realpath(path))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with beside(place, None if lease is None else lease.room) as file:
+            file.write(body)
     except OSError as error:
         if lease is not None:
             lease.check()
         raise unwritable(f"cannot write {path}", error) from error
+
+
+@contextmanager
+def beside(path: Path, room: Path | None = None) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is whole; until then it lies beside it, or in `room`.
+
+    Raises OSError. What is not finished is removed.
+    """
+    handle, name = tempfile.mkstemp(dir=room or path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_UMASK)  # noqa: PTH101 - mkstemp makes private files; results are to be shared
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:
@@ -101,13 +114,7 @@ def read_record(path: Path) -> CellRecord:
     """
     file = path / CELL
     try:
-        cell = read_json(file)
-        schema = cell.get("schema") if isinstance(cell, dict) else None
-        if type(schema) is int and schema > SCHEMA_VERSION:
-            raise NewerSchemaError(
-                f"{file} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
-            )
-        return understood(cell)
+        return as_record(read_json(file), str(file))
     except FileNotFoundError as error:
         raise StoreError(f"{file} cannot be read (it is not there); restore it.") from error
     except (NewerSchemaError, UnreadableError):
@@ -116,6 +123,16 @@ def read_record(path: Path) -> CellRecord:
         if str(file) in str(error):
             raise
         raise StoreError(f"{file} cannot be read ({error}); set it aside or restore it.") from error
+
+
+def as_record(cell: Any, where: str) -> CellRecord:
+    """What a decoded cell.json says. Raises NewerSchemaError, and StoreError for what is none."""
+    schema = cell.get("schema") if isinstance(cell, dict) else None
+    if type(schema) is int and schema > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"{where} was written by schema {schema}, this version reads up to {SCHEMA_VERSION}; upgrade bench."
+        )
+    return understood(cell)
 
 
 def read_done(path: Path) -> CellRecord:
