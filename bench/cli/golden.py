@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 
 import click
@@ -21,11 +22,15 @@ def command(ctx: click.Context) -> None:
 
 @command.command("check")
 @click.option("--jobs", default="auto", metavar="N|auto")
-@click.option("--results", type=UserPath(path_type=Path), help="Keep the fresh run here. Default: a temporary folder.")
+@click.option("--results", type=UserPath(path_type=Path), help="A new folder that keeps the fresh run. Default: none.")
 @click.option("--exact", is_flag=True, help="Ask for equal counts (the kind of machine that wrote the golden store).")
 @device_option
 def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
     """Run the golden grid afresh and check every number against the stored one; exit code 1 when one left its range."""
+    from bench.errors import UsageError
+
+    if results is not None and results.is_dir() and any(results.iterdir()):
+        raise UsageError(f"{results} is not empty, and the check runs afresh; remove it, or give a new folder.")
     with tempfile.TemporaryDirectory() as scratch:
         fresh = results or Path(scratch)
         if status := _run(fresh, jobs, device):
@@ -38,26 +43,60 @@ def check(jobs: str, results: Path | None, exact: bool, device: str) -> int:
 @click.option("--target", type=UserPath(path_type=Path), help="Default: results/golden of this checkout.")
 @device_option
 def update(jobs: str, target: Path | None, device: str) -> int:
-    """Run the golden grid, print what moved, and rewrite the stored numbers. Review the diff before you commit it."""
-    from bench.judge.reference import shipped
-    from bench.store.copies.publish import publish, replace, restore
+    """Run the golden grid, print what moved, and rewrite the stored numbers. Review the diff before you commit it.
 
-    target = target or shipped("golden")
+    The folder is rewritten as a whole, so one that holds anything else is refused.
+    """
+    from bench.judge.reference import shipped
+    from bench.store.copies.publish import publish
+    from bench.store.copies.whole import beside, replace, restore
+
+    ours = shipped("golden").resolve()
+    target = (target or ours).resolve()
     restore(target)
+    _must_be_a_store(target, _cells(ours) if target == ours else _grid())
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         if status := _run(fresh, jobs, device):
             return status
         if any(target.glob("*/per_class.csv")):
             _compare(fresh, exact=True, against=str(target))
-        beside = target.with_name(target.name + ".new")
-        shutil.rmtree(beside, ignore_errors=True)
-        count = publish(fresh, beside).total()
-        for extra in target.glob("*.md") if target.exists() else ():
-            shutil.copy(extra, beside)
-        replace(beside, target)
+        with beside(target) as place:
+            count = publish(fresh, place).counts.total()
+            for extra in target.glob("*.md") if target.exists() else ():
+                shutil.copy(extra, place)
+            replace(place, target)
     click.echo(f"{count} cells written to {target}; look at the difference with `git diff --stat {target}`.")
     return 0
+
+
+def _must_be_a_store(target: Path, cells: Container[str]) -> None:
+    """Raises StoreError where a folder holds anything but these cells as they are published, and texts."""
+    from bench.errors import StoreError
+    from bench.store.copies.whole import foreign
+
+    if target.exists() and not target.is_dir():
+        raise StoreError(f"{target} is a file; give a folder.")
+    if found := foreign(target, cells):
+        raise StoreError(
+            f"{target} holds {found[0]}, which is no part of the golden grid and would be lost; move it away, or give "
+            "another folder."
+        )
+
+
+def _cells(root: Path) -> set[str]:
+    """Cells of a folder, of whatever grid."""
+    from bench.store.query import folders
+
+    return {folder.name for folder in folders(root)} if root.exists() else set()
+
+
+def _grid() -> set[str]:
+    """Cells of the golden grid."""
+    from bench import presets
+    from bench.engine.grid import expand
+
+    return {task.spec.id for grid in presets.grids("golden") for task in expand(grid)}
 
 
 def _run(results: Path, jobs: str, device: str) -> int:

@@ -16,8 +16,9 @@ from bench.cli.shown.format import counted
 def command(source: Path, results: Path) -> int:
     """Put the cells of the archive SOURCE into the results folder. Every file's hash is verified before it is written.
 
-    Nothing is overwritten: a cell that is here already is left alone if it is equal, completed if it lacks files, and
-    refused by name if its counts differ; the exit code is then 1.
+    Nothing that was measured is overwritten: a cell that is here already is left alone if it has all of it, completed
+    if it lacks files or evaluations, and refused by name if its counts differ; the exit code is then 1. Tunings go on
+    where their trials begin as those here do.
     """
     from bench.store.copies.exchange import unpack
     from bench.store.folders import open_root
@@ -28,6 +29,7 @@ def command(source: Path, results: Path) -> int:
         click.echo(f"refused {cell}: {why}", err=True)
     parts = [f"{counted(len(done.new), 'cell')} imported into {results}"]
     parts += [f"{len(done.same)} here already"] if done.same else []
+    parts += [counted(len(done.tunings), "tuning")] if done.tunings else []
     parts += [f"{len(done.refused)} refused"] if done.refused else []
     click.echo("; ".join(parts) + ".")
     return 1 if done.refused else 0

@@ -17,13 +17,13 @@ from bench.paths import in_full
 @data_root_option
 @click.option("--to", "place", metavar="hf:OWNER/NAME|FOLDER", help="Publish the network of CELL there.")
 @click.option("--licence", default="", metavar="NAME", help="With --to: the licence of the weights, such as mit.")
-@click.option(
-    "--replace", is_flag=True, help="Overwrite cells of TARGET that hold other counts, or outdate older ones."
-)
+@click.option("--replace", is_flag=True, help="Overwrite other results of these cells there, or outdate older cells.")
 def command(target: str, results: Path, data_root: Path | None, place: str | None, licence: str, replace: bool) -> int:
     """Copy every finished cell to TARGET: counts, bits, curves and provenance, without weights.
 
-    A cell that `bench verify` finds wrong is named and left out; the sound ones are copied, and the exit code is 1.
+    What a cell has more than its copy in TARGET is added; where anything there would be lost, nothing is written. A
+    cell that `bench verify` finds wrong is named and left out; the sound ones are copied, and the exit code is
+    1.
 
     With --to, the network of one CELL (a beginning or end of its id) is published instead: weights as safetensors, a
     manifest with sizes and hashes, its counts, and a model card. `bench evaluate` reads it back from there.
@@ -73,9 +73,10 @@ def _store(target: Path, results: Path, replace: bool) -> int:
     skip = {p.cell for p in wrong} | set(report.busy)
     other = clashes(results, target, skip)
     if other and not replace:
+        first, what = next(iter(other.items()))
+        more = f", and of {len(other) - 1} more" if len(other) > 1 else ""
         raise StoreError(
-            f"{target} holds other counts of {other[0]}"
-            f"{f' and {len(other) - 1} more cells' if len(other) > 1 else ''}; "
+            f"{target} holds results of {first} that these lack or have otherwise ({what}){more}; "
             "give --replace to overwrite them, or another folder."
         )
     if (older := outdated(results, target, skip)) and not replace:
@@ -84,11 +85,13 @@ def _store(target: Path, results: Path, replace: bool) -> int:
             f"beside these, made by newer code, {older[0]}{more} "
             f"of {target} would be left out as stale; give another folder, or --replace to let them be."
         )
-    counts = publish(results, target, skip)
-    done, failed = (counts[status] for status in COPIED)
-    under_way = counts.total() - done - failed + len(report.busy)
+    made = publish(results, target, skip, replace=replace)
+    done, failed = (made.counts[status] for status in COPIED)
+    under_way = made.counts.total() - done - failed + len(report.busy)
     for problem in wrong:
         click.echo(f"left out {problem.cell}: {problem.message}", err=True)
+    for sentence in made.left:
+        click.echo(f"left out: {sentence}", err=True)
     parts = [f"{counted(done, 'finished cell')} copied to {target}"]
     parts += [f"{failed} failed, copied with the reason"] if failed else []
     parts += [f"{under_way} under way, left out"] if under_way else []
@@ -96,4 +99,4 @@ def _store(target: Path, results: Path, replace: bool) -> int:
     click.echo("; ".join(parts) + ".")
     if not done + failed:
         raise StoreError(f"{results} holds nothing that can be published; run `bench run` first.")
-    return 1 if wrong else 0
+    return 1 if wrong or made.left else 0

@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.cli import main
 from bench.engine.cell import run_cell
 from bench.engine.grid import Axes, expand
 from bench.engine.life.settings import Settings
+from bench.judge.verify import verify
 from bench.store.copies import publish as store
 from bench.store.folders import CellFolder
+from bench.store.parts import tunings
+from bench.store.parts.tunings import Study, Trial, Tuning
 from bench.store.results import Results
 
 AXES = Axes(methods=("ce",), datasets=("digitslt",), irs=("10",), epochs=1, limit=6, attacks=("clean",))
@@ -80,8 +83,8 @@ def test_what_would_leave_older_cells_out_is_refused(runs, tmp_path, capsys):
         ("out", "nowhere", "does not exist"),
         ("out", "empty", "holds no cell"),
         ("out", "file", "is a file, not a results folder"),
-        ("file/out", "runs", "cannot write"),
-        ("/proc/out", "runs", "cannot write"),
+        ("file/out", "runs", "cannot be leased: Not a directory; choose a writable folder"),
+        ("/proc/out", "runs", "cannot be leased"),
     ],
 )
 def test_a_wrong_folder_is_one_sentence(runs, tmp_path, capsys, target, source, words):
@@ -152,45 +155,131 @@ def test_no_half_file_is_left_when_writing_stops(runs, tmp_path, monkeypatch):
     assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == []
 
 
-def test_the_golden_store_is_replaced_as_a_whole(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "bench.cli.golden._run", lambda fresh, *_: shutil.copytree(runs, fresh, dirs_exist_ok=True) and 0
+def content(root):
+    """Every file below a folder."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def changed(root, change):
+    """Change the one cell.json of a store, which then has no seal."""
+    (path,) = root.glob("*/cell.json")
+    cell = json.loads(path.read_text())
+    change(cell)
+    cell.pop("seal", None)
+    path.write_text(json.dumps(cell))
+    return path.parent
+
+
+@pytest.fixture
+def failed(runs, tmp_path):
+    """A store in which the cell failed before anything was evaluated."""
+    folder = changed(
+        shutil.copytree(runs, tmp_path / "failed"),
+        lambda cell: cell.update(status="failed", evaluations={}, stages={}, flags=[], tracked=[], files={}),
     )
-    target = tmp_path / "golden"
-    (tmp_path / "golden.old").mkdir()  # a killed update left it here
-    (tmp_path / "golden.old" / "README.md").write_text("kept")
-    with pytest.raises(SystemExit) as ended:
-        main(["golden", "update", "--target", str(target)])
-    assert not ended.value.code
-    assert Results(target).rows.equals(Results(runs).rows)
-    assert (target / "README.md").read_text() == "kept"
-    assert [p.name for p in tmp_path.iterdir()] == ["golden"]
+    for file in folder.iterdir():
+        if file.name != "cell.json":
+            file.unlink()
+    return folder.parent
 
 
-@pytest.mark.parametrize("killed_at", [1, 2, 3])
-def test_a_store_is_never_lost_between_the_old_and_the_new(tmp_path, monkeypatch, killed_at):
-    target, fresh = tmp_path / "golden", tmp_path / "golden.new"
-    for folder, text in ((target, "old"), (fresh, "new")):
-        folder.mkdir()
-        (folder / "number").write_text(text)
-    calls = []
+def test_a_failed_cell_does_not_take_the_place_of_a_finished_one(runs, failed, tmp_path, capsys):
+    out = tmp_path / "out"
+    publish(out, "--results", runs)
+    before = content(out)
+    assert publish(out, "--results", failed) == 1
+    error = capsys.readouterr().err
+    assert f"{out} holds results of {next(runs.glob('*/cell.json')).parent.name} that these lack" in error
+    assert "(long-tailed/clean, status done); give --replace" in error
+    assert content(out) == before
+    assert publish(out, "--results", failed, "--replace") == 0
+    assert [path.rpartition("/")[2] for path in content(out)] == ["cell.json"]
+    assert verify(out).problems == ()
+    assert publish(out, "--results", runs) == 0, "what finished since takes its place"
+    assert content(out) == before
 
-    def killed(act):
-        def stop(*words, **more):
-            calls.append(act)
-            if len(calls) == killed_at + 1:  # the first removes what an earlier call left aside
-                raise KeyboardInterrupt
-            return act(*words, **more)
 
-        return stop
+def test_what_a_cell_has_more_is_added_and_never_taken(runs, tmp_path, capsys):
+    more, out = shutil.copytree(runs, tmp_path / "more"), tmp_path / "out"
+    publish(out, "--results", runs)
+    axes = dataclasses.replace(AXES, attacks=("clean", "fgsm"))
+    run_cell(expand(axes)[0], Settings(results=more), lambda _: None)
+    assert publish(out, "--results", more) == 0
+    assert Results(out).rows.equals(Results(more).rows)
+    assert set(Results(out).rows["attack"]) == {"clean", "fgsm", "worst"}
+    capsys.readouterr()
+    assert publish(out, "--results", runs) == 1
+    assert "(long-tailed/fgsm)" in capsys.readouterr().err
+    assert Results(out).rows.equals(Results(more).rows)
 
-    with monkeypatch.context() as patch:
-        patch.setattr("pathlib.Path.rename", killed(Path.rename))
-        patch.setattr("bench.store.copies.publish.shutil.rmtree", killed(shutil.rmtree))
-        with pytest.raises(KeyboardInterrupt):
-            store.replace(fresh, target)
-    store.restore(target)
-    assert (target / "number").read_text() == ("new" if killed_at == 3 else "old")
-    if fresh.exists():
-        store.replace(fresh, target)
-    assert (target / "number").read_text() == "new"
+
+AUDIT = {"whole": False, "gap": False, "continues": "aa", "balanced": 0.5, "audit": [0.4, 0.6], "sampling": [0.3, 0.7]}
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda e: e.update({"long-tailed/aa-audited": {"audit": AUDIT}}), "long-tailed/aa-audited"),
+        (lambda e: e["long-tailed/clean"].update(bits="0" * 16), "long-tailed/clean"),
+    ],
+)
+def test_an_audit_without_rows_and_other_bits_of_the_same_counts_are_kept(runs, tmp_path, capsys, change, what):
+    publish(tmp_path / "out", "--results", runs)
+    folder = changed(tmp_path / "out", lambda cell: change(cell["evaluations"]))
+    before = content(folder)
+    assert publish(tmp_path / "out", "--results", runs) == 1
+    assert f"{folder.name} that these lack or have otherwise ({what})" in capsys.readouterr().err
+    assert content(folder) == before
+
+
+def test_a_cell_that_cannot_be_read_there_is_only_replaced_when_asked(runs, tmp_path, capsys):
+    publish(tmp_path / "out", "--results", runs)
+    (path,) = (tmp_path / "out").glob("*/cell.json")
+    path.write_text("{")
+    assert publish(tmp_path / "out", "--results", runs) == 1
+    assert "(what cannot be read)" in capsys.readouterr().err
+    assert publish(tmp_path / "out", "--results", runs, "--replace") == 0
+    assert verify(tmp_path / "out").problems == ()
+
+
+def test_a_cell_that_somebody_works_on_there_is_left_to_them(runs, tmp_path, capsys):
+    out, (name,) = tmp_path / "out", [path.parent.name for path in runs.glob("*/cell.json")]
+    publish(out, "--results", runs)
+    before = content(out)
+    with CellFolder(out, name).locked():
+        assert publish(out, "--results", runs) == 1
+    said = capsys.readouterr()
+    assert f"left out: {out / name} is being worked on" in said.err
+    assert content(out) == before
+
+
+STUDY = Study("plain", {"dataset": "digitslt"}, 0, 0.1, "clean", ["lr log 0.01 1"])
+TRIALS = [Trial(f"cell-{i}", f"plain[lr=0.{i}]", {"lr": i / 10}, "done", i / 10, [i / 10]) for i in (1, 2, 3)]
+
+
+def test_trials_of_a_tuning_are_added_and_never_taken(runs, tmp_path, capsys):
+    stores = {n: shutil.copytree(runs, tmp_path / f"t{n}") for n in (1, 3)}
+    for n, root in stores.items():
+        tunings.keep(root, Tuning(STUDY, TRIALS[:n]))
+    out = tmp_path / "out"
+    assert publish(out, "--results", stores[1]) == 0
+    assert publish(out, "--results", stores[3]) == 0
+    assert tunings.load(out, STUDY).trials == TRIALS
+    capsys.readouterr()
+    assert publish(out, "--results", stores[1]) == 1
+    assert f"tunings/{STUDY.name}.json that these lack or have otherwise (3 trials)" in capsys.readouterr().err
+    assert tunings.load(out, STUDY).trials == TRIALS
+    assert publish(out, "--results", stores[1], "--replace") == 0
+    assert tunings.load(out, STUDY).trials == TRIALS[:1]
+
+
+def test_bits_of_older_cells_are_compared_where_no_mark_is_kept(runs, tmp_path, capsys):
+    here, out = shutil.copytree(runs, tmp_path / "here"), tmp_path / "out"
+    changed(here, lambda cell: (cell["evaluations"]["long-tailed/clean"].pop("bits"), cell.pop("files")))
+    publish(out, "--results", here)
+    (path,) = out.glob("*/per_sample.npz")
+    arrays = dict(np.load(path))
+    arrays["long-tailed/index"] = arrays["long-tailed/index"][::-1]  # the same counts, of other images
+    np.savez_compressed(path, **arrays)
+    assert publish(out, "--results", here) == 1
+    assert "(long-tailed/clean)" in capsys.readouterr().err

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.store.folders import atomic_write, read_record
-from bench.store.parts.files import unwritable
-from bench.store.parts.tunings import TUNINGS
+from bench.errors import HeldError, NewerSchemaError, StoreError, UnreadableError
+from bench.store.copies.compare import Copy, OtherError, begins, losses
+from bench.store.folders import CellFolder, atomic_write, read_record
+from bench.store.parts.tunings import Tuning, keep, load, path_of, tunings
 from bench.store.provenance.inputs import fresh
 from bench.store.query import folders
 from bench.store.results import Results
@@ -21,10 +22,22 @@ KEPT = (ROWS, CURVES, SAMPLES, FEATURES, CELL)
 COPIED = ("done", "failed")
 
 
-def clashes(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
-    """Names of the cells of `source`, but those of `skip`, of which `target` holds other counts."""
-    pairs = [(f / ROWS, target / f.name / ROWS) for f in folders(source) if f.name not in skip]
-    return [a.parent.name for a, b in pairs if a.exists() and b.exists() and a.read_bytes() != b.read_bytes()]
+@dataclass
+class Published:
+    """How many cells of each status were met, and a sentence for each cell or tuning that could not be copied."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    left: list[str] = field(default_factory=list)
+
+
+def clashes(source: Path, target: Path, skip: Container[str] = ()) -> dict[str, str]:
+    """Name of a cell or tuning of `target` -> what would be lost of it if that of `source` took its place.
+
+    Cells of `skip` are not asked. Raises NewerSchemaError, UnreadableError: what these say of is never overwritten.
+    """
+    found = {f.name: _lost(f, target / f.name) for f, status in _statuses(source, skip) if status in COPIED}
+    found |= {str(path_of(Path(), tuning.study)): _cut(tuning, target) for tuning in tunings(source)[0]}
+    return {name: what for name, what in found.items() if what}
 
 
 def outdated(source: Path, target: Path, skip: Container[str] = ()) -> list[str]:
@@ -38,44 +51,63 @@ def outdated(source: Path, target: Path, skip: Container[str] = ()) -> list[str]
     ]
 
 
-def publish(source: Path, target: Path, skip: Container[str] = ()) -> Counter[str]:
+def publish(source: Path, target: Path, skip: Container[str] = (), *, replace: bool = False) -> Published:
     """Copy the finished and failed cells of `source`, but those of `skip`, to `target`, and what is known of tunings.
 
-    Returns how many there are of each status; those of another are under way and stay. Raises StoreError.
+    Each is copied under its lease, and only where nothing of the target is lost, unless it is to be replaced; cells of
+    another status are under way and stay. Raises StoreError where the target cannot be written.
     """
-    counts = Counter[str]()
-    for folder in folders(source):
-        if folder.name in skip:
-            continue
-        status = read_record(folder).status
-        counts[status] += 1
-        for name in KEPT if status in COPIED else ():
+    done = Published()
+    for folder, status in _statuses(source, skip):
+        try:
+            if status in COPIED:
+                _copy(folder, target, replace)
+            done.counts[status] += 1
+        except (HeldError, OtherError) as error:
+            done.left.append(str(error))
+    found, problems = tunings(source)
+    for tuning in found:
+        if replace or not _cut(tuning, target):
+            keep(target, tuning)
+    done.left += problems
+    return done
+
+
+def _statuses(source: Path, skip: Container[str]) -> Iterator[tuple[Path, str]]:
+    """(folder, status) of each cell that is not to be skipped."""
+    return ((folder, read_record(folder).status) for folder in folders(source) if folder.name not in skip)
+
+
+def _copy(folder: Path, target: Path, replace: bool) -> None:
+    """Put a cell in its place, whole where it is to be replaced. Raises HeldError, OtherError, StoreError."""
+    place = target / folder.name
+    with CellFolder(target, folder.name).locked():
+        if not replace and (what := _lost(folder, place)):  # once more: nobody changes it any longer
+            raise OtherError(f"{place} was changed while this ran ({what} would be lost); run the same command again.")
+        for name in KEPT:
             if (folder / name).exists():
-                atomic_write(target / folder.name / name, (folder / name).read_bytes())
-    for path in sorted((source / TUNINGS).glob("*.json")):
-        atomic_write(target / TUNINGS / path.name, path.read_bytes())
-    return counts
+                atomic_write(place / name, (folder / name).read_bytes())
+            elif replace:
+                (place / name).unlink(missing_ok=True)
 
 
-def replace(fresh: Path, target: Path) -> None:
-    """Put the folder `fresh` in the place of `target`, which is there, old or new, whenever this is stopped.
-
-    Between the two renamings the old one lies beside, where the next call finds it. Raises StoreError.
-    """
-    old = target.with_name(target.name + ".old")
+def _lost(folder: Path, place: Path) -> str:
+    """What the cell of `place` holds that would be lost if that of `folder` took its place; nothing, or in words."""
+    if not (place / CELL).exists():
+        return ""
     try:
-        restore(target)
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise unwritable(f"cannot write {target}", error) from error
+        there = Copy.of(place)
+    except (NewerSchemaError, UnreadableError):
+        raise
+    except StoreError:
+        return "what cannot be read"
+    return ", ".join(losses(there, Copy.of(folder)))
 
 
-def restore(target: Path) -> None:
-    """Bring back what a `replace` that was killed had put aside."""
-    old = target.with_name(target.name + ".old")
-    if old.exists() and not target.exists():
-        old.rename(target)
+def _cut(tuning: Tuning, target: Path) -> str:
+    """What the target knows of a tuning that would be lost; nothing, or in words."""
+    try:
+        there = load(target, tuning.study)
+    except StoreError:
+        return "what cannot be read"
+    return "" if begins(there, tuning) else f"{len(there.trials)} trials"
