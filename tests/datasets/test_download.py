@@ -1,11 +1,17 @@
 """Downloads from a local server: whole, interrupted and continued, wrong, refused."""
 
+import concurrent.futures
 import contextlib
+import errno
 import hashlib
 import http.server
 import io
+import os
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,11 +26,18 @@ CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tob
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 
 
+FIRST = 1 << 16  # what is read at once
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`; drops the connection after `server.cut` bytes when that is set."""
+    """Serves `server.files`; drops the connection after `server.cut` bytes when that is set.
+
+    Before the rest of the first `FIRST` bytes of an answer it waits for its turn in `server.gates`, where it has one.
+    """
 
     def do_GET(self):
         self.server.requests.append(self.headers.get("Range"))
+        gate = self.server.gates[len(self.server.requests) - 1 :][:1]
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
@@ -43,7 +56,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.cut is not None:
             body, self.server.cut = body[: self.server.cut], None
         with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
+            self.wfile.write(body[:FIRST])
+            for wait in gate:
+                assert wait.wait(60)
+            self.wfile.write(body[FIRST:])
 
     def log_message(self, *_):
         pass
@@ -59,10 +75,13 @@ def _online(monkeypatch):
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
         made.files, made.cut, made.ranges, made.requests = {"/f.npz": CONTENT}, None, True, []
+        made.gates = []
         made.url = f"http://127.0.0.1:{made.server_port}/f.npz"
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield made
+        for gate in made.gates:
+            gate.set()
         made.shutdown()
         thread.join()
 
@@ -85,7 +104,7 @@ def test_interrupted_download_goes_on(server, tmp_path, ranges):
     with pytest.raises(DataError, match=r"cannot be downloaded.*run the command again.*by hand as .*f\.npz"):
         download(server.url, target, MD5)
     assert not target.exists()
-    have = (tmp_path / "f.npz.part").stat().st_size
+    (have,) = parts(tmp_path)
     assert 0 < have <= 100_000
     assert download(server.url, target, MD5).read_bytes() == CONTENT
     assert server.requests == [None, f"bytes={have}-"]
@@ -113,6 +132,66 @@ def test_a_damaged_target_is_replaced_only_by_a_right_one(server, tmp_path):
     assert target.read_bytes() == b"damaged"
     assert download(server.url, target, MD5).read_bytes() == CONTENT
     assert (tmp_path / "f.npz.old").read_bytes() == b"damaged"
+
+
+def until(true):
+    """Wait until something is true."""
+    for _ in range(6000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+def parts(folder):
+    """Sizes of what is being downloaded, and of what was left."""
+    return sorted(path.stat().st_size for path in folder.glob("*.part*"))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_downloads_at_once_never_touch_each_others_bytes(server, tmp_path, first):
+    """The second comes while the first is under way, and ends after or before it."""
+    server.gates, target = [threading.Event(), threading.Event()], tmp_path / "f.npz"
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        calls = []
+        for number in (1, 2):
+            calls.append(pool.submit(download, server.url, target, MD5))
+            until(lambda number=number: parts(tmp_path) == [FIRST] * number)
+        server.gates[first].set()
+        assert calls[first].result(60).read_bytes() == CONTENT
+        server.gates[1 - first].set()
+        assert calls[1 - first].result(60).read_bytes() == CONTENT
+    assert server.requests == [None, None]
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
+
+
+def test_what_a_killed_process_left_is_continued_and_a_living_ones_is_not(server, tmp_path):
+    server.gates, target = [threading.Event()], tmp_path / "f.npz"
+    code = f"from bench.datasets._download import *; download({server.url!r}, Path({str(target)!r}), {MD5!r})"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "BENCH_OFFLINE": ""}) as other:
+        until(lambda: parts(tmp_path) == [FIRST])
+        server.cut = 0
+        with pytest.raises(DataError, match="cannot be downloaded"):
+            download(server.url, target, MD5)
+        assert parts(tmp_path) == [FIRST]
+        other.kill()
+    assert download(server.url, target, MD5).read_bytes() == CONTENT
+    assert server.requests == [None, None, f"bytes={FIRST}-"]
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npz"]
+
+
+def test_a_file_system_without_locks_goes_on_with_what_was_left(server, tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    server.cut, target = FIRST, tmp_path / "f.npz"
+    (tmp_path / "f.npz.part-0").write_bytes(b"of somebody who may live")
+    with pytest.raises(DataError):
+        download(server.url, target, MD5)
+    assert download(server.url, target, MD5).read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={FIRST}-"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.npz", "f.npz.part-0"]
 
 
 def test_network_closed(tmp_path, monkeypatch):
