@@ -13,10 +13,13 @@ from bench.board.derive import Line, numbers, tables
 from bench.board.entry import CLEAN, FIRST, Entry, read
 from bench.errors import StoreError
 from bench.store.flags import FLAGS
+from bench.store.parts.files import read as read_file
 from bench.store.where import SETTING, Where
 from bench.visible import visible
 
 ENTRIES, PAGE = "entries", "index.html"
+#: stands in every page that was ever written here; one without it is somebody else's
+MARK = b"<title>Leaderboard: adversarial robustness on long-tailed data</title>"
 #: filter -> what it is called
 FILTERS = {"data": "Data", "ratio": "Ratio", "network": "Network", "extra": "Extra data", "enhancers": "Enhancers"}
 
@@ -95,8 +98,17 @@ def recalls(entry: Entry, attack: str, position: int) -> list[str]:
     return [str(run.correct[attack][position]) for run in entry.runs]
 
 
-def problems(folder: Path) -> list[str]:
-    """Where numbers of a leaderboard folder do not follow from its counts, one sentence each. Raises StoreError."""
+def must_be_ours(page: Path) -> None:
+    """Raises StoreError where there is a page that was not written here."""
+    if page.exists() and MARK not in read_file(page):
+        raise StoreError(f"{page} was not written by `bench leaderboard` and would be lost; move it away.")
+
+
+def problems(folder: Path) -> tuple[list[str], str]:
+    """Where numbers of a leaderboard folder do not follow from its counts: (a sentence each of entries, of the page).
+
+    The page is asked only where all entries are sound. Raises StoreError where there is none, or the page is no file.
+    """
     entries, found = [], []
     for path in sorted((folder / ENTRIES).glob("*.json")):
         try:
@@ -109,9 +121,9 @@ def problems(folder: Path) -> list[str]:
     page = folder / PAGE
     if not entries and not found:
         raise StoreError(f"{folder / ENTRIES} holds no entry; make one with `bench submit CELL --to {folder}`.")
-    if not found and (not page.exists() or page.read_text(encoding="utf-8") != html(entries)):
-        found.append(f"{page} is not what the entries give; render it with `bench leaderboard {folder}`.")
-    return found
+    if found or (page.exists() and read_file(page) == html(entries).encode()):
+        return found, ""
+    return [], f"{page} is not what the entries give; render it with `bench leaderboard {folder}`."
 
 
 def _moved(entry: Entry) -> list[str]:

@@ -192,7 +192,9 @@ def test_the_check_names_what_does_not_follow(entry, tmp_path, call):
     assert call("leaderboard", "--check", board)[:2] == (0, f"every number of {board} follows.\n")
     page = board / "index.html"
     page.write_text(page.read_text().replace("37.50", "47.50"))
-    assert "index.html is not what the entries give" in problems(board)[0]
+    wrong, stale = problems(board)
+    assert wrong == []
+    assert "index.html is not what the entries give" in stale
     made.numbers["aa"]["balanced"] += 1
     fill(board, made)
     code, out, _ = call("leaderboard", "--check", board)
@@ -201,6 +203,38 @@ def test_the_check_names_what_does_not_follow(entry, tmp_path, call):
     code, _, err = call("leaderboard", board)
     assert code == 1
     assert "the counts give" in err
+
+
+def test_a_false_number_is_named_whatever_its_file_is_called(entry, tmp_path, call):
+    made = entry()
+    made.numbers["aa"]["balanced"] += 1
+    fill(tmp_path, made)
+    (file,) = (tmp_path / "entries").iterdir()
+    file.rename(file.with_name("index.html.json"))
+    code, _, err = call("leaderboard", tmp_path)
+    assert code == 1
+    assert "index.html.json: aa balanced is stated as" in err
+    assert not (tmp_path / "index.html").exists()
+
+
+@pytest.mark.parametrize("own", ["<title>My page</title>", "<title>Übersicht</title>"])
+def test_a_page_of_the_user_s_own_stays(entry, tmp_path, call, own):
+    page = fill(tmp_path, entry()) / "index.html"
+    page.write_bytes(own.encode("latin-1"))
+    code, _, err = call("leaderboard", tmp_path)
+    assert code == 1
+    assert err == f"bench: {page} was not written by `bench leaderboard` and would be lost; move it away.\n"
+    assert page.read_bytes() == own.encode("latin-1")
+    code, out, _ = call("leaderboard", "--check", tmp_path)
+    assert code == 1
+    assert f"{page} is not what the entries give" in out
+
+
+def test_a_page_of_other_entries_is_written_again(entry, tmp_path, call):
+    assert call("leaderboard", fill(tmp_path, entry()))[0] == 0
+    before = (tmp_path / "index.html").read_bytes()
+    assert call("leaderboard", fill(tmp_path, entry("at")))[0] == 0
+    assert (tmp_path / "index.html").read_bytes() != before
 
 
 def test_a_folder_without_entries_is_one_sentence(tmp_path, call):
