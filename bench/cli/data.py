@@ -78,11 +78,13 @@ def export(target: Path, form: str, **choice: Any) -> None:
 
     Indices count the images of the source's own training and test split from 0. The .npz holds train_index, test_index
     (the long-tailed test split), balanced_index, class_names and both hashes; the .csv has one row an image.
-    NAME.json is Croissant metadata of NAME.csv, which is written beside it. With --format the .npz is one that RobustLT
-    reads, or holds what the builder of AT-BSL, RoBal and REAT makes; `--selection file:PATH` reads those too.
+    NAME.json is Croissant metadata of NAME.csv, which is written beside it and never over another one. With --format
+    the .npz is one that RobustLT reads, or holds what the builder of AT-BSL, RoBal and REAT makes; `--selection
+    file:PATH` reads those too.
     """
     from bench.cli.images.indices import FORMATS, own_csv
     from bench.store.folders import atomic_write
+    from bench.store.parts.files import read
 
     if form not in FORMATS:
         raise UsageError(f"--format '{form}' is not known. {did_you_mean(form, FORMATS)}")
@@ -98,6 +100,8 @@ def export(target: Path, form: str, **choice: Any) -> None:
         from bench.cli.images.croissant import croissant
 
         table = target.with_suffix(".csv")
+        if table.exists() and read(table) != content:
+            raise UsageError(f"{table} would be overwritten; move it away, or give another name than {target.name}.")
         atomic_write(target, croissant(table, content, data, asked))
     atomic_write(table, content)
     click.echo(f"{target}: {sum(data.train_counts)} training images, subset hash {data.subset_hash}")

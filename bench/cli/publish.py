@@ -53,10 +53,11 @@ def _network(cell: str, results: Path, data_root: Path | None, place: str, licen
     channels, height, width = dataset_facts(spec.dataset, data_root).image
     side = spec.recipe.resize
     files = build(folder, (channels, side or height, side or width), card(folder, licence))
+    stays = [] if place.startswith(PREFIX) else write(files, Path(place))
     if place.startswith(PREFIX):
         place = upload(files, place, f"{folder.name} by bench publish")
-    else:
-        write(files, Path(place))
+    for name in stays:
+        click.echo(f"{name} of {place} is not as it was published, so it stays; remove it to get a new one.", err=True)
     click.echo(f"{folder.name} published, {sum(map(len, files.values())) / 2**20:.1f} MiB; bench evaluate {place}")
     return 0
 

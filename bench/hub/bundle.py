@@ -3,7 +3,7 @@
     bench.json           the manifest: specification, classes, image shape, hash of the weights, size and hash of files
     model.safetensors    the weights that were evaluated
     cell.json, per_class.csv    what was measured, and from what
-    README.md            the model card (`bench.hub.card`); people edit it, so it is not verified
+    README.md            the model card (`bench.hub.card`); people edit it, so it is not verified and stays as edited
 
 The specification says which method built the head and which form it has at inference, so the network is rebuilt by the
 method's own code and computes what was measured.
@@ -12,6 +12,7 @@ method's own code and computes what was measured.
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.config import CellSpec, cell_from_plain
 from bench.errors import BenchError, ModelError, StoreError, UsageError
 from bench.registry import registry
 from bench.store.folders import atomic_write, read_done
+from bench.store.parts.files import mark, read
 from bench.store.schema import CELL, CHECKPOINT, ROWS
 
 FORMAT = 1
@@ -77,16 +79,39 @@ def build(folder: Path, image: tuple[int, int, int], card: str) -> dict[str, byt
         ROWS: (folder / ROWS).read_bytes(),
     }
     made.files = {name: File(len(body), hashlib.sha256(body).hexdigest()) for name, body in files.items()}
-    return {**files, CARD: card.encode(), MANIFEST: msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n"}
+    return {
+        **files,
+        CARD: _signed(card.encode()),
+        MANIFEST: msgspec.json.format(msgspec.json.encode(made), indent=1) + b"\n",
+    }
 
 
-def write(files: dict[str, bytes], target: Path) -> None:
-    """Put the files into a folder, the manifest last. Raises UsageError where another network is there."""
-    there = target / MANIFEST
-    if there.exists() and there.read_bytes() != files[MANIFEST]:
+def write(files: dict[str, bytes], target: Path) -> list[str]:
+    """Put the files into a folder, the manifest last. Returns what stays of the user's: a card that was not written so.
+
+    Raises UsageError where another network is there, or files that would be lost.
+    """
+    there = {name: read(target / name, sys.maxsize) for name in files if (target / name).exists()}
+    if MANIFEST in there and there[MANIFEST] != files[MANIFEST]:
         raise UsageError(f"{target} holds another network; give another folder.")
+    foreign = [name for name in there if name != CARD and there[name] != files[name]]
+    if foreign and MANIFEST not in there:
+        raise UsageError(f"{target} holds a {foreign[0]} that is not of this network; give another folder.")
+    stays = [CARD] if CARD in there and there[CARD] != _signed(_unsigned(there[CARD])) else []
     for name, body in files.items():
-        atomic_write(target / name, body)
+        if name not in stays:
+            atomic_write(target / name, body)
+    return stays
+
+
+def _signed(card: bytes) -> bytes:
+    """A card with the mark of its text in a last line, which tells one that was edited since."""
+    return card + f"\n<!-- bench publish {mark(card)}: once the text is another, it is yours and stays -->\n".encode()
+
+
+def _unsigned(card: bytes) -> bytes:
+    """A card without its last line."""
+    return card[: card.rstrip().rfind(b"\n")]
 
 
 def manifest(body: bytes, where: str) -> Manifest:

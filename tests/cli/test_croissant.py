@@ -35,6 +35,19 @@ def test_the_metadata_fits_the_table(exported):
     assert rows[0][5] in told["description"]
 
 
+def test_a_table_that_is_another_stays(exported, capsys):
+    table, before = exported.with_suffix(".csv"), exported.read_bytes()
+    words = ["data", "export", "digitslt", "--ir", "10", "--to", str(exported)]
+    for text, code in ((None, 0), ("mine", 2)):
+        if text:
+            table.write_text(text)
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == code
+    assert f"{table} would be overwritten; move it away" in capsys.readouterr().err
+    assert (table.read_text(), exported.read_bytes()) == ("mine", before)
+
+
 def test_the_table_is_read_back_as_a_selection(exported, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["data", "show", "digitslt", "--ir", "10", "--selection", f"file:{exported.with_suffix('.csv')}"])

@@ -204,6 +204,33 @@ def test_the_licence_is_the_publisher_s(store, tmp_path, call):
     assert "\nlicense: mit\n" in (tmp_path / "n" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("own", ["# My network\n", "", "edited"])
+def test_a_card_of_the_user_s_own_stays(store, published, call, own):
+    path = published / "README.md"
+    mine = path.read_text().replace("## Licence", "## My licence") if own == "edited" else own
+    path.write_text(mine)
+    code, _, err = call("publish", "la-posthoc", "--results", store, "--to", published, "--licence", "mit")
+    assert (code, path.read_text()) == (0, mine)
+    assert f"README.md of {published} is not as it was published, so it stays" in err
+
+
+def test_a_card_that_was_not_edited_is_renewed(store, published, call):
+    code, _, err = call("publish", "la-posthoc", "--results", store, "--to", published, "--licence", "mit")
+    assert (code, err) == (0, "")
+    assert "license: mit" in (published / "README.md").read_text()
+
+
+def test_files_of_another_network_without_a_manifest_stay(store, published, call):
+    (published / MANIFEST).unlink()
+    assert call("publish", "la-posthoc", "--results", store, "--to", published)[0] == 0, "it was only not finished"
+    (published / MANIFEST).unlink()
+    (published / WEIGHTS).write_bytes(b"mine")
+    code, _, err = call("publish", "la-posthoc", "--results", store, "--to", published)
+    assert code == 2
+    assert f"{published} holds a {WEIGHTS} that is not of this network; give another folder." in err
+    assert (published / WEIGHTS).read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
