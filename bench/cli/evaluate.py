@@ -20,8 +20,10 @@ from bench.cli.options.common import (
     json_option,
     quiet_option,
     results_option,
+    text_option,
 )
 from bench.cli.shown import score_table
+from bench.config import format_number
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,19 +35,17 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @click.argument("source", metavar="CHECKPOINT|MODULE:FACTORY|hf:OWNER/NAME|robustbench:NAME")
-@click.option("--datasets", metavar="A,B", help="Data sets to attack it on. Default: a published network's own.")
-@click.option("--attacks", default="clean,fgsm,pgd-20,aa", show_default=True, metavar="A,B", help="Attacks.")
-@click.option(
-    "--irs", metavar="10,50", help="Imbalance ratio of the test split. Default: 10, or a published network's."
-)
-@click.option(
+@text_option("--datasets", metavar="A,B", help="Data sets to attack it on. Default: a published network's own.")
+@text_option("--attacks", default="clean,fgsm,pgd-20,aa", show_default=True, metavar="A,B", help="Attacks.")
+@text_option("--irs", metavar="10,50", help="Imbalance ratio of the test split. Default: 10, or a published network's.")
+@text_option(
     "--test-split", "splits", metavar="long-tailed|balanced", help="Test images. Default: long-tailed; a zoo's: both."
 )
-@click.option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
-@click.option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
+@text_option("--model", metavar="NAME", help="Architecture of a checkpoint. Default: the data set's own.")
+@text_option("--name", metavar="WORD", help="Its name in the tables. Default: from the file or factory.")
 @click.option("--weights", type=UserPath(path_type=Path), help="Weights for a factory's network.")
-@click.option("--entry", metavar="KEY", help="Which part of a file holds the weights, where several fit.")
-@click.option("--normalize", metavar="MEANS/STDS", help="Normalisation the network expects, a number a channel.")
+@text_option("--entry", metavar="KEY", help="Which part of a file holds the weights, where several fit.")
+@text_option("--normalize", metavar="MEANS/STDS", help="Normalisation the network expects, a number a channel.")
 @click.option("--ranked", is_flag=True, help="Its outputs are in this benchmark's class order, largest class first.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the attacks.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images attacked together. Default: by device.")
@@ -89,11 +89,12 @@ def command(
     called, read and taken is said and kept in cell.json.
     Prints the cell's id and its scores; with --quiet the id alone.
     """
-    given = Given(source, name or label_of(source), weights, normalize, ranked, entry=entry)
+    given = Given(source, label_of(source) if name is None else name, weights, normalize, ranked, entry=entry)
     given, known = resolved(given, model, data_root)
-    datasets, irs = datasets or known.get("datasets"), irs or known.get("irs", "10")
-    splits = splits or known.get("test_splits", "long-tailed")
-    if not datasets:
+    datasets = known.get("datasets") if datasets is None else datasets
+    irs = known.get("irs", "10") if irs is None else irs
+    splits = known.get("test_splits", "long-tailed") if splits is None else splits
+    if datasets is None:
         raise UsageError("--datasets is missing; name the data sets to attack the network on.")
     axes: dict[str, Any] = known | {
         "datasets": comma_list(datasets, "datasets"),
@@ -102,7 +103,7 @@ def command(
         "attacks": comma_list(attacks, "attacks"),
         "test_splits": comma_list(splits, "test_split"),
     }
-    if model:
+    if model is not None:
         axes["models"] = (model,)
     _look_here()
     # what the network's own code prints is no part of what a program reads
@@ -168,11 +169,17 @@ def resolved(given: Given, model: str | None, data_root: Path | None) -> tuple[G
 
     Raises UsageError, StoreError and ModelError.
     """
+    from bench.engine.life.external import GivenNetwork
     from bench.hub import hub, zoo
 
     if given.network is not None or not (zoo.is_named(given.text) or hub.is_published(given.text)):
+        if model is not None and GivenNetwork(given.text, model, network=given.network).is_factory:
+            raise UsageError(
+                f"the architecture '{model}' is for a file of weights, and '{given.text}' gives its own network; leave "
+                "it out."
+            )
         return given, {}
-    if given.weights or given.normalize or given.entry or model:
+    if (given.weights, given.normalize, given.entry, model) != (None,) * 4:
         raise UsageError(f"'{given.text}' says how its network is built; leave the other options out.")
     if not zoo.is_named(given.text):
         return _published(given)
@@ -194,7 +201,7 @@ def _published(given: Given) -> tuple[Given, dict[str, Any]]:
     )
     return whole, {
         "datasets": spec.dataset,
-        "irs": "natural" if spec.ir is None else f"{spec.ir:g}",
+        "irs": "natural" if spec.ir is None else format_number(spec.ir),
         "models": (spec.model,),
         "selection": spec.selection,
         "class_order": spec.class_order,

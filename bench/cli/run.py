@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.options.axes import axes_options
-from bench.cli.options.common import json_option, quiet_option, sink_option
+from bench.cli.options.common import json_option, quiet_option, sink_option, text_option
 from bench.cli.options.grid import Priced, left_out, price
 from bench.cli.options.placement import Placement, placement_options
 from bench.cli.shown import score_table
@@ -32,7 +32,7 @@ MANY_PASSES, MANY_GFLOP = 100e6, 1e5
 @click.command("run")
 @axes_options
 @placement_options
-@click.option("--shard", metavar="I/N", help="Only the I-th of N parts of the grid: 1/2 here and 2/2 elsewhere.")
+@text_option("--shard", metavar="I/N", help="Only the I-th of N parts of the grid: 1/2 here and 2/2 elsewhere.")
 @click.option(
     "--retry",
     type=click.Choice(("all", "failed", "none")),
@@ -41,8 +41,8 @@ MANY_PASSES, MANY_GFLOP = 100e6, 1e5
     help="What to do with cells that failed before: try them again with the rest, try only them, or leave them alone.",
 )
 @sink_option
-@click.option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
-@click.option("--run-limit", metavar="8h", help="Time the run may take; then it stops, and the same command goes on.")
+@text_option("--cell-limit", metavar="2h", help="Time a cell may take in one run; then it fails, and can go on.")
+@text_option("--run-limit", metavar="8h", help="Time the run may take; then it stops, and the same command goes on.")
 @click.option("--dry-run", is_flag=True, help="Print the cells, what is done, and the estimated cost; run nothing.")
 @click.option("--retrain", is_flag=True, help="Begin stale cells anew: made from other code or data than there is now.")
 @click.option("--yes", is_flag=True, help="Do not ask before a run of more than an hour.")
@@ -89,8 +89,8 @@ def command(
     from bench.store.folders import open_root
 
     placement = Placement(place, jobs, threads, workers, slurm, setup, ray, detach)
-    limit, spend = (seconds(text) if text else None for text in (cell_limit, run_limit))
-    if spend and place != "local":
+    limit, spend = (None if text is None else seconds(text) for text in (cell_limit, run_limit))
+    if spend is not None and place != "local":
         raise UsageError(
             f"--run-limit ends a run of this machine; with --on {place} limit the workers (--slurm time=)."
         )
@@ -120,7 +120,7 @@ def command(
     open_root(results, write=True)
     if not yes:
         _confirm(grid.cost, spend)
-    if axes["init"]:
+    if axes["init"] is not None:
         from bench.engine.life.before import keep
 
         keep(axes["init"], results)

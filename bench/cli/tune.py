@@ -15,6 +15,7 @@ from bench.cli.options.common import (
     quiet_option,
     results_option,
     sink_option,
+    text_option,
 )
 from bench.cli.shown.format import counted
 from bench.cli.shown.stream import tell
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 @click.command("tune")
 @click.argument("method", metavar="METHOD[x=1]+ENHANCER")
-@click.option("--dataset", required=True, help="The data set, whose training images are searched on.")
-@click.option("--ir", default="10", show_default=True, help="Imbalance ratio above 1, or `natural`.")
-@click.option("--model", metavar="NAME", help="The network. Default: the data set's own.")
+@text_option("--dataset", required=True, help="The data set, whose training images are searched on.")
+@text_option("--ir", default="10", show_default=True, help="Imbalance ratio above 1, or `natural`.")
+@text_option("--model", metavar="NAME", help="The network. Default: the data set's own.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="How many trials in all.")
-@click.option("--over", metavar="A,B=1:10:log,C=x|y", help="Settings to search, and where. Default: the method's own.")
+@text_option("--over", metavar="A,B=1:10:log,C=x|y", help="Settings to search, and where. Default: the method's own.")
 @click.option("--validation", type=float, default=0.1, show_default=True, help="Share of each class held out.")
-@click.option(
+@text_option(
     "--objective",
     default="pgd-20",
     show_default=True,
@@ -42,12 +43,12 @@ if TYPE_CHECKING:
     help="Balanced accuracy under it on what is held out, after every epoch: pgd-20, aa-audited, ...",
 )
 @click.option("--prune/--no-prune", default=True, show_default=True, help="Give hopeless trials up.")
-@click.option("--recipe", default="paper", show_default=True, metavar="paper|official", help="Training settings.")
+@text_option("--recipe", default="paper", show_default=True, metavar="paper|official", help="Training settings.")
 @click.option("--epochs", type=int, help="Shorten every trial.")
 @click.option("--limit", type=int, metavar="N", help="At most N images a class.")
-@click.option("--selection", default="seeded", show_default=True, help="Which images are chosen.")
-@click.option("--class-order", default="natural", show_default=True, help="Which classes are the tail.")
-@click.option("--precision", default="fp32", show_default=True, metavar="|".join(PRECISIONS), help="Of training.")
+@text_option("--selection", default="seeded", show_default=True, help="Which images are chosen.")
+@text_option("--class-order", default="natural", show_default=True, help="Which classes are the tail.")
+@text_option("--precision", default="fp32", show_default=True, metavar="|".join(PRECISIONS), help="Of training.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of training, split and search.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @data_root_option
@@ -103,7 +104,7 @@ def command(
         (method,),
         (dataset,),
         (ir,),
-        (model,) if model else (),
+        () if model is None else (model,),
         (seed,),
         ("clean",),
         (recipe,),
@@ -155,8 +156,7 @@ def written(trial: Trial) -> str:
     """`beta=4.21, lr=0.05`."""
     from bench.config import format_value
 
-    told = {n: f"{v:g}" if isinstance(v, float) else format_value(v) for n, v in trial.settings.items()}
-    return ", ".join(f"{name}={value}" for name, value in told.items())
+    return ", ".join(f"{name}={format_value(value)}" for name, value in trial.settings.items())
 
 
 def outcome(trial: Trial) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.errors import BenchError, StoreError, UsageError
 from bench.hub.bundle import MANIFEST, Manifest, manifest, verified
-from bench.paths import offline
+from bench.paths import in_full, offline
 
 PREFIX = "hf:"
 ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -21,7 +21,7 @@ ADDRESS = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 def is_published(text: str) -> bool:
     """Whether a source is a published network rather than a file or a factory."""
-    return text.startswith(PREFIX) or (Path(text) / MANIFEST).is_file()
+    return text.startswith(PREFIX) or (in_full(text) / MANIFEST).is_file()
 
 
 def parse(text: str) -> tuple[str, str | None]:
@@ -35,7 +35,7 @@ def parse(text: str) -> tuple[str, str | None]:
 def fetch(text: str) -> tuple[Manifest, Path, str]:
     """(manifest, folder with verified files, address with the commit it came from). Raises UsageError, StoreError."""
     if not text.startswith(PREFIX):
-        folder = Path(text)
+        folder = in_full(text)
         made = manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         verified(made, folder, text)
         return made, folder, text

@@ -66,7 +66,7 @@ def weights(tmp_path):
     return tmp_path / "given.pt", network
 
 
-def test_given_weights_are_another_cell_by_their_content(weights, tmp_path, capsys):
+def test_given_weights_are_another_cell_by_their_content(weights, tmp_path, capsys, monkeypatch):
     path, network = weights
     words = ["--methods", "at[steps=1,lr=1e-8]", *SMALL, "--results", tmp_path / "r"]
     assert call(*words) == 0
@@ -82,7 +82,9 @@ def test_given_weights_are_another_cell_by_their_content(weights, tmp_path, caps
     path.rename(tmp_path / "elsewhere.pt")  # the store keeps what it needs; the content has the name, not the file
     assert call(*words, "--init", mark) == 0
     assert call(*words, "--init", tmp_path / "elsewhere.pt") == 0
-    assert capsys.readouterr().out.count("all 1 cells are done") == 2
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert call(*words, "--init", "~/elsewhere.pt") == 0
+    assert capsys.readouterr().out.count("all 1 cells are done") == 3
 
 
 def test_weights_of_another_network_are_refused_in_one_sentence(weights, tmp_path, capsys):

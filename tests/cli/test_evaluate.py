@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import re
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +16,9 @@ import torch
 from torch import nn
 
 from bench.cli import main
+from bench.cli.evaluate import Given, resolved
 from bench.config import AttackSpec, CellSpec, ThreatModel
+from bench.engine.grid import parse_ratio
 from bench.engine.images.subset import load_data
 from bench.engine.life.external import Wrapped
 from bench.engine.nets.network import build_network
@@ -317,6 +321,23 @@ def test_the_entry_that_was_read_is_said_and_kept(here: Path, capsys: pytest.Cap
     assert "--entry 'ema' is not in the file" in capsys.readouterr().err
 
 
+def test_a_file_at_home_is_found_where_no_shell_expands_its_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save(network().state_dict(), here / "net.pt")
+    (here / "away").mkdir()
+    monkeypatch.chdir(here / "away")
+    monkeypatch.setenv("HOME", str(here))
+    assert run("~/net.pt", *words(here / "out", "--attacks", "clean")) == 0
+    assert json.loads((folder(here / "out") / "cell.json").read_text())["network"]["file"] == str(here / "net.pt")
+
+
+def test_a_published_network_is_attacked_at_the_very_ratio_it_was_trained_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(cell=dataclasses.replace(DATA, ir=10.12345678), classes=["a", "b"])
+    monkeypatch.setattr("bench.hub.hub.fetch", lambda text: (made, Path(), text))
+    monkeypatch.setattr("bench.hub.bundle.network", lambda *_: nn.Identity())
+    _, axes = resolved(Given("hf:a/b", "b"), None, None)
+    assert parse_ratio(axes["irs"]) == 10.12345678
+
+
 def test_a_long_file_name_becomes_a_name_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"robust{'_lr0.1' * 38}_{i}.pt" for i in range(2)]
     for name in names:
@@ -450,7 +471,9 @@ def test_a_pickle_is_refused_with_the_reason(here: Path, capsys: pytest.CaptureF
         ("mine:make", ["--normalize", "0.5/0"], 2, "one of each, such as 0.5/0.25."),
         ("mine:make", ["--normalize", "0.5,0.5/1,1"], 2, "--normalize"),
         ("mine:make", ["--test-split", "both"], 2, "test split"),
-        ("mine:make", ["--model", "nothing"], 2, "unknown model"),
+        ("other.pt", ["--model", "nothing"], 2, "unknown model"),
+        ("mine:make", ["--model", "resnet18"], 2, "'mine:make' gives its own network; leave it out"),
+        ("", [], 2, "an empty path names nothing"),
     ],
 )
 def test_bad_input_is_one_sentence_and_stores_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from bench.cli import main
 from bench.cli.shown.stream import Closed
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, StoreError, UsageError
+from bench.hub import hub
 from bench.paths import cache_folder, in_full
 
 LONG = "x" * 300
@@ -75,6 +77,16 @@ def test_home_is_expanded_or_named_and_a_user_without_one_has_a_cache(
     assert cache_folder() == Path(".cache")
     with pytest.raises(UsageError, match="no such home folder is known"):
         in_full("~/x")
+
+
+def test_a_published_folder_at_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "net").mkdir()
+    assert not hub.is_published("~/net")
+    (tmp_path / "net" / hub.MANIFEST).write_text("{}")
+    assert hub.is_published("~/net")
+    with pytest.raises(StoreError, match=re.escape(str(tmp_path / "net"))):
+        hub.fetch("~/net")
 
 
 def test_a_module_of_the_users_does_not_stand_in_for_pythons_own(tmp_path: Path) -> None:

@@ -81,6 +81,9 @@ def test_a_failed_cell_gives_exit_code_1_and_the_others_are_done(tmp_path, capsy
         (["--limit", "-1"], "--limit -1"),
         (["--precision", "fp8"], "unknown precision"),
         (["--selection", "random"], "selection"),
+        (["--cell-limit", "0s"], "'0s' is no time"),
+        (["--run-limit", f"{'9' * 400}d"], "is no time"),
+        (["--shard", f"1/{'9' * 5000}"], "write i/n with i from 1 to n"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_code_2(tmp_path, capsys, words, pattern):
@@ -256,10 +259,12 @@ def test_verbose_logs_each_event_in_one_line(tmp_path):
 def test_a_long_run_is_asked_about_on_a_terminal(cost, asked, monkeypatch):
     said = []
     monkeypatch.setattr("click.confirm", lambda text, abort: said.append(text))
-    run_module._confirm(cost)
+    run_module._confirm(cost, None)
     assert said == []  # nobody is there
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
-    run_module._confirm(cost)
+    run_module._confirm(cost, 3600.0)
+    assert said == []  # it ends in time
+    run_module._confirm(cost, None)
     assert [text[: len(asked)] for text in said] == [asked] if asked else said == []
 
 

@@ -7,42 +7,42 @@ from typing import Any
 
 import click
 
-from bench.cli.options.common import data_root_option, device_option, results_option
+from bench.cli.options.common import data_root_option, device_option, results_option, text_option
 from bench.config import PRECISIONS
 
 AXES = (
-    click.option(
+    text_option(
         "--preset",
         metavar="NAME",
         help="A named grid, see `bench ls presets`, or a file of your own in that form (mine.toml); "
         "an option below replaces its axis in all of it. Default: quick; "
         "with both --methods and --datasets none: then what is not given has its default, one ratio and seed.",
     ),
-    click.option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
-    click.option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
-    click.option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own."),
-    click.option("--models", metavar="A,B", help="Networks. Default: the data set's own."),
-    click.option("--seeds", metavar="0,1,2", help="Root seeds, integers."),
-    click.option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper."),
-    click.option(
+    text_option("--methods", metavar="A,B[x=1]", help="Methods, settings in brackets: `taet,trades[beta=3]`."),
+    text_option("--datasets", metavar="A,B", help="Data sets: digitslt, cifar10lt, archive:PATH, ..."),
+    text_option("--irs", metavar="10,50", help="Imbalance ratios above 1, or `natural` for a set's own."),
+    text_option("--models", metavar="A,B", help="Networks. Default: the data set's own."),
+    text_option("--seeds", metavar="0,1,2", help="Root seeds, integers."),
+    text_option("--attacks", metavar="A,B", help="Evaluation attacks. Default: all of the paper."),
+    text_option(
         "--recipe",
         "recipes",
         metavar="paper|official",
         help="Training settings (both: `paper,official`), for all methods in brackets: `paper[schedule=cosine]`.",
     ),
-    click.option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
+    text_option("--test-split", "test_splits", metavar="long-tailed|balanced", help="Test images (both: by a comma)."),
     click.option("--epochs", type=int, help="Shorten training; the cell is marked as reduced."),
     click.option("--limit", type=int, metavar="N", help="At most N images a class; the cell is marked as reduced."),
-    click.option(
+    text_option(
         "--selection", metavar="seeded|official-builder|robustlt:SEED|file:PATH", help="Which images are chosen."
     ),
-    click.option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail."),
-    click.option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32."),
+    text_option("--class-order", metavar="natural|reversed|seed:N", help="Which classes are the tail."),
+    text_option("--precision", metavar="|".join(PRECISIONS), help="Arithmetic of training; recorded. Default fp32."),
     click.option("--compile", is_flag=True, default=None, help="Compile the attack step; recorded."),
     click.option("--deterministic", is_flag=True, default=None, help="Deterministic kernels on a GPU; recorded."),
-    click.option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
+    text_option("--track", metavar="clean,pgd-20", help="Attacks evaluated after every epoch, for curves."),
     click.option("--features", is_flag=True, default=None, help="Store features of the test images, for t-SNE."),
-    click.option("--init", metavar="FILE", help="Weights that every training starts from; a mark of them is recorded."),
+    text_option("--init", metavar="FILE", help="Weights that every training starts from; a mark of them is recorded."),
 )
 
 

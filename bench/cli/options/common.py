@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,21 @@ class UserPath(click.Path):
         return super().convert(in_full(value), param, ctx)
 
 
+class Text(click.ParamType):
+    """A text that says something: a blank one is refused, since it would count as one that was not given."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As click's. Raises UsageError."""
+        if not str(value).strip():
+            option = param.opts[0] if param else "an option"
+            raise UsageError(f"{option} '{value}' names nothing; give a value, or leave it out.")
+        return str(value)
+
+
+#: an option that takes a text
+text_option = partial(click.option, type=Text())
 results_option = click.option(
     "--results",
     type=UserPath(path_type=Path),
@@ -31,7 +47,7 @@ results_option = click.option(
 data_root_option = click.option(
     "--data-root", type=UserPath(path_type=Path), envvar="BENCH_DATA", help="Data folder [env: BENCH_DATA]."
 )
-device_option = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+device_option = text_option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 quiet_option = click.option("--quiet", is_flag=True, help="Say only what went wrong.")
 sink_option = click.option(
     "--sink",

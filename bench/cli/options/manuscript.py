@@ -8,24 +8,24 @@ from typing import Any
 
 import click
 
-from bench.cli.options.common import comma_list
+from bench.cli.options.common import comma_list, text_option
 from bench.errors import UsageError
 
 OPTIONS = (
     click.option("--paper", is_flag=True, help="Write one table for a manuscript instead, as LaTeX and Markdown."),
-    click.option("--methods", metavar="A,B", help="Only these methods; with --paper in this order.  [default: all]"),
+    text_option("--methods", metavar="A,B", help="Only these methods; with --paper in this order.  [default: all]"),
     click.option("--label", "labels", multiple=True, metavar="METHOD=NAME",
                  help="With --paper: what a method is called."),
-    click.option("--columns", metavar="A,B", help="With --paper: attacks.  [default: clean, pgd-20, aa]"),
-    click.option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail, "
+    text_option("--columns", metavar="A,B", help="With --paper: attacks.  [default: clean, pgd-20, aa]"),
+    text_option("--metric", metavar="NAME", help="With --paper: balanced, standard, head, tail, "
                  "tail-80, worst-class or prior-R."),
-    click.option("--spread", metavar="std|images|seeds|none", help="With --paper: behind ±: standard deviation over "
+    text_option("--spread", metavar="std|images|seeds|none", help="With --paper: behind ±: standard deviation over "
                  "seeds, the farther end of the 95 % interval over test images or over seeds.  [default: std]"),
-    click.option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest mean and what is "
+    text_option("--best", metavar="tested|highest|none", help="With --paper: bold is the highest mean and what is "
                  "not worse by a test, the highest mean alone, or nothing.  [default: tested]"),
     click.option("--decimals", type=click.IntRange(0, 4), help="With --paper: digits behind the point.  [default: 2]"),
-    click.option("--irs", metavar="10,50", help="Only these ratios; with --paper in this order.  [default: all]"),
-    click.option("--recipe", metavar="NAME", help="Only this recipe.  [default: all; with --paper: paper]"),
+    text_option("--irs", metavar="10,50", help="Only these ratios; with --paper in this order.  [default: all]"),
+    text_option("--recipe", metavar="NAME", help="Only this recipe.  [default: all; with --paper: paper]"),
 )  # fmt: skip
 NAMES = ("labels", "columns", "metric", "spread", "best", "decimals")
 #: those that narrow a whole report too, with the coordinate that they are of
@@ -73,7 +73,7 @@ def write(
         **plain,
         labels=named(given["labels"], methods or ["taet"]),
         recipe=given["recipe"] or "",
-        datasets=comma_list(dataset, "dataset") if dataset else (),
+        datasets=() if dataset is None else comma_list(dataset, "dataset"),
         test_split=test_split or "",
     )
     table = manuscript(source, choice)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.cli.options.common import text_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ OPTIONS = (
         "--on", "place", type=click.Choice(("local", "slurm", "ray")), default="local", show_default=True,
         help="Where: this machine, worker jobs of a SLURM cluster, or a Ray cluster. Same cells, same bytes.",
     ),
-    click.option(
+    text_option(
         "--jobs", default="auto", metavar="N|auto",
         help="Processes (of each worker job, elsewhere); 0 runs in this process. Default auto: as many as cores and "
         "memory hold, and with --on slurm one a GPU of the node.",
@@ -32,7 +33,7 @@ OPTIONS = (
         "parallel (workers at once), or any other.",
     ),
     click.option("--setup", multiple=True, metavar="LINE", help="A line of shell before each SLURM worker."),
-    click.option("--ray", "ray", default="auto", show_default=True, metavar="ADDRESS", help="The Ray cluster."),
+    text_option("--ray", "ray", default="auto", show_default=True, metavar="ADDRESS", help="The Ray cluster."),
     click.option("--detach", is_flag=True, help="Submit the SLURM workers and leave; `bench status` follows them."),
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from bench.errors import UsageError
@@ -21,7 +22,7 @@ def seconds(text: str) -> float:
     """What `duration` writes, read: `45s`, `90 min`, `2h`, `1.5 days`. Raises UsageError."""
     units = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400}
     match = re.fullmatch(r"(\d+(?:\.\d+)?) *([a-z]+)", text.strip())
-    if not match or match[2] not in units or not (value := float(match[1]) * units[match[2]]):
+    if not match or match[2] not in units or not 0 < (value := float(match[1]) * units[match[2]]) < math.inf:
         raise UsageError(f"'{text}' is no time; write a number and its unit, for instance 30min, 2h or 1.5d.")
     return value
 

@@ -19,6 +19,7 @@ from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import begin, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import BenchError, HeldError, UsageError
+from bench.paths import in_full
 from bench.plugins import make_method
 from bench.store import lease
 from bench.store.folders import atomic_write
@@ -41,8 +42,8 @@ def given(text: str, results: Path) -> tuple[str, dict[str, Tensor]]:
 
     Of a checkpoint of ours they are the network's alone.
     """
-    kept = results / GIVEN / f"{text}.pt"
-    tensors = read_file(kept if not Path(text).exists() and kept.exists() else Path(text)).tensors
+    path, kept = in_full(text), results / GIVEN / f"{text}.pt"
+    tensors = read_file(kept if not path.exists() and kept.exists() else path).tensors
     own = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
     return mark(own or tensors), own or tensors
 

@@ -32,6 +32,7 @@ from bench.engine.verdicts.inputs import check_network, working_dtype
 from bench.engine.verdicts.oracle import NetworkOracle
 from bench.errors import BenchError, ModelError, StoreError, UsageError
 from bench.errors import in_words as said
+from bench.paths import in_full
 from bench.registry import registry
 from bench.seeding import isolated
 from bench.store.folders import CellFolder
@@ -119,7 +120,7 @@ class GivenNetwork:
                 raise UsageError(f"--weights belongs to a factory, and '{self.text}' is a file; give one of the two.")
             with isolated(0, "init"):
                 network = assemble(self.model, data.image, data.num_classes, None)
-            file, what = Path(self.text), f"'{self.model}' for {data.num_classes} classes"
+            file, what = in_full(self.text), f"'{self.model}' for {data.num_classes} classes"
         if file is not None:
             stored = read_file(file)
             entry = load_weights(network, stored.tensors, what, level=stored.level, entry=self.entry)
