@@ -49,7 +49,7 @@ class Dimension:
         """As `--over` reads it: `beta=1.5:24:log`, `func=tanh|sigmoid`."""
         if self.choices:
             return f"{self.name}={'|'.join(map(format_value, self.choices))}"
-        ends = [f"{end:g}" for end in (self.low, self.high)]
+        ends = [format_value(end) for end in (self.low, self.high)]
         return f"{self.name}={':'.join([*ends, *([LOG] if self.log else [])])}"
 
     def rounded(self, value: Any) -> Any:
@@ -163,28 +163,40 @@ def room(field: Field) -> Dimension | None:
 
 def _declared(field: Field, words: tuple[Any, ...]) -> Dimension:
     """A dimension from the words of a declaration: two ends and perhaps `log`, or members of a closed set."""
+    return _range(field, words) if _has_ends(field) else Dimension(field.name, field.default, choices=words)
+
+
+def _has_ends(field: Field) -> bool:
+    """Whether a setting is a number that may lie anywhere in a range."""
     kind = field.kind
-    assert kind is not None
-    numbers = [value for value in words if value != LOG]
-    if kind.base in (int, float) and not kind.choices and not field.spec.metadata.get("choices"):
-        log = words[-1] == LOG
-        if len(numbers) != 2 or not numbers[0] < numbers[1] or (log and numbers[0] <= 0):
-            raise UsageError(
-                f"the room of '{field.name}' cannot be read; write LOW:HIGH or LOW:HIGH:log with LOW below HIGH, for "
-                "log above 0."
-            )
-        return Dimension(field.name, field.default, numbers[0], numbers[1], log, kind.base is int)
-    return Dimension(field.name, field.default, choices=tuple(words))
+    return kind is not None and kind.base in (int, float) and not (kind.choices or field.spec.metadata.get("choices"))
+
+
+def _range(field: Field, words: tuple[Any, ...]) -> Dimension:
+    """The numbers between two ends. Raises UsageError."""
+    log = words[-1] == LOG
+    ends = words[:-1] if log else words
+    sound = len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    if not sound or not ends[0] < ends[1] or (log and ends[0] <= 0):
+        raise UsageError(
+            f"the room of '{field.name}' cannot be read; write LOW:HIGH or LOW:HIGH:log with LOW below HIGH, for "
+            "log above 0, or single values as A|B|C."
+        )
+    return Dimension(
+        field.name, field.default, ends[0], ends[1], log, field.kind is not None and field.kind.base is int
+    )
 
 
 def _asked(text: str, known: Mapping[str, Field], what: str) -> Dimension:
-    """`beta`, `beta=1:10`, `beta=1:10:log` or `func=tanh|sigmoid`."""
+    """`beta`, `beta=1:10`, `beta=1:10:log`, `beta=1|3|6` or `func=tanh|sigmoid`."""
     name, sign, written = (part.strip() for part in text.partition("="))
     if name not in known:
         raise UsageError(f"{what} has no setting '{name}' to search. {did_you_mean(name, known)}")
     field = known[name]
     if field.fixed:
         raise UsageError(f"'{name}' is fixed in {what} and searched by --over; leave one of them out.")
+    if field.kind is None or field.kind.listed:
+        raise UsageError(f"'{name}' is a list, and only single values are searched; fix it in brackets behind {what}.")
     if not sign:
         made = room(field)
         if made is None:
@@ -194,7 +206,13 @@ def _asked(text: str, known: Mapping[str, Field], what: str) -> Dimension:
 
 
 def _given(field: Field, written: str) -> Dimension:
-    """A dimension from a room as it is written. Raises UsageError."""
-    words = [word.strip() for word in written.split("|" if "|" in written else ":")]
-    ends = [word if word == LOG else field.checked(parse_value(word), f"--over {field.name}") for word in words]
-    return _declared(field, tuple(ends))
+    """A dimension from a room as it is written: `LOW:HIGH`, `LOW:HIGH:log` or, by `|`, values. Raises UsageError."""
+
+    def value(word: str) -> Any:
+        return field.checked(parse_value(word), f"--over {field.name}")
+
+    ranged = _has_ends(field) and "|" not in written
+    words = [word.strip() for word in written.split(":" if ranged else "|")]
+    if ranged:
+        return _range(field, tuple(word if word == LOG else value(word) for word in words))
+    return Dimension(field.name, field.default, choices=tuple(dict.fromkeys(map(value, words))))

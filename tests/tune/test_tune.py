@@ -1,5 +1,6 @@
 """`bench tune`: trials are cells, the test split stays unseen, what was stopped goes on, reports say how often."""
 
+import dataclasses
 import json
 import sys
 from types import SimpleNamespace
@@ -235,10 +236,31 @@ def test_settings_that_break_a_training_are_failed_trials(tmp_path, capsys):
         ("at-bsl+ema", "ema.tau=0.9:0.999,lr", ["ema.tau=0.9:0.999", "lr=0.01:0.3:log"]),
         ("gairat", "func,begin=40:70", ["func=tanh|sigmoid|discrete", "begin=40:70"]),
         ("trades", "augment=crop|crop-flip", ["augment=crop|crop-flip"]),
+        ("plain", "batch_size=32|64,lr=0.1|0.2", ["batch_size=32|64", "lr=0.1|0.2"]),
+        ("plain", "batch_size=32:64,lr=0.1|0.2|0.3", ["batch_size=32:64", "lr=0.1|0.2|0.3"]),
+        ("plain", "resize=none|32, nesterov=true|false", ["resize=none|32", "nesterov=true|false"]),
+        ("plain", "lr=0.12345678:0.3,step=2/255|2/255", ["lr=0.12345678:0.3", "step=2/255"]),
     ],
 )
 def test_the_room_is_declared_derived_or_given(method, over, rooms):
     assert search(over, method).study.space == rooms
+
+
+def test_what_is_searched_is_read_back_as_the_same_room():
+    over = "batch_size=32|64,lr=0.12345678:0.3:log,resize=none|32,step=1/255:8/255"
+    made = search(over)
+    assert search(",".join(made.study.space)).space == made.space
+    sizes, rates, sides, steps = made.space
+    assert (sizes.choices, sides.choices, rates.choices) == ((32, 64), (None, 32), ())
+    assert (rates.low, rates.high, steps.high) == (0.12345678, 0.3, 8 / 255)
+
+
+def test_values_that_are_listed_are_all_that_is_tried(tmp_path):
+    made = search("batch_size=16|64,lr=0.1|0.2", axes=dataclasses.replace(AXES, epochs=1))
+    found = made.go(5, Settings(results=tmp_path), lambda _: None, lambda *_: None)
+    assert {t.settings["batch_size"] for t in found.trials} == {16, 64}
+    assert {t.settings["lr"] for t in found.trials} <= {0.1, 0.2}
+    assert tunings.load(tmp_path, made.study) == found
 
 
 def test_settings_of_enhancers_reach_them():
@@ -254,6 +276,18 @@ def test_settings_of_enhancers_reach_them():
         ("trades", {"over": "beta=5:1"}, "the room of 'beta' cannot be read"),
         ("trades", {"over": "beta=0:1:log"}, "for log above 0"),
         ("trades", {"over": "beta=-1:1"}, "beta=-1 is out of range"),
+        ("trades", {"over": "beta=1:2:3"}, "or single values as A|B|C"),
+        ("trades", {"over": "beta=log:1:2"}, "the room of 'beta' cannot be read"),
+        ("trades", {"over": "beta=log"}, "the room of 'beta' cannot be read"),
+        ("trades", {"over": "beta=1:x"}, "beta='x' is not a number"),
+        ("trades", {"over": "beta=1|"}, "beta='' is not a number"),
+        ("trades", {"over": "beta=1:2|3:4"}, "beta=(1, 2) is not a number"),
+        ("trades", {"over": "resize=none:32"}, "the room of 'resize' cannot be read"),
+        ("trades", {"over": "resize=none:32:log"}, "the room of 'resize' cannot be read"),
+        ("trades", {"over": "milestones=50:75"}, "'milestones' is a list, and only single values are searched"),
+        ("trades", {"over": "milestones=50:75|60:90"}, "'milestones' is a list"),
+        ("trades", {"over": "factors"}, "'factors' is a list"),
+        ("gairat", {"over": "func=tanh:sigmoid"}, "func='tanh:sigmoid' is not one of"),
         ("trades", {"over": "nesterov"}, "'nesterov' has no room of its own"),
         ("trades", {"over": "lr,lr"}, "names 'lr' twice"),
         ("at-bsl[lr=0.1,weight_decay=0]", {"over": None}, "has no setting left to search"),
