@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from bench.api import Context, Dataset, DatasetFacts, Enhancer, Method, Model, Need, Phase
 from bench.config import CellSpec, make, one_of
-from bench.errors import UsageError
+from bench.errors import BenchError, DataError, UsageError, in_words
 from bench.registry import registry
+
+T = TypeVar("T")
 
 
 def make_dataset(name: str, data_root: Path | None) -> Dataset:
@@ -34,8 +37,20 @@ def _argument(kind: str, name: str, wanted: str) -> str:
 
 
 def dataset_facts(name: str, data_root: Path | None) -> DatasetFacts:
-    """Facts of a data set by its full name (`archive:PATH`)."""
-    return make_dataset(name, data_root).facts()
+    """Facts of a data set by its full name (`archive:PATH`). Raises DataError and UsageError alone."""
+    return tried(name, make_dataset(name, data_root).facts)
+
+
+def tried(name: str, act: Callable[[], T]) -> T:
+    """What a data set answers. It is a plug-in, and its file anybody's: whatever they raise is a DataError here."""
+    try:
+        return act()
+    except BenchError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"data set '{name}' cannot be read ({in_words(error).rstrip('.')}); mend its file, or its code."
+        ) from error
 
 
 def make_method(spec: CellSpec) -> Method:

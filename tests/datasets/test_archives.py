@@ -6,9 +6,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from bench.engine.images.subset import check
+from bench.api import Arrays, Dataset, DatasetFacts
+from bench.cli import main
+from bench.config import CellSpec
+from bench.engine.images.subset import check, load_data
+from bench.engine.life.inputs import Inputs
 from bench.errors import DataError, UsageError
+from bench.plugins import dataset_facts
 from bench.plugins import make_dataset as dataset
+from bench.registry import registry
 
 RNG = np.random.default_rng(0)
 
@@ -197,6 +203,94 @@ def test_every_verb_that_reads_data_refuses_it_before_it_counts(tmp_path, change
     np.savez(tmp_path / "bad.npz", **arrays(**changes))
     with pytest.raises(DataError):
         dataset("archive:bad", tmp_path).facts()
+
+
+VERBS = (
+    ["data", "show", "{}", "--ir", "2"],
+    ["show", "dataset", "{}"],
+    ["run", "--methods", "ce", "--datasets", "{}", "--irs", "2", "--dry-run"],
+    ["tune", "ce", "--dataset", "{}", "--ir", "2"],
+)
+
+
+@pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("field", "value", "said"), [(8, 9, "compression method is not supported"), (6, 1, "encrypted")]
+)
+def test_an_archive_that_cannot_be_unpacked_is_one_sentence_of_every_verb(
+    tmp_path, monkeypatch, capsys, words, field, value, said
+):
+    np.savez_compressed(tmp_path / "locked.npz", **arrays())
+    content = bytearray((tmp_path / "locked.npz").read_bytes())
+    for mark, at in ((b"PK\3\4", field), (b"PK\1\2", field + 2)):  # each member's header, and its line in the list
+        for start in [i for i in range(len(content)) if content[i : i + 4] == mark]:
+            content[start + at] = value
+    (tmp_path / "locked.npz").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([word.format("archive:locked.npz") for word in words])
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("bench: data set 'archive:locked.npz' cannot be read (")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+class Broken(Dataset):
+    """Raises what no data set should."""
+
+    name = "broken"
+    at = ""
+
+    def raised(self, where):
+        if where == self.at:
+            raise KeyError("pixels")
+
+    def facts(self):
+        self.raised("facts")
+        return DatasetFacts(3, (3, 8, 8), 10, 5)
+
+    def load(self):
+        self.raised("load")
+        made = arrays(train_images=None) if self.at == "check" else arrays()
+        return Arrays(*map(made.get, ("train_images", "train_labels", "test_images", "test_labels")), "abc", "")
+
+    def extra(self):
+        self.raised("extra")
+
+    def files(self):
+        self.raised("files")
+        yield from ()
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Its specification; what `at` names is what fails."""
+    registry("datasets").add("broken", Broken)
+    monkeypatch.setattr("bench.engine.images.subset.needs", lambda _: {"extra"})
+    yield CellSpec("ce", "broken", 2.0, "small-cnn", 0)
+    registry("datasets").discard("broken")
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("facts", "KeyError: 'pixels'"),
+        ("load", "KeyError: 'pixels'"),
+        ("extra", "KeyError: 'pixels'"),
+        ("check", "AttributeError: 'NoneType'"),
+    ],
+)
+def test_whatever_a_data_set_raises_is_one_sentence(broken, monkeypatch, at, said):
+    monkeypatch.setattr(Broken, "at", at)
+    with pytest.raises(DataError, match="data set 'broken' cannot be read") as caught:
+        dataset_facts("broken", None) if at == "facts" else load_data(broken)
+    assert said in str(caught.value)
+
+
+def test_a_data_set_that_cannot_name_its_files_has_no_mark_of_them(broken, monkeypatch):
+    monkeypatch.setattr(Broken, "at", "files")
+    assert "data" not in Inputs(None).now(broken)
 
 
 def test_class_names_are_text_on_one_line(tmp_path):

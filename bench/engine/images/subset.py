@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from bench import longtail
 from bench.api import Arrays, Dataset
 from bench.config import CellSpec
 from bench.errors import DataError, UsageError
-from bench.plugins import make_dataset, needs
+from bench.plugins import make_dataset, needs, tried
 from bench.seeding import numpy_stream
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def load_data(spec: CellSpec, data_root: Path | None = None) -> CellData:
         ),
         subset_hash=subset.hash,
         validation=_held(subset, arrays.train_images),
-        **(_extra(source, train_images.shape[1:], rank) if "extra" in needs(spec) else {}),
+        **(_extra(source, spec.dataset, train_images.shape[1:], rank) if "extra" in needs(spec) else {}),
     )
 
 
@@ -147,11 +148,11 @@ def _numbered(parts: list[longtail.Indices]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
-def _extra(source: Dataset, shape: tuple[int, ...], rank: np.ndarray) -> dict[str, Any]:
+def _extra(source: Dataset, name: str, shape: tuple[int, ...], rank: np.ndarray) -> dict[str, Any]:
     """The extra fields of CellData, labels as class indices. Raises DataError without any that fit."""
     import torch
 
-    found = source.extra()
+    found = tried(name, source.extra)
     if found is None or not len(found.images):
         raise DataError(f"data set '{source.name}' has no extra images; use one that has, or a method without them.")
     images, labels = np.array(found.images), np.asarray(found.labels, dtype=np.int64)
@@ -179,8 +180,8 @@ def read(name: str, data_root: Path | None = None) -> Arrays:
 
 
 def _read(source: Dataset, name: str) -> Arrays:
-    arrays = source.load()
-    check(arrays, name)
+    arrays = tried(name, source.load)
+    tried(name, partial(check, arrays, name))
     return arrays
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.config import CellSpec
 from bench.engine.images.subset import choice, read
-from bench.errors import BenchError, DataError
-
-T = TypeVar("T")
+from bench.errors import BenchError
+from bench.plugins import tried as tried
 
 
 def without_images(specs: Sequence[CellSpec], data_root: Path | None) -> dict[str, list[CellSpec]]:
@@ -27,7 +26,7 @@ def without_images(specs: Sequence[CellSpec], data_root: Path | None) -> dict[st
 def _of_one(dataset: str, specs: Sequence[CellSpec], data_root: Path | None) -> dict[str, list[CellSpec]]:
     """The same for the cells of one data set."""
     try:
-        arrays = tried(dataset, partial(read, dataset, data_root))
+        arrays = read(dataset, data_root)
     except BenchError as error:
         return {str(error): list(specs)}
     reasons: dict[tuple[Any, ...], str] = {}
@@ -48,13 +47,3 @@ def _chosen(spec: CellSpec) -> tuple[Any, ...]:
     """What decides a cell's images within its data set."""
     share = spec.recipe.validation
     return spec.ir, spec.selection, spec.class_order, spec.limit, share, spec.seed if share else None
-
-
-def tried(dataset: str, act: Callable[[], T]) -> T:
-    """What `act` returns. A data set is a plug-in, which may raise anything: that is a DataError here."""
-    try:
-        return act()
-    except BenchError:
-        raise
-    except Exception as error:
-        raise DataError(f"data set '{dataset}' cannot be read ({type(error).__name__}: {error}).") from error

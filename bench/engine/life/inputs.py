@@ -8,7 +8,7 @@ from typing import Any
 from bench.config import CellSpec
 from bench.engine.images.subset import load_data
 from bench.errors import BenchError, DataError
-from bench.plugins import make_dataset, needs
+from bench.plugins import make_dataset, needs, tried
 from bench.store.parts.record import CellRecord, DataFacts
 from bench.store.provenance import identity
 from bench.store.provenance.inputs import MEND, changed_code, parts
@@ -37,8 +37,8 @@ class Inputs:
 
     def _files(self, spec: CellSpec) -> str:
         try:
-            paths = [*make_dataset(spec.dataset, self.data_root).files()]
-        except (DataError, OSError):  # whoever needs them says so
+            paths = tried(spec.dataset, lambda: [*make_dataset(spec.dataset, self.data_root).files()])
+        except DataError:  # whoever needs them says so
             return ""
         name, _, argument = spec.selection.partition(":")
         return identity.files([*paths, *([Path(argument)] if name == "file" else [])])
