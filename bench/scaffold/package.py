@@ -10,6 +10,7 @@ import copy
 import importlib.util
 import keyword
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,19 @@ class Package:
         """`text` with the entry point `name` of the group `bench.KIND`. Raises UsageError when that cannot be done."""
         before = self.parsed(text)
         head, line = f'[project.entry-points."bench.{kind}"]', f'{name} = "{target}"'
-        project = before.get("project", {})
-        if name in project.get("entry-points", {}).get(f"bench.{kind}", {}):
-            raise UsageError(f"{self.pyproject} names '{name}' among its bench.{kind} already; choose another name.")
+        by_hand = UsageError(
+            f"{self.pyproject} states its entry points in a way that cannot be extended here; add {line} under "
+            f"{head} by hand, and give `bench new` another folder."
+        )
         expected = copy.deepcopy(before)
-        points = expected.setdefault("project", {}).setdefault("entry-points", {})
-        points.setdefault(f"bench.{kind}", {})[name] = target
+        points = expected
+        for key in ("project", "entry-points", f"bench.{kind}"):
+            points = points.setdefault(key, {})
+            if not isinstance(points, dict):
+                raise by_hand
+        if name in points:
+            raise UsageError(f"{self.pyproject} names '{name}' among its bench.{kind} already; choose another name.")
+        points[name] = target
         if re.search(rf"^{re.escape(head)}[ \t]*$", text, re.MULTILINE):
             longer = re.sub(rf"^{re.escape(head)}[ \t]*$", f"{head}\n{line}", text, count=1, flags=re.MULTILINE)
         else:
@@ -49,19 +57,23 @@ class Package:
             fits = tomllib.loads(longer) == expected
         except tomllib.TOMLDecodeError:
             fits = False
-        if not fits or "entry-points" in project.get("dynamic", ()) or not project:
-            raise UsageError(
-                f"{self.pyproject} states its entry points in a way that cannot be extended here; add {line} under "
-                f"{head} by hand, and give `bench new` another folder."
-            )
+        project = before.get("project", {})
+        dynamic = project.get("dynamic")
+        if not fits or not project or (isinstance(dynamic, list) and "entry-points" in dynamic):
+            raise by_hand
         return longer
 
     def parsed(self, text: str) -> dict[str, Any]:
         """What the file says. Raises UsageError when it is no TOML."""
         try:
             return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{self.pyproject} cannot be read ({error}); mend it first.") from error
+
+
+def _taken(name: str) -> bool:
+    """Whether a module of this name can be imported, or is loaded already, as `__main__` is."""
+    return name in sys.modules or importlib.util.find_spec(name) is not None
 
 
 def read_package(folder: Path, wanted: str = "") -> Package:
@@ -84,6 +96,6 @@ def read_package(folder: Path, wanted: str = "") -> Package:
     if wanted and here:
         raise UsageError(f"{source} holds no package '{wanted}', but {names[0]}; give that, or leave --package out.")
     name = wanted or re.sub(r"\W+", "_", folder.resolve().name.lower())
-    if not name.isidentifier() or keyword.iskeyword(name) or (not text and importlib.util.find_spec(name)):
+    if not name.isidentifier() or keyword.iskeyword(name) or (not text and _taken(name)):
         raise UsageError(f"'{name}' cannot name a new package: no Python name, or taken; give another --package.")
     return Package(name, source / name, True, pyproject, text)

@@ -120,7 +120,19 @@ def test_what_cannot_be_made_is_one_sentence(tmp_path, new, words, sentence):
     assert not (tmp_path / "it").exists()
 
 
-@pytest.mark.parametrize("text", [ODD, DYNAMIC, "not toml", "[tool.x]\ny = 1\n"])
+#: what is no table where one is meant, and what no reader of TOML takes
+WRONG = (
+    "project = 3\n",
+    "project = [1]\n",
+    '[project]\nname = "mine"\nentry-points = 3\n',
+    '[project.entry-points]\n"bench.methods" = "mine"\n',
+    '[project]\nname = "mine"\ndynamic = "entry-points"\nentry-points = []\n',
+    f"x = {'[' * 3000}\n",
+    f"x = {'9' * 5000}\n",
+)
+
+
+@pytest.mark.parametrize("text", [ODD, DYNAMIC, "not toml", "[tool.x]\ny = 1\n", *WRONG])
 def test_a_file_that_cannot_be_extended_is_left_alone(tmp_path, new, text):
     (tmp_path / "pyproject.toml").write_text(text)
     code, _, err = new("method", "two", "--into", tmp_path, "--package", "mine")
@@ -128,6 +140,19 @@ def test_a_file_that_cannot_be_extended_is_left_alone(tmp_path, new, text):
     assert "pyproject.toml" in err
     assert err.count("\n") == 1
     assert content(tmp_path) == {"pyproject.toml": text}
+
+
+def test_what_a_project_says_wrongly_elsewhere_is_its_own(tmp_path, new):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "mine"\ndynamic = 3\n')
+    assert new("method", "two", "--into", tmp_path, "--package", "mine")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["__main__", "sys", "torch", "1st"])
+def test_a_folder_whose_name_no_package_can_have_asks_for_one(tmp_path, new, name):
+    code, _, err = new("method", "two", "--into", tmp_path / name)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot name a new package" in err
+    assert not (tmp_path / name).exists()
 
 
 def test_nothing_is_overwritten(tmp_path, new):
