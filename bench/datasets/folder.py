@@ -1,5 +1,7 @@
 """A folder of images, one sub-folder a class: `folder:PATH`, or `folder:PATH@32` to scale every image to 32x32.
 
+A folder that is itself called `PATH@32` is meant before that.
+
 With `train` and `test` inside PATH those are the splits. Otherwise the classes lie in PATH itself, and of each class,
 in the order of the file names, every fifth image (the 5th, 10th, ...) is the test set. Images of a class may lie in
 folders below it. All images must have one size unless a size is given; then they are scaled by Pillow's box filter.
@@ -11,7 +13,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import warnings
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,12 +25,14 @@ import numpy as np
 from bench.api import Arrays, DataError, Dataset, DatasetFacts, UsageError, in_full, register
 
 from ._files import unreadable
-from ._pixels import read_image
+from ._pixels import GREY, read_image
 
 #: names of splits, which are no classes: alone, or as a word of a name (`seg_train`, `Training`, `test-set`)
 SPLIT = re.compile(r"(.*[^a-z])?(train(ing)?|test(ing)?|val(id(ation)?)?|eval(uation)?|dev)([^a-z]?(set|data|images))?")
 #: the largest side to scale to
 LARGEST = 4096
+#: a folder and the side to scale to, as the argument has them
+SCALED = re.compile(r"(.+)@(\d{1,9})", re.DOTALL)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 #: what systems leave beside images
 LEFT = ("thumbs.db", "desktop.ini")
@@ -44,15 +51,18 @@ class Folder(Dataset):
     @property
     def place(self) -> tuple[Path, int | None]:
         """(folder, side to scale to or None) from the argument."""
-        text, _, side = self.argument.rpartition("@")
-        path = in_full(text if text and side.isdecimal() else self.argument)
+        whole, scaled = in_full(self.argument), SCALED.fullmatch(self.argument)
+        if whole.is_dir():
+            scaled = None
+        path = in_full(scaled[1]) if scaled else whole
         if not path.is_dir():
             raise UsageError(f"data set 'folder:{self.argument}' needs a folder that exists: write folder:PATH.")
-        if not (text and side.isdecimal()):
+        if not scaled:
             return path, None
-        if not 1 <= int(side) <= LARGEST:
+        side = int(scaled[2])
+        if not 1 <= side <= LARGEST:
             raise UsageError(f"'folder:{self.argument}' scales to {side} pixels; give a side of 1 to {LARGEST}.")
-        return path, int(side)
+        return path, side
 
     def listing(self) -> tuple[list[str], Listing]:
         """Class names and the files of each split. Raises DataError when a split lacks a class."""
@@ -77,12 +87,14 @@ class Folder(Dataset):
         return names, {part: [_images(folder / name) for name in names] for part, folder in split.items()}
 
     def facts(self) -> DatasetFacts:
-        """From the file names and the first image."""
+        """From the file names, the first image, and where that is grey the headers of the others."""
         names, files = self.listing()
         first = next((f for part in files["train"] for f in part), None)
         if first is None:
             raise DataError(f"{self.place[0]} has no image; {', '.join(SUFFIXES)} are read.")
         height, width, channels = read_image(first, self.place[1]).shape
+        if channels == 1 and _colour_among(file for parts in files.values() for part in parts for file in part):
+            channels = 3
         own = {split: tuple(len(part) for part in parts) for split, parts in files.items()}
         return DatasetFacts(
             len(names),
@@ -128,6 +140,31 @@ class Folder(Dataset):
             tuple(map(_shown, names)),
             f"folder {_shown(path.name)}{scaled}",
         )
+
+
+def _colour_among(files: Iterator[Path]) -> bool:
+    """Whether an image is read in colour, by its header alone; what is wrong with one is said where it is read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return any(map(_is_colour, files))
+
+
+def _is_colour(path: Path) -> bool:
+    try:
+        state = path.stat()
+        mode = _mode(path, state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else "L"
+    except Exception:  # each format's reader has its own for a damaged file
+        return False
+    return not (mode in GREY or mode.startswith("I") or mode == "F")
+
+
+@cache
+def _mode(path: Path, _changed: int, _size: int) -> str:
+    """Pillow's mode of an image; a grid asks for it more than once."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return str(image.mode)
 
 
 def _classes(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from bench.engine.images.subset import check
 from bench.errors import DataError, UsageError
@@ -190,6 +190,74 @@ def test_names_are_text_on_one_line(tmp_path):
 def test_a_side_that_cannot_be_is_refused(tmp_path, side):
     with pytest.raises(UsageError, match="give a side of 1 to"):
         make_dataset(f"folder:{folder(tmp_path / 'f', grey)}@{side}", None).load()
+
+
+@pytest.mark.parametrize("text", ["data@32", "~/data@32", "data@32@4"])
+def test_a_folder_that_has_the_whole_name_is_meant(tmp_path, monkeypatch, text):
+    folder(tmp_path / "data@32", grey)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    side = 4 if text.endswith("@4") else 12
+    assert make_dataset(f"folder:{text}", None).load().train_images.shape[1:] == (side, side, 1)
+    (tmp_path / "data@32").rename(tmp_path / "data")
+    if not text.endswith("@4"):
+        assert make_dataset(f"folder:{text}", None).load().train_images.shape[1:] == (32, 32, 1)
+
+
+@pytest.mark.parametrize("text", ["data", "data@32", "data@", "@32", f"data@{'9' * 12}", f"data@{'9' * 5000}"])
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"needs a folder that exists|cannot be used as a path"):
+        make_dataset(f"folder:{text}", None).load()
+
+
+KINDS = {
+    "palette": lambda p, i: Image.fromarray(COLOUR).convert("P").save(f"{p}.png"),
+    "colour": lambda p, i: Image.fromarray(COLOUR).save(f"{p}.jpg"),
+    "colour with alpha": lambda p, i: Image.fromarray(COLOUR).convert("RGBA").save(f"{p}.png"),
+    "print": lambda p, i: Image.fromarray(COLOUR).convert("CMYK").save(f"{p}.tif"),
+    "two values": lambda p, i: Image.fromarray(SLOPE).convert("1").save(f"{p}.png"),
+    "grey": grey,
+    "portable": lambda p, i: Image.fromarray(SLOPE).save(f"{p}.pgm"),
+    "deep portable": lambda p, i: Path(f"{p}.pgm").write_bytes(b"P5 12 12 65535\n" + DEEP.byteswap().tobytes()),
+    **EXACT,
+}
+
+
+@pytest.mark.parametrize("last", KINDS)
+@pytest.mark.parametrize("first", ["grey", "colour"])
+def test_the_channels_that_are_told_are_those_of_training(tmp_path, first, last):
+    root = folder(tmp_path / "f", KINDS[first])
+    for old in (root / "bee").glob("04.*"):  # the only test image of the last class
+        old.unlink()
+    KINDS[last](root / "bee" / "04", 4)
+    made = make_dataset(f"folder:{root}", None)
+    height, width, channels = made.load().train_images.shape[1:]
+    assert made.facts().image == (channels, height, width)
+
+
+def test_only_headers_are_looked_at_and_each_once(tmp_path, monkeypatch):
+    root, decoded, opened = folder(tmp_path / "f", grey), [], []
+    made, load_image, open_image = make_dataset(f"folder:{root}", None), ImageFile.ImageFile.load, Image.open
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: (decoded.append(image), load_image(image))[1])
+    monkeypatch.setattr(Image, "open", lambda path: (opened.append(path), open_image(path))[1])
+    assert [made.facts().image for _ in range(3)] == [(1, 12, 12)] * 3
+    assert len(set(map(id, decoded))) <= 3  # the first image, each time
+    assert len(opened) == 10 + 3
+    Image.fromarray(COLOUR).save(root / "bee" / "04.png")
+    assert made.facts().image == (3, 12, 12)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "no picture", "cut", "black", "damaged in its own way"])
+def test_a_damaged_image_is_said_where_it_is_read(tmp_path, kind):
+    root = folder(tmp_path / "f", grey)
+    (root / "bee" / "04.png").unlink()
+    LOSSY[kind][0](root / "bee" / "04", 4)
+    made = make_dataset(f"folder:{root}", None)
+    assert made.facts().image == (1, 12, 12)
+    if kind != "black":
+        with pytest.raises(DataError, match=r"04\..* (cannot be read|is no plain file)"):
+            made.load()
 
 
 def test_grey_among_colour_is_colour(tmp_path):
