@@ -15,7 +15,7 @@ from bench.engine.images.subset import load_data
 from bench.engine.life.external import GivenNetwork, probe
 from bench.engine.nets.files import read_file
 from bench.engine.nets.network import Network, build_network
-from bench.engine.nets.weights import load_weights, tensor_hash
+from bench.engine.nets.weights import begin, load_weights, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.errors import ModelError, StoreError
 from bench.models._preact import PreActResNet, WideResNet
@@ -199,8 +199,14 @@ def test_a_file_without_the_counts_of_steps_is_read(published) -> None:
         (lambda s: s | {"extra.weight": torch.zeros(1)}, r"not known extra\.weight;"),
         (lambda s: s | {"fc.weight": torch.zeros(10, 512)}, r"not known (linear|fc)\.weight;"),
         (lambda s: s | {"linear.weight": torch.zeros(7, 512)}, r"head\.weight \(7, 512\) for \(10, 512\)"),
+        (lambda s: {k: v.to(torch.int8) for k, v in s.items()}, r"of another kind .* int8 for float32, .*; save them"),
+        (
+            lambda s: s | {"linear.bias": s["linear.bias"] > 0},
+            r"of another kind head\.bias bool for float32; save them",
+        ),
+        (lambda s: s | {"linear.bias": s["linear.bias"] + 0j}, r"head\.bias complex64 for float32; save them"),
     ],
-    ids=["missing", "unknown", "one part twice", "of another shape"],
+    ids=["missing", "unknown", "one part twice", "of another shape", "whole numbers", "yes and no", "complex"],
 )
 def test_weights_that_do_not_fit_are_named_and_change_nothing(published, change, says) -> None:
     net = build_network("resnet18", (3, 32, 32), 10, None, 0)
@@ -208,6 +214,30 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(published, change,
     with pytest.raises(ModelError, match=rf"do not fit 'resnet18': .*{says}"):
         load_weights(net, change(published.state_dict()), "'resnet18'")
     assert torch.equal(net.head.bias, before)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_read(published, kind) -> None:
+    """Counts of steps are whole numbers, and some average or cast them with the rest."""
+    net = build_network("resnet18", (3, 32, 32), 10, None, 0)
+    load_weights(net, {name: value.to(kind) for name, value in published.state_dict().items()}, "'resnet18'")
+    assert net.head.weight.dtype == torch.float32
+    assert torch.equal(net.head.weight, published.linear.weight.to(kind).float())
+
+
+def test_the_entry_of_the_network_s_kind_is_the_one_that_fits(published) -> None:
+    state, net = published.state_dict(), build_network("resnet18", (3, 32, 32), 10, None, 0)
+    both = {f"model.{k}": v for k, v in state.items()} | {f"packed.{k}": v.to(torch.int8) for k, v in state.items()}
+    assert load_weights(net, both, "'resnet18'").key == "model"
+    with pytest.raises(ModelError, match="of another kind"):
+        load_weights(net, both, "'resnet18'", entry="packed")
+
+
+def test_whole_numbers_start_no_training(published) -> None:
+    net = build_network("resnet18", (3, 32, 32), 10, None, 0)
+    body = {k: v.to(torch.int8) for k, v in published.state_dict().items() if not k.startswith("linear.")}
+    with pytest.raises(ModelError, match="do not fit 'resnet18'"):
+        begin(net, body, "'resnet18'")
 
 
 def test_the_hash_is_that_of_names_and_bytes_in_sorted_order() -> None:

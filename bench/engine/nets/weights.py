@@ -138,14 +138,26 @@ def _listed(names: list[str]) -> str:
 def _fitting(
     prefix: str, theirs: list[str], own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> dict[str, str] | None:
-    """The network's name of each of these names, when they are all of its names and of its shapes."""
+    """The network's name of each of these names, when they are all of its names and of its shapes and kinds."""
     needed = {name for name in own if not name.endswith(COUNTER)}
     if sum(not name.endswith(COUNTER) for name in theirs) != len(needed):
         return None
     names = _our_names(prefix, theirs, own)
     given = [*names.values()]
     sound = len({*given}) == len(given) and needed <= {*given} <= {*own}
-    return names if sound and all(tensors[t].shape == own[o].shape for t, o in names.items()) else None
+    alike = sound and all(tensors[theirs].shape == own[ours].shape for theirs, ours in names.items())
+    return names if alike and not _other_kinds(_values(Entry(prefix, names), tensors), own) else None
+
+
+def _other_kinds(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """Names whose numbers cannot be the network's: whole ones are no weights, and complex ones would lose a part."""
+    both = [name for name in own if name in given and not name.endswith(COUNTER)]
+    return [
+        name
+        for name in both
+        if given[name].is_floating_point() != own[name].is_floating_point()
+        or given[name].is_complex() != own[name].is_complex()
+    ]
 
 
 def _values(entry: Entry, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -173,14 +185,15 @@ def _misfit(
         for name in own
         if name in given and given[name].shape != own[name].shape
     ]
-    reasons = [
-        f"{label} {', '.join(found[:3])}"
-        for label, found in (("missing", absent), ("not known", unknown), ("of another shape", sizes))
-        if found
-    ]
-    return ModelError(
-        f"these weights do not fit {what}: {'; '.join(reasons)}; name the network they were trained with."
-    )
+    kinds = [f"{name} {_kind(given[name])} for {_kind(own[name])}" for name in _other_kinds(given, own)]
+    told = (("missing", absent), ("not known", unknown), ("of another shape", sizes), ("of another kind", kinds))
+    reasons = [f"{label} {', '.join(found[:3])}" for label, found in told if found]
+    mend = "name the network they were trained with" if absent or unknown or sizes else "save them as they were trained"
+    return ModelError(f"these weights do not fit {what}: {'; '.join(reasons)}; {mend}.")
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def begin(network: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
