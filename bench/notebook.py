@@ -273,7 +273,9 @@ def _list(value: Any) -> tuple[str, ...]:
 
 
 def _word(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    from bench.variants import format_number
+
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def _scales(pair: tuple[Sequence[float], Sequence[float]]) -> str:

@@ -47,6 +47,11 @@ def test_a_run_gives_the_numbers_of_its_cells(tmp_path, capsys):
     assert len(bench.results(tmp_path)) == len(frame)
 
 
+def test_a_ratio_is_taken_to_its_last_digit(tmp_path):
+    frame = bench.run("ce", "digitslt", irs=[3.12345678, 4.0], attacks="clean", results=tmp_path, quiet=True, **SMALL)
+    assert sorted(frame["ir"]) == [3.12345678, 4]
+
+
 def test_it_leaves_the_process_as_it_was(tmp_path):
     def mine(*_):
         pass
