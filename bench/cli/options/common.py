@@ -21,17 +21,15 @@ class UserPath(click.Path):
         return super().convert(in_full(value), param, ctx)
 
 
-class Text(click.ParamType):
+class Text(click.types.StringParamType):
     """A text that says something: a blank one is refused, since it would count as one that was not given."""
 
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click's. Raises UsageError."""
         if not str(value).strip():
             option = param.opts[0] if param else "an option"
             raise UsageError(f"{option} '{value}' names nothing; give a value, or leave it out.")
-        return str(value)
+        return super().convert(value, param, ctx)
 
 
 #: an option that takes a text
