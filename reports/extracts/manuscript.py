@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.config import format_value
+from bench.config import format_number, format_value
 from bench.errors import StoreError, UsageError, did_you_mean
 from bench.judge.doubt import doubtful
 from bench.judge.evaluations import Evaluation
@@ -202,9 +202,8 @@ def _groups(
     found = dict.fromkeys((s.dataset, c.ir) for s in settings for c in source.configs(s) if c.label in methods)
     ratios = dict.fromkeys(ir for _, ir in found)
     if choice.irs:
-        names = {"natural" if math.isnan(ir) or ir % 1 else f"{ir:g}": ir for ir in ratios} | {
-            f"{ir:g}": ir for ir in ratios
-        }
+        own = [("natural", ir) for ir in ratios if math.isnan(ir) or ir % 1]
+        names = dict([*own, *((format_number(ir), ir) for ir in ratios)])
         for ir in choice.irs:
             if ir not in names:
                 raise UsageError(f"--irs {ir} is not in the store; it holds {', '.join(names)}.")
