@@ -17,7 +17,7 @@ from bench.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from bench.config import CellSpec
-    from bench.store.parts.record import CellRecord
+    from bench.store.parts.record import CellRecord, EvaluationFacts
 
 #: kind -> the function of `bench.cli.shown.explain` that says what a plug-in of it is
 KINDS = {
@@ -130,12 +130,20 @@ def _facts(folder: Path, cell: CellRecord) -> None:
                     _in_words(facts.params, spec.threat.scale) or "no settings",
                     f"by {facts.engine}",
                     *facts.notes,
-                    *(f"flag {flag}" for flag in facts.flags),
+                    *(f"flag {flag}" for flag in _flags(cell, key, facts)),
                 ]
             )
             for key, facts in cell.evaluations.items()
         },
     )
+
+
+def _flags(cell: CellRecord, key: str, facts: EvaluationFacts) -> Sequence[str]:
+    """The validity flags of an evaluation; those of an audit are derived."""
+    from bench.store.flags import audit_flags
+    from bench.store.parts.record import Key
+
+    return facts.flags if facts.counted else audit_flags(cell, *Key.of(key))
 
 
 def _status(folder: Path, stored: str) -> str:

@@ -20,6 +20,7 @@ from bench.judge import stats
 from bench.judge.evaluations import Evaluation, class_names
 from bench.judge.metrics import AMOUNTS, WORST_CLASS, metric, weights
 from bench.store.counts import Counts
+from bench.store.flags import audit_flags
 from bench.store.parts.record import CellRecord, EvaluationFacts, Key
 from bench.store.where import Where
 
@@ -78,7 +79,7 @@ def _read(cell: CellRecord, key: Key, facts: EvaluationFacts, audit: Kept) -> Au
         where,
         counts,
         engine="bench",
-        flags=tuple(facts.flags),
+        flags=audit_flags(cell, key.split, key.attack),
         chain=audit.continues,
         words=words,
         shares=shares,

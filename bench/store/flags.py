@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.config import TEST_SPLITS
-from bench.store.parts.record import EvaluationFacts, understood
+from bench.store.parts.record import CellRecord, EvaluationFacts, understood
 
 #: test images below which a class accuracy is too coarse
 SMALL_CLASS = 30
@@ -282,6 +282,8 @@ def flag_cell(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> dict[s
     record = understood(cell)
     evaluations: dict[str, Any] = {key: dict(facts) for key, facts in cell["evaluations"].items()}
     for split in TEST_SPLITS:
+        for label in record.on(split).keys() - record.counted(split).keys():
+            evaluations[f"{split}/{label}"]["flags"] = [*audit_flags(record, split, label)]
         attacks = record.counted(split)
         if not attacks:
             continue
@@ -292,6 +294,14 @@ def flag_cell(cell: Mapping[str, Any], bits: Mapping[str, np.ndarray]) -> dict[s
             evaluations[f"{split}/{label}"]["flags"] = names
     together = sorted({name for facts in evaluations.values() for name in facts["flags"]})
     return {**cell, "evaluations": evaluations, "flags": together}
+
+
+def audit_flags(record: CellRecord, split: str, label: str) -> tuple[str, ...]:
+    """Flags of an evaluation that left images out: those that need no verdict of every image, derived anew."""
+    counts = record.seen.test_counts.get(split, [])
+    labels, probes = np.repeat(np.arange(len(counts)), counts), record.probes.get(split, {})
+    alone = Evidence({label: record.on(split)[label]}, {}, labels, probes, record.made.threat.eps)
+    return tuple(raised(alone)[label])
 
 
 def page() -> str:

@@ -22,8 +22,10 @@ from bench.judge.audits import audits
 from bench.judge.compare import compare_methods
 from bench.judge.paired import Bits, compare
 from bench.judge.pairs.wanted import Wanted
+from bench.reports.marks import flag
 from bench.reports.report import make
 from bench.seeding import numpy_stream
+from bench.store.flags import flag_cell
 from bench.store.parts.record import understood
 from bench.store.results import Results
 from bench.store.rows import build_rows
@@ -32,6 +34,13 @@ from bench.store.schema import REACHED, ROWS, SAMPLES
 COSTS = (203.0, 1827.0, 2700.0, 5000.0)
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
 PER_CLASS = 500
+#: what is found at a sound network
+PROBES = {
+    "zero_gradient_share": 0.0, "probability_outputs": 0.0, "random_difference": 0.0, "batch_difference": 1e-7,
+    "unsettled_norms": 0.0, "saturated_share": 0.0, "cw_blocked_share": 0.1, "pixel_min": 0.0, "pixel_max": 1.0,
+    "predicted_top_share": 0.3, "label_top_share": 0.25,
+}  # fmt: skip
+COLLAPSE = flag("collapse").mark
 
 
 def bench(*words: Any) -> tuple[int, str]:
@@ -119,6 +128,31 @@ def full_counts(more: float, seed: int) -> list[int]:
     label = np.repeat(np.arange(4), PER_CLASS)
     clean, stands = chain(label, more, seed=seed)
     return np.bincount(label[np.logical_and.reduce([clean, *stands])], minlength=4).tolist()
+
+
+def test_an_audit_of_a_collapsed_network_says_so_wherever_its_number_is_shown(store):
+    for folder in store.root.glob("taet-*"):
+        cell = store.read(folder)
+        cell["probes"] = {"balanced": PROBES | {"predicted_top_share": 0.99}}
+        with np.load(folder / SAMPLES) as archive:
+            bits = {key: archive[key] for key in archive.files}
+        fresh = flag_cell(cell, bits)["evaluations"]
+        assert fresh["balanced/aa-audited"]["flags"] == fresh["balanced/clean"]["flags"] == ["collapse"]
+        assert cell["evaluations"]["balanced/aa-audited"]["flags"] == [], "as cells were written before"
+        cell["evaluations"]["balanced/clean"]["flags"] = ["collapse"]
+        store.write(folder, cell)
+        build_rows(understood(cell), bits).to_csv(folder / ROWS, index=False, lineterminator="\n")
+    told = bench("compare", "taet", "at-bsl", "--results", store.root, "--attack", "aa-audited")[1]
+    assert "A number of taet may be no measure of robustness (collapse)." in " ".join(told.split())
+    marks = {
+        row.labels[0]: cell.marks
+        for table in make(store.root, tables=["overview"], figures=[]).tables
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if column.attack == "aa-audited" and cell.value is not None
+    }
+    assert {method: COLLAPSE in some for method, some in marks.items()} == {"TAET": True, "AT-BSL": False}
+    assert bench("show", folder.name, "--results", store.root)[1].count("flag collapse") == 2
 
 
 # ------------------------------------------------------------------------------------------------ image by image

@@ -20,6 +20,7 @@ from bench.config import TEST_SPLITS, CellSpec
 from bench.errors import StoreError
 from bench.judge import metrics
 from bench.judge.paired import Bits
+from bench.store.flags import audit_flags
 from bench.store.parts.record import CellRecord, Key
 from bench.store.results import Results
 from bench.store.rows import WORST, shared_flags, taken_over, worst_case
@@ -124,6 +125,8 @@ class Cell:
 
     def _flags(self, test_split: str, attack: str, over: tuple[str, ...]) -> tuple[str, ...]:
         facts = self.record.on(test_split)
+        if attack in facts and not facts[attack].counted:
+            return audit_flags(self.record, test_split, attack)
         return tuple(shared_flags(facts[name].flags for name in over or (attack,) if name in facts))
 
 
