@@ -64,8 +64,8 @@ def parts(setting: Setting) -> Paired:
 def varied(setting: Setting) -> Paired:
     """What do TAET's other settings change? Each minus TAET as its paper states it; of the attack's, their ends too."""
     there = [c for c in setting.configs() if c.method == OURS and c.params and not without(c)]
-    ir = setting.irs(OURS)[:1]
-    asked = {text: Config(ratio, setting.model, OURS, params_of(text)) for ratio in ir for text in VARIED}
+    irs = setting.irs(OURS)[:1] or sorted({c.ir for c in there})[:1]
+    asked = {text: Config(ir, setting.model, OURS, params_of(text)) for ir in irs for text in VARIED}
     pairs = [(c, setting.config(c.ir, OURS)) for c in dict.fromkeys([*there, *asked.values()])]
     ends = [(asked[a], asked[b]) for a, b in (SIZES, STEPS)] if asked else []
     cases = [

@@ -33,11 +33,20 @@ from bench.reports.source import Source
 DRAWINGS = {f"pictures/findings-{claim.key}.svg": claim for claim in claims.CLAIMS}
 
 
+#: data and network of the paper's main tables, as commands have them
+CELLS = "--datasets cifar10lt --irs {} --models resnet18"
+#: both methods as their papers state them, and with each trick
+TRICKED = ",".join(f"{base}{trick}" for base in ("at-bsl", "taet")
+                   for trick in ("", "+ema", "+awp", "+robustlt", "+balanced-sampler"))  # fmt: skip
+WITH_TRICKS = f"bench run --methods {TRICKED} {CELLS.format('10,50')}"
+
+
 @dataclass(frozen=True)
 class Question:
     """`title`: its heading, `command`: what measures it as the paper does, `answer`: typed rows of one setting.
 
-    The answer is nothing where the setting lacks the cells; its name is that of the template's macros for it.
+    Several commands stand on a line each. The answer is nothing where the setting lacks the cells; its name is that of
+    the template's macros for it.
     """
 
     title: str
@@ -53,26 +62,27 @@ class Question:
 QUESTIONS = (
     Question("Does TAET beat AT-BSL in balanced robustness under AutoAttack?", "bench run --preset table5",
              questions.superiority),
-    Question("Does TAET beat the other methods?", "bench run --preset table1", questions.rivals),
+    Question("Does TAET beat the other methods?",
+             f"bench run --preset table1 --irs 10,50\nbench run --methods harl {CELLS.format('10,50')}",
+             questions.rivals),
     Question("Does a baseline of this project beat TAET at its cost?",
-             "bench run --methods two-stage-bsl,two-stage-bsl+ema,taet,at-bsl --datasets cifar10lt --irs 10 "
-             "--models resnet18", questions.own),
+             f"bench run --methods two-stage-bsl,two-stage-bsl+ema,taet,at-bsl {CELLS.format(10)}", questions.own),
     Question("HARL against TAET: what do the cross-entropy epochs give?",
-             "bench run --methods harl,taet --datasets cifar10lt --irs 10 --models resnet18", questions.stages),
+             f"bench run --methods harl,taet {CELLS.format(10)}", questions.stages),
     Question("Where does the distance between TAET and AT-BSL come from, the loss or the clean epochs?",
-             "bench run --methods at-bsl,two-stage-bsl,harl,taet --datasets cifar10lt --irs 10 --models resnet18",
-             factors.origin),
+             f"bench run --methods at-bsl,two-stage-bsl,harl,taet {CELLS.format(10)}", factors.origin),
     Question("Which part of HARL matters?",
-             "bench run --methods 'harl,harl[alpha=0],harl[beta=0],harl[gamma=0]' --datasets cifar10lt --irs 10 "
-             "--models resnet18", factors.parts),
-    Question("What do other clean epochs, steps and step sizes change?", "bench run --preset table9",
-             factors.varied),
+             "bench run --methods 'harl,harl[alpha=0],harl[beta=0],harl[gamma=0],"
+             f"taet,taet[alpha=0],taet[beta=0],taet[gamma=0]' {CELLS.format(10)}", factors.parts),
+    Question("What do other clean epochs, steps and step sizes change?",
+             "bench run --preset fig7\nbench run --preset table9\nbench run --preset table10", factors.varied),
     Question("What does the official recipe change?", "bench run --preset table5 --recipe paper,official",
              questions.recipes),
-    Question("With equal tricks, does TAET beat AT-BSL?", "bench run --preset attribution", attribution.tricks),
-    Question("What is each trick worth, and to which classes?", "bench run --preset attribution", attribution.gains),
+    Question("With equal tricks, does TAET beat AT-BSL?", WITH_TRICKS, attribution.tricks),
+    Question("What is each trick worth, and to which classes?", WITH_TRICKS, attribution.gains),
     Question("Does RobustLT help the rare classes, and what do the frequent ones pay?",
-             "bench run --preset attribution", attribution.rare),
+             f"bench run --methods at-bsl,at-bsl+robustlt,taet,taet+robustlt {CELLS.format('10,50')}",
+             attribution.rare),
     Question("What do the CW columns measure, and is aa-10 above aa?",
              "bench run --preset table1 --attacks clean,cw-l2,cw-linf,aa,aa-10", measures.attacks),
     Question("Does the ranking change between the long-tailed and the balanced test split?",
