@@ -150,9 +150,10 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Need:
-    """Test images (there are `there`) and seeds at which a difference of `size` (a fraction) would be found.
+    """Test images (there are `there`) and seeds (there are `runs`) that would find a difference of `size` (a fraction).
 
     A size is what was measured, at least the distance in which two numbers match; power 0.8 for each of the two.
+    `seeds`: None of a difference of one seed, of which their spread is not known.
     """
 
     gap: Gap
@@ -160,6 +161,12 @@ class Need:
     images: int
     there: int
     seeds: int | None
+    runs: int
+
+    @property
+    def lacks(self) -> bool:
+        """Whether there are too few of either."""
+        return self.images > self.there or self.seeds is None or self.seeds > self.runs
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,7 @@ class Answer:
 
     @property
     def needed(self) -> Need | None:
-        """What would tell the open difference that needs most, each interval by itself; None where all is told."""
+        """What would tell the open difference that needs most, each interval by itself; None where nothing lacks."""
         level = 1 - (1 - LEVEL) / max(len(self.gaps), 1)  # Holm's first step
         told = []
         for gap in self.gaps:
@@ -216,8 +223,10 @@ class Answer:
                 size = max(abs(gap.value), TOLERANCE)
                 there = int(self.setting.at(gap.case.a)[0].n.sum())  # the comparison knows those of its scope
                 images = math.ceil(images_needed(gap.result, size, level) * there / gap.result.size)
-                told.append(Need(gap, size, images, there, seeds_needed(gap.result, size, level)))
-        return max(told, key=lambda one: (one.seeds or 0, one.images)) if told else None
+                seeds = seeds_needed(gap.result, size, level)
+                told.append(Need(gap, size, images, there, seeds, len(gap.result.per_seed)))
+        lacking = [one for one in told if one.lacks]
+        return max(lacking, key=lambda one: (one.seeds or 0, one.images)) if lacking else None
 
     @property
     def reach(self) -> float:
@@ -248,7 +257,7 @@ def _of(claim: Claim, setting: Setting, paired: Paired) -> Answer | None:
         return None
     flagged = [gap for gap in found if _flagged(gap, setting)]
     low = [gap for gap in found if gap not in flagged and _low(gap, setting)]
-    alone = [gap for gap in found if gap not in (*flagged, *low) and gap.result.seeds is None]
+    alone = [gap for gap in found if gap not in (*flagged, *low) and gap.alone]
     lacking = [case.name for case in about if case.lacking(setting)]
     compared = {gap.case for gap in found}
     unpaired = [case.name for case in about if case not in compared and not case.lacking(setting)]

@@ -51,6 +51,11 @@ class Gap:
         return self.result.difference
 
     @property
+    def alone(self) -> bool:
+        """Whether it is of one seed: there is no interval over seeds."""
+        return self.result.seeds is None
+
+    @property
     def columns(self) -> list[str]:
         """Seeds, difference, interval over images, interval over seeds, verdict."""
         r = self.result
@@ -58,15 +63,15 @@ class Gap:
 
     @property
     def widest(self) -> str:
-        """`−3.60 (−7.78 to +0.58)`: the difference, and from the lower to the upper end of both intervals."""
+        """`−3.60 (−7.78 to +0.58)`: the difference, from the lower to the upper end of both intervals, `one seed`."""
         known = [i for i in (self.result.images, self.result.seeds) if i is not None]
         low, high = (points(end, signed=True) for end in (min(i.low for i in known), max(i.high for i in known)))
-        return f"{points(self.value, signed=True)} ({low} to {high})"
+        return f"{points(self.value, signed=True)} ({low} to {high}{', one seed' if self.alone else ''})"
 
     def __str__(self) -> str:
         """`IR 10 (−3.60; images −6.24 to −1.06; 3 seeds −7.78 to +0.58)`."""
         r = self.result
-        seeds = "one seed" if r.seeds is None else f"{len(r.per_seed)} seeds {span(r.seeds)}"
+        seeds = "one seed" if self.alone else f"{len(r.per_seed)} seeds {span(r.seeds)}"
         return f"{markdown(self.case.name)} ({points(r.difference, signed=True)}; images {span(r.images)}; {seeds})"
 
 

@@ -300,17 +300,22 @@ def test_a_claim_holds_fails_or_cannot_be_told(tmp_path: Path) -> None:
         words[name] = claim(findings(tmp_path / name), "superiority")
     found = {name: re.search(r": \*\*(.*?)\*\*", line.split("points)")[1])[1] for name, line in words.items()}  # type: ignore[index]
     assert found == {"up": "holds", "down": "fails", "same": "cannot be told here", "chance": "cannot be told here"}
-    need = r"To find \d\.\d\d points \(IR 10\) would take roughly [\d,]+ test images \(there are 403\) and \d+ seeds"
-    assert re.search(need, words["same"])
-    assert "Not counted: 1 of 1, of which neither number is above a constant answer" in words["chance"]
-    assert "To find" not in words["chance"]
+    size = r"A difference of \d\.\d\d points \(IR 10; measured, or at least the 1 below which two numbers match\)"
+    need = r" would show with roughly [\d,]+ test images \(there are 403\) and \d+ seeds \(there are 3\)\."
+    assert re.search(size + need, words["same"])
+    assert "Not counted: IR 10, of which neither number is above a constant answer" in words["chance"]
+    assert "would show" not in words["chance"]
     assert "constant answer" not in words["up"]
     # one seed is about two networks
     for method, level in (("taet", 0.3), ("at-bsl", 0.9)):
         measured(tmp_path / "alone", method, level=level)
-    line = claim(findings(tmp_path / "alone"), "superiority")
+    page = findings(tmp_path / "alone")
+    line = claim(page, "superiority")
     assert "**cannot be told here**. aa: worse" in line
-    assert "One seed is about these networks" in line
+    assert "Not counted: IR 10, of one seed. One seed is about these networks" in line
+    (glance,) = table_rows(page, "[TAET is better than AT-BSL under AutoAttack at IR 10](#claim-superiority)")
+    low, high = row(page, SUPERIORITY, "10")[6].split(" to ")
+    assert glance[-1] == f"{row(page, SUPERIORITY, '10')[5]} ({low} to {high}, one seed)"
     # one ratio of four is not every ratio
     assert "**cannot be told here**" in claim(findings(tmp_path / "up"), "ratios")
     assert "Not measured: IR 20; IR 50; IR 100." in claim(findings(tmp_path / "up"), "ratios")
@@ -342,7 +347,7 @@ def test_a_claim_is_not_decided_by_a_network_that_collapsed(tmp_path: Path) -> N
     line = claim(findings(tmp_path), "superiority")
     assert "**cannot be told here**. aa: better, IR 10" in line
     assert "Not counted: IR 10, of which a number has a [flag]" in line
-    assert "To find" not in line
+    assert "would show" not in line
 
 
 def test_a_claim_is_corrected_over_its_own_differences_only(tmp_path: Path) -> None:
@@ -361,6 +366,25 @@ def test_recipes_that_differ_fail_to_be_the_same(tmp_path: Path) -> None:
             measured(tmp_path, method, seed=seed, level=0.4, spec=official, attacks=("clean", "pgd-20"))
     line = claim(findings(tmp_path), "recipes")
     assert "**fails**. pgd-20: better at 0, worse at 2 of 2" in line  # the strongest attack that was run
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((0.9, 0.3, 0.8), r" would show with roughly \d+ seeds \(there are 3\)\."),
+        (
+            (0.6,),
+            r" would show with roughly [\d,]+ test images \(there are 4,084\)\. More seeds are needed: there is one\.",
+        ),
+    ],
+)
+def test_only_what_lacks_is_asked_for(tmp_path: Path, levels: tuple[float, ...], said: str) -> None:
+    for seed, level in enumerate(levels):
+        measured(tmp_path, "taet", seed=seed, level=level, largest=(5000, 1000))
+        measured(tmp_path, "at-bsl", seed=seed, level=0.6, largest=(5000, 1000))
+    line = claim(findings(tmp_path), "superiority")
+    assert "**cannot be told here**" in line
+    assert re.search(said, line)
 
 
 @pytest.mark.parametrize(("images", "seeds", "word"), [(2000, 2, HOLDS), (2000, 1, OPEN), (5, 2, OPEN)])
