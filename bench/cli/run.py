@@ -237,8 +237,11 @@ def _run(
         if placement.detach:
             click.echo(f"{placement.workers} workers submitted; follow them with `bench status --results {results}`.")
             return 0
-        # once more, if the other process has ended meanwhile; a cell that it finished is done at once
-        executor.run([t for t in todo if t.spec.id in progress.ended("elsewhere")], settings, listener)
+        # once more while that ends some of them: another process may have ended, a cell that others go on from be made
+        left, before = progress.ended("elsewhere"), list[str]()
+        while left and left != before:
+            executor.run([t for t in todo if t.spec.id in left], settings, listener)
+            left, before = progress.ended("elsewhere"), left
     share.clear(results)
     failed = progress.ended("failed")
     if not quiet and not machine:

@@ -70,6 +70,15 @@ class Recipe:
             raise UsageError(f"milestones={milestones} do not increase; give each epoch once, the earliest first.")
         if self.schedule == "fade" and len(self.milestones) != 2:
             raise UsageError(f"schedule=fade lies between two milestones, not milestones={milestones}; give two.")
+        if self.schedule == "one-cycle" and self.warmup:
+            raise UsageError(
+                f"warmup={self.warmup} has no place before schedule=one-cycle, which rises by itself; drop it."
+            )
+        if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
+            raise UsageError(
+                f"nesterov=true needs optimizer=sgd with a momentum, not optimizer={self.optimizer} with momentum="
+                f"{self.momentum:g}; drop it, or give both."
+            )
         if self.compounding and self.schedule != "steps":
             raise UsageError(f"compounding=true belongs to schedule=steps, not schedule={self.schedule}; drop one.")
         if self.select != "last" and self.judge is None:

@@ -172,6 +172,13 @@ def test_a_cell_that_takes_too_long_fails_keeps_what_it_has_and_goes_on(tmp_path
     assert "'2 hours' is no time" in capsys.readouterr().err
 
 
+def test_a_cell_waits_for_those_that_it_goes_on_from_whatever_the_number_of_processes(tmp_path, capsys):
+    words = ["run", "--methods", "crt[base=lws]", "--datasets", "digitslt", "--irs", "5", "--epochs", "2",
+             "--limit", "6", "--attacks", "clean", "--jobs", "3", "--device", "cpu", "--results", tmp_path]  # fmt: skip
+    assert call(*words) == 0
+    assert "3 cells done, 0 failed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("jobs", ["0", "2"])
 def test_a_run_whose_time_is_over_stops_and_the_same_command_goes_on(jobs, tmp_path, capsys, monkeypatch):
     looks = itertools.count()  # the run looks at the clock after every step of its own, or twice a second

@@ -140,6 +140,14 @@ def test_a_cell_is_the_sum_of_what_it_lacks():
     assert whole.disk_mib == pytest.approx(0.2 + 2 * 4.0)
 
 
+def test_attacks_that_are_followed_cost_an_evaluation_an_epoch():
+    plain = task("at")
+    followed = dataclasses.replace(plain, want=dataclasses.replace(plain.want, track=("clean", "pgd-20")))
+    dear, cheap = (cell_cost(t, FACTS, ["train"], known()) for t in (followed, plain))
+    images = sum(cost.split_counts(plain.spec, FACTS, "long-tailed"))
+    assert dear.backward - cheap.backward == 20 * images * plain.spec.recipe.epochs
+
+
 def test_choosing_the_best_epoch_counts_its_judgements():
     chosen = task("at", validation=0.2, select="best[pgd-20]")
     last = task("at", validation=0.2)

@@ -133,6 +133,19 @@ def test_damaged_partial_verdicts_are_recomputed(tmp_path: Path) -> None:
     assert bits(run(store=ChunkFolder(tmp_path))) == bits(want)
 
 
+def test_partial_verdicts_that_lost_a_part_or_are_of_no_kind_that_can_be_read_are_recomputed(tmp_path: Path) -> None:
+    want = run(store=ChunkFolder(tmp_path))
+    first, second, *_ = sorted(tmp_path.iterdir())
+    with np.load(first) as archive:
+        held = {name: archive[name] for name in archive.files if name != "counts"}
+    np.savez(first, **held)
+    body = bytearray(second.read_bytes())
+    place = body.rindex(b"PK\x01\x02")  # the directory's last entry: a method that no reader has
+    body[place + 10 : place + 12] = (99).to_bytes(2, "little")
+    second.write_bytes(body)
+    assert bits(run(store=ChunkFolder(tmp_path))) == bits(want)
+
+
 def test_partial_verdicts_of_what_is_stored_are_cleared_and_of_nothing_else(tmp_path: Path) -> None:
     partial = Partial(tmp_path)
     for key, code in (("a/fgsm", "old"), ("a/fgsm", ""), ("a/aa", "1"), ("a/fgsm[eps=0.1]", "1")):

@@ -239,7 +239,9 @@ def test_a_teacher_is_a_finished_cell_and_part_of_the_id(tmp_path):
         teacher, student = cells("hooked[steps=1]")
         assert student.spec.cells == (("teacher", teacher.spec.id),)
         assert (teacher.spec.method, teacher.want.evaluations) == ("ce", ())
-        assert done(student, tmp_path)["message"].endswith("which is not there; run that cell first.")
+        waits = done(student, tmp_path)
+        assert waits["event"] == "elsewhere"
+        assert waits["message"].endswith("is not made yet; run the same command again.")
         assert done(teacher, tmp_path)["event"] == done(student, tmp_path)["event"] == "done"
         other = cells("hooked[steps=1]", seeds=(1,))[-1]
     assert other.spec.cells != student.spec.cells

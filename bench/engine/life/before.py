@@ -79,16 +79,16 @@ class Finished:
 def finished(cell_id: str, settings: Settings) -> Finished:
     """A cell of the store that others go on from.
 
-    Raises HeldError while another process makes it, and BenchError when it is stale or not there.
+    Raises HeldError while it is still to be made, by whatever process, and BenchError when it failed or is stale.
     """
     folder = settings.results / cell_id
     state = look(folder)
     if state.cell is None or "train" not in state.cell.stages or not state.checkpoint:
-        if lease.held(folder):
-            raise HeldError(f"{cell_id}, from which this cell goes on, is being made by another process.")
         failure = state.cell.failure if state.cell else None
-        why = f"failed ({failure.message.rstrip('.')})" if failure else "is not there"
-        raise BenchError(f"this cell goes on from {cell_id}, which {why}; run that cell first.")
+        if lease.held(folder) or not failure:
+            raise HeldError(f"{cell_id}, from which this cell goes on, is not made yet; run the same command again.")
+        why = failure.message.rstrip(".")
+        raise BenchError(f"this cell goes on from {cell_id}, which failed ({why}); run that cell first.")
     spec = state.cell.made
     if stale := Inputs(settings.data_root).stale(spec, state.cell):
         raise BenchError(f"this cell goes on from another: {stale}")

@@ -111,6 +111,10 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
             held = [longtail.held_out(n, spec.recipe.validation) for n in _chosen(spec, facts)]
             judged = evaluation(spec, facts, AttackSpec.parse(spec.recipe.judge), held, tested, known)
             total += judged.times(spec.recipe.epochs)
+        followed = split_counts(spec, facts, "long-tailed")
+        for text in task.want.track:
+            each = evaluation(spec, facts, AttackSpec.parse(text), followed, tested, known)
+            total += each.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
             counts = split_counts(spec, facts, wanted.test_split)

@@ -31,6 +31,12 @@ from bench.seeding import CounterNoise, isolated
 Progress = Callable[[str, int, int], None]
 
 
+def _whole(state: Mapping[str, np.ndarray], total: int) -> bool:
+    """Whether what was saved of a stage has all of its parts; what a damaged file holds is computed again."""
+    sizes = {"mark": (1,), "done": (total,), "correct": (total,), "counts": (4,), "predicted": (0, total)}
+    return state.keys() == sizes.keys() and all(state[name].size in some for name, some in sizes.items())
+
+
 class Stages:
     """One evaluation under way: the set, the network, and where partial verdicts go."""
 
@@ -84,7 +90,7 @@ class Stages:
         key, total = f"{label}/{number}-{stage.name}", len(self.labels)
         mark = hashlib.sha256(f"{self.fingerprint}{key}{canonical_json(stage.params)}".encode()).hexdigest()
         state = self.states.get(key) or (self.store.load(key) if self.store is not None else None)
-        if state is not None and str(state["mark"]) == mark:
+        if state is not None and _whole(state, total) and str(state["mark"]) == mark:
             return state
         done, correct = np.zeros(total, bool), np.ones(total, bool)
         if label in self.known:
