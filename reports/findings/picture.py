@@ -53,7 +53,7 @@ class Bars:
 
 
 def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
-    """The first of these differences, as SVG. `sides`: what the two numbers of a row are.
+    """The first of these differences, as SVG. `sides`: what the two numbers of a row are, each over the shared seeds.
 
     Rows name their settings where there are several; all have as many classes as the first.
     """
@@ -62,7 +62,7 @@ def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
     some = [(s, g) for s, g in found if len(s.at(g.case.a)[0].counts.names) == classes][:MOST]
     of_all = all(g.case.scope == SCOPE for _, g in some)
     shown, chance, several = [g for _, g in some], 1 / classes, len({s for s, _ in some}) > 1
-    both = [[s.source.estimate(s.at(spot), g.case.scope) for spot in (g.case.a, g.case.b)] for s, g in some]
+    both = [[s.source.estimate(of, g.case.scope) for of in g.pair.of] for s, g in some]
     ends = [100 * e for pair in both for one in pair for i in (one.sampling, one.seeds) if i for e in (i.low, i.high)]
     reach = max(
         2.0, *(100 * abs(e) for g in shown for i in (g.result.images, g.result.seeds) if i for e in (i.low, i.high))
@@ -72,7 +72,7 @@ def draw(found: Sequence[tuple[Setting, Gap]], sides: tuple[str, str]) -> str:
     rows = [
         (
             gap.case.name + (f", setting {setting.number}" if several else ""),
-            [_bars(left, one.value, one.sampling, one.seeds) for one in pair],
+            [_bars(left, x, one.sampling, one.seeds) for x, one in zip((gap.pair.a, gap.pair.b), pair, strict=True)],
             _bars(right, gap.value, gap.result.images, gap.result.seeds),
         )
         for (setting, gap), pair in zip(some, both, strict=True)

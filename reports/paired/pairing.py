@@ -25,11 +25,15 @@ BEST, TIED, WORSE, AHEAD, UNPAIRED = "best", VERDICTS[1], VERDICTS[2], "better o
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A minus B over the seeds that both have: accuracies of a scope as fractions, and the comparison."""
+    """A minus B over the seeds that both have: accuracies of a scope as fractions, and the comparison.
+
+    `of`: the evaluations behind the one and the other, of these seeds only.
+    """
 
     a: float
     b: float
     result: Comparison
+    of: tuple[Sequence[Evaluation], Sequence[Evaluation]] = ((), ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +88,11 @@ class Pairs:
         ]
         if not known or not judge.counts(scope, self._cells[known[0][0].cell].record, known[0][2]):
             return None
-        first, second = accuracies((k[0] for k in known), scope), accuracies((k[1] for k in known), scope)
+        ours, others = [k[0] for k in known], [k[1] for k in known]
+        first, second = accuracies(ours, scope), accuracies(others, scope)
         weights = judge.class_weights(scope, self._cells[known[0][0].cell].record, known[0][2])
-        result = compare([(mine, theirs) for _, _, mine, theirs in known], weights=weights)
-        return Pair(float(np.mean(first)), float(np.mean(second)), result)
+        result = compare([(k[2], k[3]) for k in known], weights=weights)
+        return Pair(float(np.mean(first)), float(np.mean(second)), result, (ours, others))
 
     def standings(self, split: str, found: Mapping[Config, Sequence[Evaluation]]) -> dict[Config, Standing]:
         """How rivals stand beside the one with the highest mean; verdicts are corrected (Holm) over all of them.

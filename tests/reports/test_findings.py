@@ -32,8 +32,10 @@ from bench.reports.findings.measures import rank_correlation
 from bench.reports.findings.numbers import points, span
 from bench.reports.findings.questions import OTHERS
 from bench.reports.findings.setting import _autoattack
+from bench.reports.marks import flag
 from bench.reports.paired.pairing import Pair
 from bench.reports.paper import method_label
+from bench.reports.text import markdown
 from bench.store import query
 from bench.store.folders import read_cell, read_record
 from bench.store.provenance.identity import code
@@ -523,6 +525,14 @@ def test_drawings_show_chance_and_their_text_is_text(tmp_path: Path) -> None:
     assert made.pictures == answered(tmp_path).pictures
 
 
+def test_a_drawing_is_of_the_seeds_that_both_have(tmp_path: Path) -> None:
+    for seed, (method, level) in product((0, 1), (("taet", 0.8), ("at-bsl", 0.5))):
+        measured(tmp_path, method, seed=seed, level=level)
+    shared = answered(tmp_path).pictures["pictures/findings-superiority.svg"]
+    measured(tmp_path, "taet", seed=2, level=0.2)
+    assert answered(tmp_path).pictures["pictures/findings-superiority.svg"] == shared
+
+
 def test_stand_in_pixels_are_another_setting_with_their_mark(tmp_path: Path) -> None:
     for source in ("cifar10", "drawn at random"):
         spec = CellSpec(
@@ -643,6 +653,28 @@ def test_a_paired_difference_is_that_of_the_judge_and_of_the_rows(tmp_path: Path
     assert "**better at 0, worse at 1 of 1**" in short
     assert f"worse: IR 10 ({gap}; images {span(found.images)}; 3 seeds {span(found.seeds)})" in short
     assert "not measured yet: IR 20, IR 50, IR 100" in short
+
+
+def test_the_numbers_of_a_difference_have_their_marks_and_the_table_says_what_they_mean(tmp_path: Path) -> None:
+    attacks = ("clean", "pgd-20", "aa", "aa-10")
+    for seed in (0, 1):
+        measured(tmp_path, "taet", seed=seed, level=0.8, attacks=attacks, flags="collapse" if seed else "")
+        measured(tmp_path, "harl", seed=seed, level=0.0, attacks=attacks)
+    measured(tmp_path, "harl", seed=2, level=0.0, attacks=attacks, flags="few")  # in no difference
+    page = findings(tmp_path)
+    two, one = (
+        points(np.mean([accuracy(tmp_path, method=m, attack="aa", seed=s) for s in (0, 1)])) for m in ("taet", "harl")
+    )
+    mark, text = flag("collapse").mark, flag("collapse").text
+    assert row(page, STAGES, "10", "long-tailed", "aa")[3:5] == [f"{one} ≤", f"{two} {mark}"]
+    assert row(page, STAGES, "10", "long-tailed", "clean")[4] == points(
+        accuracy(tmp_path, method="taet", attack="clean")
+    )
+    told = section(page, STAGES).split("| 10 | long-tailed | aa |")[1].splitlines()[2:4]
+    assert told == [f"- {mark}: {markdown(text)}", "- ≤: at or below a constant answer"]
+    (weak,) = (r for r in table_rows(section(page, CW), "10", "TAET") if len(r) == 8)
+    assert [cell.split(" ", 1)[1] for cell in weak[2:4]] == [mark, mark]
+    assert "≤" not in section(page, TITLES["cost"])
 
 
 def test_attacks_are_compared_on_the_same_checkpoint(tmp_path: Path) -> None:
