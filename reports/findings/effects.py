@@ -35,7 +35,7 @@ class Effect:
 
 
 def effects(setting: Setting) -> list[Effect]:
-    """The gains of tricks at methods as their papers state them, clean and under the strongest attack that was run."""
+    """The gains of tricks at methods as their papers state them, clean and under the strongest attack of each."""
     found: dict[tuple[float, str, str, str], dict[str, Gain]] = {}
     for gains in grouped(setting.source, None, SPLIT).values():
         for gain in gains:
@@ -43,12 +43,13 @@ def effects(setting: Setting) -> list[Effect]:
             if gain.of_enhancer and all(run and run[1] == RECIPE for run in runs) and "[" not in gain.at:
                 ir = runs[0][0].ir if runs[0] else 0.0
                 found.setdefault((ir, gain.what, gain.at, gain.attack), {})[gain.scope] = gain
-    there = {attack for *_, attack in found}
-    top = next((attack for attack in reversed(setting.attacks) if attack in there), "")
+    top: dict[tuple[float, str, str], str] = {}
+    for attack in setting.attacks:  # the weakest first
+        top |= {key[:3]: attack for key in found if key[3] == attack}
     return [
         Effect(setting.ratio(ir), what, at, attack, by_scope[SCOPES[0]].runs, [*map(by_scope.get, SCOPES)])
         for (ir, what, at, attack), by_scope in sorted(found.items(), key=lambda one: (one[0][0], one[0][2], one[0][1]))
-        if attack in (setting.attacks[0], top)
+        if attack in (setting.attacks[0], top.get((ir, what, at)))
     ]
 
 

@@ -419,6 +419,19 @@ def test_tricks_are_compared_where_both_methods_have_them(tmp_path: Path) -> Non
     assert "**holds**" in claim(page, "tricks")
 
 
+def test_each_gain_is_under_the_strongest_attack_that_it_has(tmp_path: Path) -> None:
+    for seed, method in product((0, 1), ("at-bsl", "at-bsl+ema", "at-bsl+awp", "taet", "taet+ema")):
+        attacks = ("clean", "pgd-20", "aa") if method in ("at-bsl", "at-bsl+ema", "taet") else ("clean", "pgd-20")
+        measured(tmp_path, method, seed=seed, level=0.5, attacks=attacks)
+    found = [r for r in table_rows(section(findings(tmp_path), TITLES["gains"]), "10") if r[1].startswith("+")]
+    attacks = {(method, trick): [r[3] for r in found if r[1:3] == [trick, method]] for _, trick, method, *_ in found}
+    assert attacks == {
+        ("AT-BSL", "+ema"): ["clean", "aa"],
+        ("AT-BSL", "+awp"): ["clean", "pgd-20"],
+        ("TAET", "+ema"): ["clean", "pgd-20"],
+    }
+
+
 def test_tricks_that_nobody_was_given_are_asked_for(tmp_path: Path) -> None:
     for method in ("taet", "at-bsl"):
         measured(tmp_path, method)
