@@ -166,7 +166,8 @@ def results(path: str | Path = RUNS) -> pd.DataFrame:
     """Every evaluation of a results folder, a line each (cell, test split, attack).
 
     Columns: the coordinates of `per_class.csv` (method, variant, dataset, ir, model, seed, ...), `n` and `correct`
-    images, and in [0, 1] `balanced`, `standard`, `head`, `tail`, `worst` accuracy and the name of the `worst_class`.
+    images, in [0, 1] `balanced`, `standard`, `head`, `tail`, `tail-80` and `worst-class` accuracy, and in `worst_class`
+    the name of that class.
     Raises StoreError when there is no such folder; warns of every cell or file that is left out, with the reason.
     """
     from bench.judge.metrics import summarise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -120,6 +121,13 @@ def test_compare_and_report(tmp_path):
     page = bench.report(GOLDEN, output=tmp_path, format=["markdown", "csv"], figures="none", tables=[1, "overview"])
     assert page == tmp_path / "report.md"
     assert (tmp_path / "tables.csv").stat().st_size
+
+
+def test_results_has_the_columns_that_it_names():
+    text = bench.results.__doc__.split("Columns: ")[1].split("Raises")[0]
+    named = re.findall("`([a-z0-9_-]+)`", text)
+    assert {"tail-80", "worst-class", "worst_class"} <= set(named)
+    assert set(named) <= set(bench.results(GOLDEN).columns)
 
 
 def test_results_stays_a_function_when_the_stored_ones_are_read():

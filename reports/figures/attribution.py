@@ -15,7 +15,7 @@ from bench.reports.source import Source
 from bench.reports.tables.attribution import SIGN, attacks_of, grouped
 from bench.reports.text import number, slug
 
-TITLES = {"balanced": "All classes", "head": "Frequent half", "tail": "Rare half", "worst-class": "Weakest class"}
+TITLES = {"balanced": "All classes", "head": "Frequent half", "tail": "Rare half", "worst-class": "Worst class"}
 #: the strongest attack of a setting is drawn beside the clean images
 CLEAN = "clean"
 

@@ -18,7 +18,7 @@ METRICS = {
     "balanced": ("balanced accuracy", "Balanced accuracy and robustness: mean of per-class recall"),
     "standard": ("standard accuracy", "Standard accuracy and robustness: correct over all images"),
     "tail": ("tail classes", "Tail classes: mean recall of the rarest half of the classes"),
-    "worst-class": ("weakest class", "Weakest class: lowest recall of a class"),
+    "worst-class": ("worst class", "Worst class: lowest recall of a class"),
 }
 
 

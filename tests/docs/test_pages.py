@@ -132,6 +132,22 @@ def test_commands_are_found_and_a_wrong_one_is_noticed():
             understood(wrong)
 
 
+def test_every_method_has_a_line_in_a_table():
+    from bench.registry import registry
+
+    lines = [line for line in (DOCS / "methods.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    told = {name for line in lines for name in re.findall("`([^`]+)`", line.split(" | ")[0])}
+    assert set(registry("methods").names()) <= told
+
+
+def test_a_block_of_commands_begins_with_its_indentation():
+    """A first line without it is text, and the others go on from that."""
+    for page in DOCS.glob("*.md"):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for before, line, after in zip(lines, lines[1:], lines[2:], strict=False):
+            assert before or not line.startswith("python ") or not after.startswith("    "), f"{page.name}: {line}"
+
+
 def test_the_reference_of_python_is_that_of_the_docstrings():
     text = (DOCS / "python.md").read_text(encoding="utf-8")
     assert module("make_api").written(text) == text, "run `python tests/docs/make_api.py`"

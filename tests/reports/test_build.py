@@ -55,7 +55,7 @@ def test_every_metric_is_that_of_the_counts(tmp_path: Path, make_cell: Any) -> N
     worst = 100 * np.mean([np.min(k / n) for n, k in both])
     row = ("TAET", "10", "ResNet-18", "2")
     assert cell_of(found["Tail classes"], row, "PGD-20").value == pytest.approx(tail)
-    assert cell_of(found["Weakest class"], row, "PGD-20").value == pytest.approx(worst)
+    assert cell_of(found["Worst class"], row, "PGD-20").value == pytest.approx(worst)
 
 
 def test_two_intervals_and_provenance(tmp_path: Path, make_cell: Any) -> None:
