@@ -30,7 +30,7 @@ from bench.engine.nets.network import Network
 from bench.engine.plan import missing
 from bench.engine.resume.checkpoint import load_checkpoint
 from bench.engine.suite import evaluate
-from bench.engine.train import precision
+from bench.engine.train import dtype_of, plain, precision
 from bench.engine.verdicts.chunks import ChunkFolder, Partial
 from bench.engine.verdicts.results import SuiteResult
 from bench.engine.verdicts.sample import reached
@@ -228,9 +228,7 @@ class CellRun:
         if self.spec.recipe.resize:
             # as bytes: the enlarged floats of a whole test set would take gigabytes
             images = enlarge(images.permute(0, 3, 1, 2), self.spec.recipe.resize).permute(0, 2, 3, 1)
-        # attacks and verdicts in plain single precision, whatever the training used: never TF32 by a library's default
-        plain = self.spec if self.spec.precision == "fp64" else dataclasses.replace(self.spec, precision="fp32")
-        with precision(plain, self.device), self.weights.deployed(network):
+        with precision(plain(self.spec), self.device), self.weights.deployed(network):
             return evaluate(
                 network,
                 images,
@@ -313,12 +311,12 @@ class CellRun:
     def _features(self, data: CellData, network: Network) -> None:
         """Penultimate features and logits of the clean long-tailed test images, for Figure 3."""
         self.say("features", 0, 1)
-        index = data.splits["long-tailed"]
+        index, dtype = data.splits["long-tailed"], dtype_of(self.spec)
         network.eval()
         parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-        with torch.no_grad(), self.weights.deployed(network):
+        with torch.no_grad(), precision(plain(self.spec), self.device), self.weights.deployed(network):
             for chunk in torch.split(index, 256):
-                x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize).to(self.device)
+                x = to_float(data.test_images[chunk], resize=self.spec.recipe.resize, dtype=dtype).to(self.device)
                 f = network.features(x)
                 parts.append((f.cpu(), network.head(f).cpu()))
         packed = _packed(

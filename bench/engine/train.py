@@ -7,6 +7,7 @@ are kept there and looked at when the epoch ends (on a CPU, where looking is fre
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ def train(
     `select=best`, whose epoch's weights the network ends with. Returns what happened. Raises TrainingError
     when a loss is NaN or infinite, with epoch, step, method and the last good loss; the last checkpoint stays.
     """
-    recipe, dtype = spec.recipe, torch.float64 if spec.precision == "fp64" else torch.float32
+    recipe, dtype = spec.recipe, dtype_of(spec)
     network.to(device=device, dtype=dtype).to(memory_format=layout(device))
     images, labels = data.train_images.to(device), data.train_labels.to(device)
     context = make_context(spec, data, network, device, networks)
@@ -248,6 +249,16 @@ def _check(losses: Tensor, spec: CellSpec, epoch: int) -> None:
         f"the loss of {spec.method} became {float(losses[bad])} at epoch {epoch}, step {bad} (last good loss: {last}); "
         "the last checkpoint is kept; lower the learning rate or use --precision fp32."
     )
+
+
+def dtype_of(spec: CellSpec) -> torch.dtype:
+    """The type of a cell's weights and images."""
+    return torch.float64 if spec.precision == "fp64" else torch.float32
+
+
+def plain(spec: CellSpec) -> CellSpec:
+    """The cell in the arithmetic of attacks, verdicts and features: no TF32 or bf16, whatever its training used."""
+    return spec if spec.precision == "fp64" else dataclasses.replace(spec, precision="fp32")
 
 
 @contextmanager

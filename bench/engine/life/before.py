@@ -18,6 +18,7 @@ from bench.engine.nets.files import read_file
 from bench.engine.nets.network import Network, build_network
 from bench.engine.nets.weights import begin, tensor_hash
 from bench.engine.resume.checkpoint import load_checkpoint
+from bench.engine.train import dtype_of
 from bench.errors import BenchError, HeldError, UsageError
 from bench.paths import in_full
 from bench.plugins import make_method
@@ -97,11 +98,11 @@ def finished(cell_id: str, settings: Settings) -> Finished:
 
 
 def build(spec: CellSpec, data: CellData, head: Any) -> Network:
-    """The network of a cell as it is drawn, on the CPU."""
+    """The network of a cell as it is drawn, on the CPU, in the type of the cell: weights are loaded unrounded."""
     channels, height, width = data.image
     side = spec.recipe.resize
     image = (channels, side, side) if side else (channels, height, width)
-    return build_network(spec.model, image, data.num_classes, head, spec.seed)
+    return build_network(spec.model, image, data.num_classes, head, spec.seed).to(dtype_of(spec))
 
 
 def start(spec: CellSpec, network: nn.Module, before: dict[str, Finished], settings: Settings) -> None:
