@@ -102,6 +102,8 @@ def train(
             yield x.contiguous(memory_format=layout(device))
 
     with precision(spec, device) as autocast, Keeper(checkpoint, checkpoint_seconds) as keeper:
+        if start is None and at.epoch == recipe.epochs:  # all of it was a stored prefix
+            keeper.offer(partial(learner.state, at), True)
         for epoch in range(at.epoch, recipe.epochs):
             row = _epoch(spec, epoch, at, learner, context, data, (images, labels), autocast, single)
             if track is not None or best is not None:

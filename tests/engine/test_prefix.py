@@ -65,6 +65,21 @@ def test_shared_and_unshared_cells_have_the_same_bytes(tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(*curves)
 
 
+def test_a_cell_whose_whole_training_was_stored_has_the_checkpoint_of_one_that_trained(tmp_path, monkeypatch):
+    recipes = ("paper", "official")
+    axes = Axes(methods=("ce",), recipes=recipes, datasets=("digitslt",), attacks=("clean",), epochs=2, limit=6)
+    first, second = expand(axes)
+    assert run([first, second], tmp_path / "shared", True, monkeypatch) == [2, 0]
+    assert run([second], tmp_path / "alone", False, monkeypatch) == [2]
+    ours, theirs = (tmp_path / name / second.spec.id for name in ("shared", "alone"))
+    assert (ours / ROWS).read_bytes() == (theirs / ROWS).read_bytes()
+    a, b = (load_checkpoint(path / CHECKPOINT, CPU) for path in (ours, theirs))
+    assert a.keys() == b.keys()
+    assert (a["epoch"], a["step"], a["images"]) == (b["epoch"], b["step"], b["images"])
+    assert len(tensors(a)) > 10
+    assert all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
+
+
 @pytest.mark.parametrize(
     "other", ["taet[lr=0.05]", "taet[batch_size=32]", "taet[ce_epochs=20]", "taet[extra_clean_forward=true]"]
 )
