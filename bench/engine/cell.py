@@ -48,7 +48,7 @@ from bench.errors import (
 from bench.seeding import stream_seed
 from bench.store import lease, query
 from bench.store.flags import flag_cell
-from bench.store.folders import CellFolder, atomic_write, moved, new_cell, set_aside
+from bench.store.folders import CellFolder, atomic_write, fenced, moved, new_cell, set_aside
 from bench.store.parts.bits import marked
 from bench.store.parts.record import Key, understood
 from bench.store.provenance import identity
@@ -126,9 +126,10 @@ class CellRun:
 
     def _tidy(self) -> None:
         """Remove what a kill left of steps that were done since."""
+        fenced(self.partial.path)
         self.partial.clear(self.cell["evaluations"])
         if set(self.task.want.track) <= set(self.cell.get("tracked", ())) and self.task.want.track:
-            (self.folder.path / REDRAWN).unlink(missing_ok=True)
+            fenced(self.folder.path / REDRAWN).unlink(missing_ok=True)
 
     def _work(self, lacks: Sequence[str]) -> None:
         """Everything that needs the data: weights, attacks, curves, features."""
@@ -263,6 +264,7 @@ class CellRun:
                     failed.append((self.stage, error))
                 else:
                     self._store(data, split, attack.label, result)
+                    fenced(self.partial.path)
                     self.partial.clear([wanted.key])
         if failed:
             self.stage, first = failed[0]

@@ -78,13 +78,23 @@ def _umask() -> int:
 _UMASK = _umask()
 
 
+def fenced(path: Path) -> Path:
+    """The path, to be renamed or removed next. Raises LostError where it lies under a lease that was lost."""
+    if (lease := lease_over(path)) is not None:
+        lease.check()
+    return path
+
+
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file to the first free `NAME.damaged`, `NAME.damaged.2`, ... and return that path."""
+    """Rename a damaged file to the first free `NAME.damaged`, `NAME.damaged.2`, ... and return that path.
+
+    Raises LostError, and then the file stays.
+    """
     target, count = path.with_name(path.name + ".damaged"), 1
     while target.exists():
         count += 1
         target = path.with_name(f"{path.name}.damaged.{count}")
-    path.rename(target)
+    fenced(path).rename(target)
     return target
 
 
@@ -163,7 +173,9 @@ class CellFolder:
         """Move all that it holds to `stale/` beside it, under the first free name there, which is returned.
 
         cell.json goes last: a retirement that is broken off leaves a cell that still says what it was made from.
+        Raises LostError before anything of a successor is moved. Not through the lease's room: a kill would lose it.
         """
+        fenced(self.path / CELL)
         place, count = self.path.parent / "stale" / self.id, 1
         while place.exists():
             count += 1
@@ -171,7 +183,7 @@ class CellFolder:
         place.mkdir(parents=True)
         own = [part for part in self.path.iterdir() if not part.name.startswith(".")]
         for part in sorted(own, key=lambda part: part.name == CELL):
-            part.rename(place / part.name)
+            fenced(part).rename(place / part.name)
         return place
 
     def put(self, cell: Mapping[str, Any], name: str, content: bytes | str) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.errors import StoreError
-from bench.store.folders import CellFolder, atomic_write, beside
+from bench.errors import LostError, StoreError
+from bench.store import lease
+from bench.store.folders import CellFolder, atomic_write, beside, fenced, set_aside
 
 
 def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
@@ -50,6 +52,61 @@ def test_a_file_of_a_cell_is_the_cell_s_own(tmp_path):
         atomic_write(folder.path / "a", "mine")
     assert (tmp_path / "other").read_text() == "another's"
     assert (folder.path / "a").read_text() == "mine"
+
+
+@pytest.fixture
+def overtaken(tmp_path, monkeypatch):
+    """A folder whose first owner was silent past its term, so that a second one has written there."""
+    folder, term = CellFolder(tmp_path, "cell"), 0.2
+    monkeypatch.setattr(lease.Lease, "_beat", lambda _: None)
+    with folder.locked(term) as first:
+        for name in ("cell.json", "a.csv"):
+            atomic_write(folder.path / name, "first")
+        time.sleep(2 * term)
+        second = lease.take(folder.path, term)
+        for name in ("cell.json", "a.csv"):
+            (folder.path / name).write_text("second")
+        yield folder
+        with pytest.raises(LostError):
+            first.check()
+        assert {p.name for p in folder.path.iterdir() if p.name[0] != "."} == {"cell.json", "a.csv"}
+        assert {p.read_text() for p in folder.path.glob("*") if p.name[0] != "."} == {"second"}
+        second.release()
+
+
+def test_who_was_overtaken_retires_nothing_of_its_successor(overtaken):
+    with pytest.raises(LostError):
+        overtaken.retire()
+    assert not (overtaken.path.parent / "stale").exists()
+
+
+def test_who_is_overtaken_in_the_middle_of_a_retirement_moves_nothing_more(tmp_path, monkeypatch):
+    folder, real = CellFolder(tmp_path, "cell"), Path.rename
+    with folder.locked() as mine:
+        for name in ("cell.json", "a.csv", "b.csv"):
+            atomic_write(folder.path / name, name)
+
+        def overtaken_after_it(path, target):
+            moved = real(path, target)
+            real(mine.room, mine.room.with_name("over"))
+            return moved
+
+        monkeypatch.setattr(Path, "rename", overtaken_after_it)
+        with pytest.raises(LostError):
+            folder.retire()
+    assert len(list((tmp_path / "stale" / "cell").iterdir())) == 1
+    assert (folder.path / "cell.json").exists()
+
+
+def test_who_was_overtaken_sets_nothing_of_its_successor_aside(overtaken):
+    with pytest.raises(LostError):
+        set_aside(overtaken.path / "a.csv")
+
+
+def test_who_was_overtaken_removes_nothing(overtaken):
+    with pytest.raises(LostError):
+        fenced(overtaken.path / "a.csv").unlink()
+    fenced(overtaken.path.parent / "elsewhere").unlink(missing_ok=True)  # under no lease
 
 
 def test_what_is_not_finished_leaves_nothing(tmp_path):
