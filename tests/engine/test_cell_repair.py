@@ -259,12 +259,13 @@ def test_numbers_of_other_weights_never_join_a_cell(finished):
     (folder / "checkpoint.pt").unlink()
     store = CellFolder(folder.parent, folder.name)
     store.write(store.read() | {"weights": "0" * 16})  # as if they had been trained elsewhere
-    before = digest(folder / "per_class.csv")
+    before, drawn = digest(folder / "per_class.csv"), digest(folder / "epochs.csv")
     for _ in range(2):  # also with the checkpoint that the first attempt leaves
         event = run(task(attacks=("clean", "fgsm", "lsa")), folder.parent)[-1]
         assert event["event"] == "failed"
         assert "the weights of this cell are not those" in event["message"]
         assert digest(folder / "per_class.csv") == before
+        assert digest(folder / "epochs.csv") == drawn
 
 
 def test_a_training_stopped_while_it_replaces_lost_weights_is_not_taken_for_a_finished_one(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ from bench.engine.train import make_context, train
 from bench.engine.verdicts.results import SuiteResult
 from bench.errors import BenchError
 from bench.plugins import make_enhancers, make_method, passes
-from bench.store.folders import CellFolder
+from bench.store.folders import CellFolder, fenced
 from bench.store.schema import CHECKPOINT, CURVES, EPOCHS, PREFIXES
 
 #: state of a training that only draws curves again
@@ -136,13 +136,13 @@ class Trained:
             else make_prefix(self.spec, method, prefixes, data.data_hash, desk.device)
         )
         known = self._run(desk, data, network, method, "train", CHECKPOINT, track, start, prefix)
-        same_weights(known, network)
         desk.keep(known | {"weights": weights_hash(network)})
 
     def _redraw(self, desk: Desk, data: CellData) -> None:
         """Train again only to draw curves, those of before and those that are asked for; weights and rows stay.
 
-        A redrawing that was stopped while it followed other attacks begins anew.
+        A redrawing that was stopped while it followed other attacks begins anew. Raises BenchError where it gave other
+        weights than the cell's; its curves are left out then, and those of before stay.
         """
         track, method = sorted({*desk.cell.get("tracked", ()), *desk.task.want.track}), make_method(self.spec)
         kept, self.method = self.method, method
@@ -152,7 +152,7 @@ class Trained:
         network = build(self.spec, data, method.build_head)
         desk.keep(self._run(desk, data, network, method, "curves", REDRAWN, track, start, None))
         self.method = kept
-        (desk.folder.path / REDRAWN).unlink(missing_ok=True)
+        fenced(desk.folder.path / REDRAWN).unlink(missing_ok=True)
 
     def _run(
         self,
@@ -191,6 +191,10 @@ class Trained:
             on_epoch=lambda row: desk.say(stage, row["epoch"] + 1, self.spec.recipe.epochs, loss=row["loss"], row=row),
             checkpoint_seconds=desk.settings.checkpoint_seconds,
         )
+        if stage == "curves":
+            _same_drawn(desk, network)
+        else:
+            same_weights(desk.cell, network)
         drawn = desk.folder.put(desk.cell, CURVES, _curves(done))
         forward, backward = passes(self.spec, method)
         facts = {
@@ -212,6 +216,18 @@ def _check_needs(method: Method, data: CellData) -> None:
     if "class_counts" in method.needs and 0 in data.train_counts:
         empty = data.class_names[data.train_counts.index(0)]
         raise BenchError(f"{method.name} needs at least one training image of every class; '{empty}' has none.")
+
+
+def _same_drawn(desk: Desk, network: Network) -> None:
+    """Curves of another network are never a cell's. Raises BenchError; the next attempt trains from the beginning."""
+    known, now = desk.cell.get("weights"), weights_hash(network)
+    if known and known != now:
+        fenced(desk.folder.path / REDRAWN).unlink(missing_ok=True)
+        raise BenchError(
+            f"the curves asked for would not be of this cell's weights (hash {known}, now {now}): trained again on "
+            "another kind of machine or version, or without --deterministic, it is another network; what is stored "
+            "stays as it was; give another --results folder and ask for curves before the cell is trained."
+        )
 
 
 def _judge(desk: Desk, data: CellData, recipe: Recipe) -> Best | None:
