@@ -163,13 +163,14 @@ def network(made: Manifest, folder: Path) -> Any:
 def _filled(made: Manifest, state: dict[str, Any]) -> Any:
     """The network of a specification with these weights, in its training form. Raises ModelError."""
     from bench.engine.nets.network import build_network
+    from bench.engine.train import dtype_of
     from bench.plugins import make_method
 
     spec = made.cell
     channels, height, width = made.image
     net = build_network(
         spec.model, (channels, height, width), len(made.classes), make_method(spec).build_head, spec.seed
-    )
+    ).to(dtype_of(spec))
     try:
         net.load_state_dict(state)
     except RuntimeError as error:

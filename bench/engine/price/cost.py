@@ -113,8 +113,8 @@ def cell_cost(task: Task, facts: DatasetFacts, lacks: Sequence[str], known: Know
             total += judged.times(spec.recipe.epochs)
         followed = split_counts(spec, facts, "long-tailed")
         for text in task.want.track:
-            each = evaluation(spec, facts, AttackSpec.parse(text), followed, tested, known)
-            total += each.times(spec.recipe.epochs)
+            curve = evaluation(spec, facts, AttackSpec.parse(text), followed, tested, known)
+            total += curve.times(spec.recipe.epochs)
     for wanted in task.want.evaluations:
         if wanted.key in lacks:
             counts = split_counts(spec, facts, wanted.test_split)
