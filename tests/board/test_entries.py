@@ -65,7 +65,9 @@ def test_a_cell_becomes_an_entry_with_its_counts(store, tmp_path, call):
 
 def test_a_cell_without_a_hash_is_a_claim(store, tmp_path, call):
     known = json.loads((store / CELL / "cell.json").read_text())
-    (store / CELL / "cell.json").write_text(json.dumps({k: v for k, v in known.items() if k not in ("weights", "seal")}))
+    (store / CELL / "cell.json").write_text(
+        json.dumps({k: v for k, v in known.items() if k not in ("weights", "seal")})
+    )
     code, out, _ = call("submit", CELL, "--results", store, "--to", tmp_path / "board")
     assert code == 0
     assert "claimed, not measured: no hash of its weights" in out
