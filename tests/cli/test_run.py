@@ -195,7 +195,7 @@ def grid(folder, methods, *more):
 
 
 def test_a_cell_held_by_another_process_is_looked_at_again_and_is_no_failure(tmp_path, capsys, answers):
-    answers(ce=["elsewhere", "elsewhere"], at=["elsewhere", "done"], trades=["done"])
+    answers(ce=["elsewhere"] * 3, at=["elsewhere", "done"], trades=["done"])
     assert grid(tmp_path, "ce,at,trades") == 0
     said = capsys.readouterr()
     assert "2 cells done, 0 failed, 0 done before" in said.out
