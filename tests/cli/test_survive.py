@@ -179,6 +179,15 @@ def test_a_cell_waits_for_those_that_it_goes_on_from_whatever_the_number_of_proc
     assert "3 cells done, 0 failed" in capsys.readouterr().out
 
 
+def test_workers_are_of_the_program_that_was_started_whatever_lies_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "__init__.py").write_text("raise RuntimeError('another copy')\n")
+    monkeypatch.chdir(tmp_path)
+    words = [*DIGITS, "--seeds", "0", "--jobs", "1", "--results", str(tmp_path / "out")]
+    assert call(*words) == 0
+    assert [s.state for s in overview(tmp_path / "out").standings] == ["done"]
+
+
 @pytest.mark.parametrize("jobs", ["0", "2"])
 def test_a_run_whose_time_is_over_stops_and_the_same_command_goes_on(jobs, tmp_path, capsys, monkeypatch):
     looks = itertools.count()  # the run looks at the clock after every step of its own, or twice a second

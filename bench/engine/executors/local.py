@@ -30,8 +30,8 @@ from bench.store.folders import CellFolder
 
 #: seconds a process has to keep what it has, before it is killed
 GRACE = 10.0
-#: what a process runs
-COMMAND = (sys.executable, "-m", "bench.engine.executors.worker")
+#: what a process runs: the program of its parent, never another copy that the current folder happens to hold
+COMMAND = (sys.executable, "-P", "-m", "bench.engine.executors.worker")
 
 
 class Local:

@@ -58,7 +58,7 @@ def measured(model: str, image: tuple[int, int, int], precision: str, device: st
         answer = Path(folder) / "rate.json"
         job = {"model": model, "image": image, "precision": precision, "device": device, **more}
         done = subprocess.run(
-            [sys.executable, "-m", "bench.engine.price.measure", json.dumps(job), str(answer)],
+            [sys.executable, "-P", "-m", "bench.engine.price.measure", json.dumps(job), str(answer)],
             capture_output=True,
             text=True,
             check=False,
