@@ -59,7 +59,7 @@ class UnreadableError(StoreError):
 
 
 class HeldError(StoreError):
-    """A cell's folder is held by another process; it is its work now, and no failure."""
+    """A cell's folder is held by another process, or what the cell goes on from is not made yet; that is no failure."""
 
 
 class StaleError(StoreError):

@@ -22,8 +22,7 @@ def command(target: str, results: Path, data_root: Path | None, place: str | Non
     """Copy every finished cell to TARGET: counts, bits, curves and provenance, without weights.
 
     What a cell has more than its copy in TARGET is added; where anything there would be lost, nothing is written. A
-    cell that `bench verify` finds wrong is named and left out; the sound ones are copied, and the exit code is
-    1.
+    cell that `bench verify` finds wrong is named and left out; the sound ones are copied, and the exit code is 1.
 
     With --to, the network of one CELL (a beginning or end of its id) is published instead: weights as safetensors, a
     manifest with sizes and hashes, its counts, and a model card. `bench evaluate` reads it back from there.

@@ -31,10 +31,9 @@ from bench.config import (
     parse_variant,
 )
 from bench.engine.images.subset import check_classes
-from bench.engine.images.usable import tried
 from bench.engine.settled import settle, settle_enhancers
 from bench.errors import BenchError, UsageError
-from bench.plugins import make_dataset, make_model
+from bench.plugins import make_dataset, make_model, tried
 from bench.registry import registry
 from bench.store.schema import LATER
 

@@ -17,7 +17,7 @@ from typing import Any
 from bench.config import CellSpec, format_value, variant_label
 from bench.judge.metrics import WORST_CLASS
 from bench.judge.paired import VERDICTS, Bits, Comparison, compare, corrected
-from bench.judge.pairs.cells import Cell, class_weights, counts, finished
+from bench.judge.pairs.cells import Cell, class_weights, finished, has_images
 from bench.judge.pairs.lowest import compare_lowest
 from bench.judge.pairs.partners import SHARED
 from bench.judge.stats import LEVEL, Interval
@@ -86,7 +86,7 @@ def attribution(store: Path | Results, level: float = LEVEL) -> list[Gain]:
                     tuple(cell.spec.id for pair in seen for cell, _ in pair),
                     len(seen),
                 )
-                told = [scope for scope in SCOPES if counts(scope, seen[0][0][0].record, seen[0][0][1])]
+                told = [scope for scope in SCOPES if has_images(scope, seen[0][0][0].record, seen[0][0][1])]
                 families[*map(str, where.values()), split] += [(replace(blank, scope=x), seen) for x in told]
     gains = [gain for family in families.values() for gain in _judged(family, level)]
     return sorted(gains, key=lambda gain: not gain.of_enhancer)

@@ -86,7 +86,7 @@ class Pairs:
             and (mine := self.bits(one.cell, split_a, one.where.attack)) is not None
             and (theirs := (other or self).bits(match.cell, split_b, match.where.attack)) is not None
         ]
-        if not known or not judge.counts(scope, self._cells[known[0][0].cell].record, known[0][2]):
+        if not known or not judge.has_images(scope, self._cells[known[0][0].cell].record, known[0][2]):
             return None
         ours, others = [k[0] for k in known], [k[1] for k in known]
         first, second = accuracies(ours, scope), accuracies(others, scope)

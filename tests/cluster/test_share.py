@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from bench.engine.executors import share
+from bench.engine.executors import local, share
 from bench.engine.executors.inline import Inline
 from bench.engine.grid import Axes, expand
 from bench.engine.host import stop
@@ -67,3 +67,20 @@ def test_a_launcher_that_is_told_to_stop_stops(tmp_path, monkeypatch):
             followed(tmp_path, [(lambda: os.kill(os.getpid(), signal.SIGTERM), True), (nothing, False)])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_worker_does_not_wait_for_a_cell_that_failed_here(tmp_path, monkeypatch):
+    class Fake:
+        def __init__(self, jobs):
+            pass
+
+        def run(self, tasks, settings, on_event):
+            for task in tasks:
+                how = "elsewhere" if task.spec.cells else "failed"
+                on_event({"cell": task.spec.id, "event": how, "message": "it is so"})
+
+    monkeypatch.setattr(local, "Local", Fake)
+    monkeypatch.setattr(share, "REFRESH", 0.01)
+    tasks = expand(Axes(methods=("crt[base=lws]",), datasets=("digitslt",), irs=("5",), attacks=("clean",), epochs=2))
+    assert len(tasks) == 3
+    assert share.work(share.write(tasks, Settings(results=tmp_path, device="cpu"))) == 3

@@ -261,6 +261,7 @@ def test_a_cell_that_another_process_holds_is_left_to_it(tmp_path):
         assert held.read() is None
     assert result.return_value == 0, result.output
     assert "done, 0 failed" in result.output
-    assert "being computed by another process" in result.output
+    assert "left for now: " in result.output
+    assert "is being worked on by process" in result.output
     result = CliRunner().invoke(group, words, standalone_mode=False)
     assert (result.return_value, held.read()["status"]) == (0, "done")

@@ -151,8 +151,8 @@ class Progress:
         ]
         if number["elsewhere"]:
             told.append(
-                f"{counted(number['elsewhere'], 'cell')} left to another process, which computes them; run the same "
-                "command again when it has ended."
+                f"{counted(number['elsewhere'], 'cell')} left to another process, which computes them or what they go "
+                "on from; run the same command again when it has ended."
             )
         return told
 
@@ -200,5 +200,6 @@ def _short(value: Any) -> str:
 def _how(event: dict[str, Any]) -> str:
     if event["event"] == "failed":
         return f"FAILED in {event['stage']}: {event['message']}"
-    said = {"elsewhere": "being computed by another process", "stopped": "stopped; it goes on next time"}
-    return said.get(event["event"], "done")
+    if event["event"] == "elsewhere":
+        return f"left for now: {event['message']}"
+    return {"stopped": "stopped; it goes on next time"}.get(event["event"], "done")

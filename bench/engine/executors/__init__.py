@@ -19,8 +19,8 @@ from bench.errors import StoreError
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]
 
-#: the last event of a task; `elsewhere`: another process is working in the cell's folder; `stopped`: the process was
-#: told to stop, and the cell goes on in the next run
+#: the last event of a task; `elsewhere`: another process is working in the cell's folder, or what it goes on from is
+#: not made yet; `stopped`: the process was told to stop, and the cell goes on in the next run
 ENDS = ("done", "failed", "elsewhere", "stopped")
 
 

@@ -85,9 +85,17 @@ def work(file: Path, say: Callable[[str], None] | None = None) -> int:
     executor = Local(jobs)
     while free := [t for t in tasks if ends.get(t.spec.id) != "failed" and _is_free(t, settings.results)]:
         executor.run(free, settings, on_event)
+        _give_up(tasks, ends)
         if all(ends.get(t.spec.id) == "elsewhere" for t in free):  # their owners came between looking and asking
             time.sleep(REFRESH)
     return sum(end == "failed" for end in ends.values())
+
+
+def _give_up(tasks: Sequence[Task], ends: dict[str, str]) -> None:
+    """Count as failed what waits for a cell that failed here; it would wait for ever."""
+    for task in tasks:  # those that others go on from come first
+        if ends.get(task.spec.id) == "elsewhere" and any(ends.get(cell) == "failed" for _, cell in task.spec.cells):
+            ends[task.spec.id] = "failed"
 
 
 def watch(

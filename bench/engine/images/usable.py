@@ -10,7 +10,7 @@ from typing import Any
 from bench.config import CellSpec
 from bench.engine.images.subset import choice, read
 from bench.errors import BenchError
-from bench.plugins import tried as tried
+from bench.plugins import tried
 
 
 def without_images(specs: Sequence[CellSpec], data_root: Path | None) -> dict[str, list[CellSpec]]:

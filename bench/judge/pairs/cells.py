@@ -171,16 +171,18 @@ def class_weights(metric: str, cell: CellRecord, bits: Bits) -> dict[int, float]
     """
     if not metrics.is_mean(metric) or metric == "balanced":
         return None
-    order = cell.seen.frequent_first
-    n = np.bincount(bits.label, minlength=len(order))
-    found = metrics.weights(metric, n[order])
+    found = _weights(metric, cell, bits)
     if np.isnan(found).any():
         raise StoreError(f"no class of the {metric} has test images in {cell.id}; compare by another --metric.")
-    return dict(zip(order, found.tolist(), strict=True))
+    return dict(zip(cell.seen.frequent_first, found.tolist(), strict=True))
 
 
-def counts(metric: str, cell: CellRecord, bits: Bits) -> bool:
+def has_images(metric: str, cell: CellRecord, bits: Bits) -> bool:
     """Whether a class that a metric is about has test images."""
+    return not metrics.is_mean(metric) or not np.isnan(_weights(metric, cell, bits)).any()
+
+
+def _weights(metric: str, cell: CellRecord, bits: Bits) -> metrics.Floats:
+    """How much each class counts, the most frequent first; NaN where none does."""
     order = cell.seen.frequent_first
-    n = np.bincount(bits.label, minlength=len(order))
-    return not metrics.is_mean(metric) or not np.isnan(metrics.weights(metric, n[order])).any()
+    return metrics.weights(metric, np.bincount(bits.label, minlength=len(order))[order])
